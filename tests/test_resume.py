@@ -19,14 +19,14 @@ from proxy import registry
 from proxy.canon import Close, Delta, Event, Finish, Open, Request, Start, Stop, Text, Thinking, ToolCall, Turn, Usage
 from proxy.config.models import known
 from proxy.edge.onlookers import conclude
-from proxy.errors import UnknownModel
+from proxy.errors import Down, UnknownModel
 from proxy.failover.plan import Plan
 from proxy.failover.sofar import SoFar, asks_for_text, parted
 from proxy.failover.splice import Rest, Splice, summed
 from proxy.failover.trial import LOST
 from proxy.grammar.claude.models import takes_of
 from proxy.lanes.prefill import go_on
-from proxy.middleware.resume import NO_PREFILL, Resume, _may_be_resumed, _may_be_two, _met
+from proxy.middleware.resume import NO_PREFILL, Resume, _may_be_resumed, _may_be_two, _met, _note_break
 from proxy.ports import Attempt, Dialect, Reply, Target, Wishes
 from tests import laws
 from tests.client import ANTHROPIC, OPENAI, Speech, ask, chat, client, spell
@@ -588,6 +588,15 @@ def test_who_was_only_outrun_may_go_on_and_who_failed_may_not() -> None:
     a, b, c = (Target(provider, "m") for provider in world.failover.planner.catalog.adapters.values())
     one.history = [Attempt(a, 1, code="x"), Attempt(b, 2, code=LOST), Attempt(c, skipped="resting")]
     assert _met(one) == {a, c}
+
+
+def test_a_break_is_the_answers_that_broke_and_nobody_elses() -> None:
+    world = three(Upstreams())
+    one = world.call("a/m")
+    a, b, c = (Target(provider, "m") for provider in world.failover.planner.catalog.adapters.values())
+    one.history = [Attempt(a, 1, code="x"), Attempt(b, skipped="resting"), Attempt(c, 2)]
+    _note_break(one, Down("cut", code="upstream_cut"))
+    assert [each.code for each in one.history] == ["x", "", "upstream_cut"]
 
 
 @pytest.mark.parametrize(("deadline", "asked"), [(0.0, []), (60.0, ["b/m"])])
