@@ -357,10 +357,11 @@ async def test_a_caller_that_is_cancelled_before_the_head_closes_the_connection(
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "GZIP, identity", "deflate"])
 async def test_an_encoded_answer_is_refused(coding: str) -> None:
-    async with Evil(Scenario(body=BODY, headers=[("Content-Encoding", coding)])) as evil, pool() as upstream:
+    bomb = Scenario(body=BODY, headers=[("Content-Encoding", coding)], cut_at=3, how="stall")
+    async with Evil(bomb) as evil, pool() as upstream:
         with pytest.raises(Down, match="content encoding") as caught:
             await post(upstream, evil.url)
-        assert caught.value.code == "upstream_protocol"
+        assert (caught.value.code, upstream.in_use) == ("upstream_protocol", 0)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
