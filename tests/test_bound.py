@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from proxy.canon import Request, Text, Thinking, Turn
+from proxy.lanes.bound import without_thoughts
 from tests.client import ANTHROPIC, OPENAI, Got, ask
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import config_file, pillion
@@ -79,6 +81,13 @@ async def test_a_client_that_keeps_its_thoughts_is_told_that_they_stayed_behind(
         second = await respond([*ASKED, *json.loads(first.body)["output"], *ASKED], "g")
     assert (second.status, claude.thoughts) == (200, [[], ["thought0"], []])
     assert "encrypted_content" in (second.header("x-pillion-dropped") or "")
+
+
+def test_the_receipt_names_what_stayed_behind() -> None:
+    for thought, name in ((Thinking(text="a", signature="s"), "signature"), (Thinking(redacted="s"), "redacted")):
+        said = Turn(role="assistant", parts=[thought, Text(text="b")])
+        request = Request(wire="bedrock", model="m", turns=[said])
+        assert (without_thoughts(request), said.parts) == ({f"thinking.{name}"}, [Text(text="b")])
 
 
 async def test_bedrock_says_so_in_its_own_words(tmp_path: Path) -> None:
