@@ -305,7 +305,7 @@ def test_any_bytes_at_all_are_some_question(body: bytes) -> None:
     assert canonical(body) or body == b""
 
 
-@pytest.mark.parametrize("value", [b'"\xff"', b"[" * 100_000, b"1" * 5000, b'"\\ud800"', b""])
+@pytest.mark.parametrize("value", [b'"\xff"', b"[" * 100_000, b"1" * 5000, b'"\\ud800"', b'"\\u0022"', b""])
 def test_a_body_that_cannot_be_read_is_like_no_other(value: bytes) -> None:
     assert canonical(b'{"a":%b}' % value) == b'{"a":%b}' % value
 
