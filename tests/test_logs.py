@@ -451,6 +451,7 @@ def test_a_line_need_not_wait_for_others(pipe: Pipe) -> None:
     writer.write(b"two\n")
     assert pipe.read_until(b"\n") == b"two\n"
     writer.close()
+    assert not writer._thread.is_alive()
 
 
 def test_nobody_waits_for_a_full_pipe_and_what_is_lost_is_told(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
