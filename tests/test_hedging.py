@@ -562,6 +562,17 @@ async def test_a_hedge_has_what_is_left_of_the_clients_time() -> None:
     await task
 
 
+async def test_no_hedge_is_begun_after_the_operators_deadline() -> None:
+    world = Hedged()
+    call, task = world.begin()
+    call.started -= world.failover.deadline + 1
+    await world.until("a")
+    await asyncio.sleep(0.01)
+    assert world.up.asked == ["a"]
+    world.up.answers("a", WHOLE)
+    await task
+
+
 # --- after how long --------------------------------------------------------------------------------------------------
 
 
