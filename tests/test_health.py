@@ -79,9 +79,10 @@ async def test_a_provider_that_answers_is_well_and_was_asked_for_nothing_that_co
         assert (row["status"], row["error"]) == ("well", None)
 
 
-async def test_it_is_looked_at_again_and_again() -> None:
+async def test_it_is_looked_at_again_and_again(caplog: pytest.LogCaptureFixture) -> None:
     async with checked(listing()) as (_, evil):
         await evil.received(4)
+    assert not [record for record in caplog.records if getattr(record, "event", "") == "provider_down"]
 
 
 @pytest.mark.parametrize(
