@@ -107,6 +107,14 @@ async def test_a_model_that_is_not_here_at_all_is_asked_there(status: int, messa
         assert asked(evil) == [CHAT, RESPONSES, RESPONSES]
 
 
+async def test_that_it_was_asked_there_is_told() -> None:
+    async with Evil(answering=Host(*FOR_ALL[0])) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        for _ in range(2):  # the second time it is known
+            name = (await chat(gateway)).header("x-pillion-request-id")
+            [attempt] = json.loads((await ask(gateway, "GET", f"/v1/explain/{name}")).body)["attempts"]
+            assert (attempt["lane"], attempt["to"]) == ("translated", "openai_responses")
+
+
 @pytest.mark.parametrize(("status", "message"), OF_A_WORD)
 async def test_what_is_said_of_a_word_or_a_name_goes_to_the_client_as_it_is(status: int, message: str) -> None:
     async with Evil(refusal(status, message)) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
