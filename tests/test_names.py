@@ -16,6 +16,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from proxy import upstream
 from proxy.edge import names, wire
+from proxy.edge.failures import why
 from tests import laws
 from tests.client import OPENAI, Got, ask, chat
 from tests.evil import Evil, Scenario
@@ -125,6 +126,19 @@ async def test_a_name_that_is_none_any_more_is_believed(monkeypatch: pytest.Monk
     resolver = Resolver("127.0.0.1", NONE, "127.0.0.1")
     async with Evil(answering=lambda _: CLOSING) as evil, resolving(resolver, evil.port, monkeypatch) as gateway:
         assert await statuses(gateway, 3) == [200, 502, 200]
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (NONE, "Name or service not known"),
+        (ConnectionRefusedError(111, "of somebody's own"), "Connection refused"),
+        (ValueError("https://user:secret@h/"), "ValueError"),
+        (None, ""),
+    ],
+)
+def test_the_log_hears_it_in_the_networks_words_and_no_others(error: BaseException | None, words: str) -> None:
+    assert why(error) == words
 
 
 # --- it means another address ----------------------------------------------------------------------------------------
