@@ -167,6 +167,7 @@ def test_the_keys_of_the_configuration_are_listed_beside_them(
         ("add bob", "pillion: the configuration already has a key named bob"),
         ("add default", "pillion: default is the name of the key in client_key"),
         ("add new --models gpt", "pillion: --models gpt: must be PROVIDER/MODEL"),
+        ("add new --models echo/", "pillion: --models echo/: must be PROVIDER/MODEL"),
         ("add new --models opnai/gpt", "pillion: --models opnai/gpt: no such provider"),
         ("add new --providers openai,opnai", "pillion: --providers opnai: no such provider"),
         (["add", "new", "--models", ""], "argument --models: must name at least one; leave it out for all"),
