@@ -232,6 +232,12 @@ async def test_on_either_lane_the_operators_temperature_gives_way_where_openais_
     assert received.get("reasoning_effort") == effort
 
 
+@pytest.mark.parametrize("thinking", [{"type": "adaptive"}, {"type": "enabled", "budget_tokens": 1024}])
+async def test_so_it_does_where_thoughts_are_asked_for_in_other_words(thinking: dict[str, Any]) -> None:
+    received = await sent(ANTHROPIC, OPENAI, model="openai/gpt-5.1", max_tokens=2048, thinking=thinking)
+    assert "temperature" not in received
+
+
 @pytest.mark.parametrize("client", ["openai_chat", "bedrock"])
 async def test_a_client_of_nova_gets_the_effort_that_it_asks_for(client: str) -> None:
     """Which Nova takes beside no temperature, and so it was lowered, or refused."""
