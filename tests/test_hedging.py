@@ -13,7 +13,7 @@ import pytest
 from proxy.access.allowance import ClientKey
 from proxy.canon import Usage
 from proxy.config import Hedge, Retry
-from proxy.errors import Down, GatewayError, OverBudget, Refused
+from proxy.errors import Down, GatewayError, OverBudget, Refused, Timeout
 from proxy.failover.breaker import Rules
 from proxy.failover.hedging import SAVED, Hedging
 from proxy.failover.race import Race
@@ -596,6 +596,20 @@ async def test_after_the_time_in_which_most_have_answered() -> None:
     await task
     assert call.attempts == 2
     assert len(standing.first_bytes[0]._last) == 22  # the one that lost counts: it was slower than most
+
+
+async def test_a_failure_says_nothing_of_how_long_an_answer_takes() -> None:
+    world = Hedged(Hedge(enabled=True, after=60, share=1.0))
+    _, task = world.begin()
+    await world.until("a")
+    (standing,) = world.standings
+    for _ in range(20):
+        standing.first_bytes[0].add(0.0)
+    world.up.answers("a", Timeout("slow", code="head_timeout"))
+    await world.until("a", "b")
+    world.up.answers("b", WHOLE)
+    await task
+    assert len(standing.first_bytes[0]._last) == 20
 
 
 async def test_a_hedge_that_loses_was_not_quick() -> None:
