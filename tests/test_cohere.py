@@ -509,6 +509,7 @@ def test_a_request_of_another_wire() -> None:
         (Reasoning(budget=-1), None, {"type": "enabled"}, ()),
         (Reasoning(budget=77), None, {"type": "enabled", "token_budget": 77}, ()),
         (Reasoning(budget=31001), None, {"type": "enabled", "token_budget": 31000}, ("reasoning.budget",)),
+        (Reasoning(budget=77, effort="low"), None, {"type": "enabled", "token_budget": 77}, ("reasoning.effort",)),
         (Reasoning(effort="medium"), None, {"type": "enabled", "token_budget": BUDGETS["medium"]}, ()),
         (Reasoning(effort="high"), 1000, {"type": "enabled", "token_budget": 500}, ()),
         (Reasoning(effort="high"), 1, {"type": "enabled", "token_budget": 1}, ()),

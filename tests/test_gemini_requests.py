@@ -940,6 +940,14 @@ def test_an_effort_that_the_model_refuses_is_the_nearest_and_named(model: str, e
     assert encoded.dropped == ("reasoning",)
 
 
+@pytest.mark.parametrize("model", ["gemini-2.5-pro", "gemini-3.6-flash"])
+def test_an_effort_beside_a_budget_is_receipted(model: str) -> None:
+    encoded = WIRE.encode(foreign(model=model, reasoning=Reasoning(effort="low", budget=2000)))
+    thinking = json.loads(encoded.body)["generationConfig"]["thinkingConfig"]
+    assert thinking == {"includeThoughts": True, "thinkingBudget": 2000}
+    assert encoded.dropped == ("reasoning.effort",)
+
+
 @pytest.mark.parametrize(
     ("model", "reasoning", "limit", "budget"),
     [

@@ -110,6 +110,8 @@ class Encoding:
             self.dropped.update(["reasoning.summary"] if reasoning.summary else ())
             self.dropped.update(["reasoning.adaptive"] if reasoning.adaptive else ())
             return None
+        if budget is not None and reasoning.effort is not None:  # there is room for one of them
+            self.dropped.add("reasoning.effort")
         budget = self._budget(reasoning.effort or "") if budget is None else self._bounded(budget)
         return None if budget is None else {"type": "enabled", "token_budget": budget}
 

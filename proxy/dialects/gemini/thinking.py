@@ -46,6 +46,7 @@ def thinking_config(request: Request, dropped: Receipt) -> Object | None:
     said: Object = {"includeThoughts": True}  # other wires show thoughts to clients that ask the model to think
     if reasoning.budget is not None:
         said["thinkingBudget"] = _bounded(reasoning.budget, model, dropped)
+        dropped.update(["reasoning.effort"] if reasoning.effort is not None else ())  # there is room for one of them
     elif reasoning.effort is not None:
         said |= _effort(reasoning.effort, request, dropped)
     elif reasoning.adaptive and generation(model) < (3, 0):  # later ones decide by default
