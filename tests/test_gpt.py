@@ -46,6 +46,7 @@ def effort(target: Dialect, said: dict[str, Any]) -> Any:
         ("gpt-5.1", "max", "high"),
         ("gpt-5.1-codex-max", "max", "xhigh"),
         ("gpt-5.2", "minimal", "low"),
+        ("gpt-5.2-pro", "max", "xhigh"),
         ("gpt-5.3-chat-latest", "low", "medium"),
         ("openai/gpt-5.5-2026-04-24", "max", "xhigh"),
         ("gpt-6.1-sol", "none", "low"),
@@ -83,8 +84,12 @@ def test_the_highest_effort_of_the_newest_is_not_in_chat_completions() -> None:
 
 
 def test_a_client_of_the_other_wire_has_said_its_models_own_word() -> None:
-    said, dropped = crossed(RESPONSES, "gpt-6.1-sol", wire="openai_chat", reasoning=Reasoning(effort="none"))
-    assert (effort(RESPONSES, said), dropped) == ("none", set())
+    for asked in (Reasoning(effort="none"), Reasoning(off=True)):
+        said, dropped = crossed(RESPONSES, "gpt-6.1-sol", wire="openai_chat", reasoning=asked)
+        assert (effort(RESPONSES, said), dropped) == ("none", set())
+    both = Reasoning(effort="none", budget=2048)
+    said, dropped = crossed(RESPONSES, "gpt-6.1-sol", wire="openai_chat", reasoning=both)
+    assert (effort(RESPONSES, said), dropped) == ("none", {"reasoning.budget"})
 
 
 @pytest.mark.parametrize(
@@ -100,6 +105,8 @@ def test_a_client_of_the_other_wire_has_said_its_models_own_word() -> None:
         ("gpt-5.1", Reasoning(effort="low"), {}),
         ("gpt-5.1", Reasoning(budget=5000), {}),
         ("gpt-5.1", None, SAMPLED),
+        ("gpt-5.1", Reasoning(summary="auto"), SAMPLED),
+        ("gpt-5.4", None, SAMPLED),
         ("gpt-5.4", Reasoning(off=True), SAMPLED),
         ("gpt-6-luna", Reasoning(effort="none"), SAMPLED | STOP),
         ("gpt-5-chat-latest", None, SAMPLED | STOP),
@@ -111,7 +118,7 @@ def test_a_client_of_the_other_wire_has_said_its_models_own_word() -> None:
 def test_what_it_takes_beside_its_reasoning(model: str, reasoning: Reasoning | None, takes: dict[str, Any]) -> None:
     said, dropped = crossed(CHAT, model, reasoning=reasoning, **SAMPLED, **STOP)
     assert {key: said[key] for key in SAMPLED | STOP if key in said} == takes
-    assert dropped - {"reasoning.budget"} == (SAMPLED | STOP).keys() - takes.keys()
+    assert dropped - {"reasoning.budget", "reasoning.summary"} == (SAMPLED | STOP).keys() - takes.keys()
     said, dropped = crossed(RESPONSES, model, reasoning=reasoning, **SAMPLED)
     assert ("temperature" in said, "message.output_text.logprobs" in said["include"]) == ("temperature" in takes,) * 2
 

@@ -87,7 +87,7 @@ def _takes_of(model: str) -> Takes | None:
 
 
 def _reasons(reasoning: Reasoning | None, takes: Takes) -> bool:
-    if reasoning is None or (reasoning.effort is None and reasoning.budget is None):
+    if reasoning is None or reasoning.effort is None:
         return not takes.silent
     return reasoning.effort != "none"
 
