@@ -129,6 +129,14 @@ def test_one_that_is_gone_is_gone_and_comes_back_with_all_that_was_spent() -> No
     assert not till.admits(1)
 
 
+def test_nobody_is_told_of_a_budget_that_is_gone() -> None:
+    till = Till(it=Budget(usd=1, stop_streams=True))
+    held = till.budgets.reserve(*ME, NANOS)
+    till.budgets.become({}, [])
+    till.budgets.settle(held, NANOS)
+    assert (till.told, held.stop_at) == ([], None)
+
+
 def test_what_began_without_a_budget_counts_when_it_ends() -> None:
     till = Till()
     till.budgets.become({"it": Budget(usd=1)}, [])
