@@ -317,6 +317,12 @@ def test_a_conversation_with_everything() -> None:
     assert encode(request) == body
 
 
+def test_an_assistant_that_said_nothing_says_so_in_a_string() -> None:
+    """Hosts take null only beside calls."""
+    body = asked({"role": "user", "content": "a"}, {"role": "assistant", "content": ""})
+    assert encode(parse(body)) == body
+
+
 @pytest.mark.parametrize(
     ("content", "extra"),
     [
