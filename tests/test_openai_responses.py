@@ -351,6 +351,12 @@ def test_a_chat_that_the_provider_remembers_needs_no_input() -> None:
         {"input": [{"type": "reasoning", "id": "rs_1", "summary": []}]},
         {"input": [{"type": "custom_tool_call_output", "call_id": "c", "output": "x"}]},
         {"input": [CUSTOM, {"type": "custom_tool_call_output", "call_id": "call_2", "output": [IMAGE]}]},
+        {
+            "input": [
+                CUSTOM,
+                {"type": "custom_tool_call_output", "call_id": "call_2", "output": [SOUND, {"type": "new"}]},
+            ]
+        },
         {"input": [{**CALL, "namespace": "n"}, {"type": "function_call_output", "call_id": "call_1", "output": ""}]},
         {"text": {"format": {"type": "text"}, "verbosity": "low"}},
         {"text": {"format": {"type": "json_object"}, "new": 1}},
