@@ -231,6 +231,7 @@ MISTAKES = [
     ("providers: {bedrock: }", ":1: providers.bedrock: location is missing"),
     ("providers: {x: {base_url: 'http://h', models: [{context: 5}]}}", "providers.x.models[0]: name is missing"),
     ("providers: {x: {base_url: 'http://h', models: [{name: b, like: [c]}]}}", "x.models[0].like: expected text, got"),
+    ("providers: {x: {base_url: 'http://h', models: [{name: b, timers: 5}]}}", "models[0].timers: expected a mapping"),
     ("providers: {x: {base_url: 'http://h', models: [[a]]}}", "providers.x.models[0]: expected text, got a list"),
     ("providers: {x: {base_url: 'http://h', models: [{name: b, prefill: true}]}}", "x.models[0].prefill: a provider"),
     ("providers: {ollama: {models: [{name: claude-3, prefill: true}]}}", "of kind ollama cannot continue a text"),
