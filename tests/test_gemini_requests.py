@@ -654,6 +654,7 @@ def test_one_of_several_may_be_null() -> None:
 def test_the_order_of_properties_is_their_own() -> None:
     given = {"properties": {"a": {}, "b": {}, "c": {}}, "property_ordering": ["c", "a", "x", 5]}
     assert list(json_schema(given, "")["properties"]) == ["c", "a", "b"]
+    assert "properties" not in json_schema({"type": "OBJECT", "propertyOrdering": ["a"]}, "")
 
 
 @pytest.mark.parametrize(
