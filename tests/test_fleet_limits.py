@@ -144,6 +144,7 @@ async def test_a_refusal_names_the_limit_that_is_reached(server: Server) -> None
         with pytest.raises(OverLimit, match="1 request per minute") as refused:
             await mate.ask()
         assert "retry-after" in dict(refused.value.headers)
+        assert mate.admission.refused == {("client", "requests"): 1}
 
 
 async def test_who_may_wait_waits_in_turn(server: Server) -> None:
