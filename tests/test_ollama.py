@@ -589,6 +589,7 @@ def test_a_request_of_another_wire() -> None:
         ("gpt-oss", Reasoning(off=True), "low", ("reasoning",)),
         ("gpt-oss", Reasoning(budget=2048), "low", ("reasoning.budget",)),
         ("gpt-oss", Reasoning(budget=99999), "high", ("reasoning.budget",)),
+        ("gpt-oss", Reasoning(budget=99999, effort="low"), "low", ("reasoning.budget",)),
         ("gpt-oss", Reasoning(budget=-1), "medium", ("reasoning.budget",)),
     ],
     ids=str,
