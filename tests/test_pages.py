@@ -54,6 +54,8 @@ async def test_anthropics_list_is_read_in_both_directions() -> None:
         page = await listed(gateway, f"/v1/models?limit=2&before_id={known[4]}", ANTHROPIC)
         assert [model["id"] for model in page["data"]] == known[2:4]
         assert (page["first_id"], page["last_id"], page["has_more"]) == (known[2], known[3], True)
+        page = await listed(gateway, f"/v1/models?limit=2&before_id={known[2]}", ANTHROPIC)
+        assert ([model["id"] for model in page["data"]], page["has_more"]) == (known[:2], False)
         page = await listed(gateway, f"/v1/models?after_id={known[-2]}", ANTHROPIC)
         assert [model["id"] for model in page["data"]] == known[-1:]
         assert page["has_more"] is False
