@@ -317,6 +317,11 @@ def test_a_conversation_with_everything() -> None:
     assert encode(request) == body
 
 
+def test_a_turn_of_no_parts_is_a_turn() -> None:
+    body = asked({"role": "user", "content": []}, {"role": "user", "content": "a"})
+    assert [message["role"] for message in encode(parse(body))["messages"]] == ["user", "user"]
+
+
 def test_an_assistant_that_said_nothing_says_so_in_a_string() -> None:
     """Hosts take null only beside calls."""
     body = asked({"role": "user", "content": "a"}, {"role": "assistant", "content": ""})
