@@ -228,6 +228,15 @@ async def test_what_ended_while_the_store_was_away_is_not_under_way(
         await held(mate, 3)
 
 
+async def test_while_the_store_is_away_each_has_its_share_of_those_under_way_at_once() -> None:
+    fleet = Fleet()
+    fleet.members = 2
+    mate = Mate(fleet, Limits(concurrent=5))
+    await held(mate, 2)
+    with pytest.raises(OverLimit, match="5 requests at the same time"):
+        await mate.ask()
+
+
 async def test_a_share_is_one_at_least(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     async with joined(server.url) as one, joined(server.url) as two:
         mate = Mate(one, Limits(requests_per_minute=1, concurrent=1))
