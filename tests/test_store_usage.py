@@ -115,6 +115,22 @@ def test_every_question_gets_its_part(
         assert database.ask(usage(query)) == [*naive(rows, query)]
 
 
+@pytest.mark.parametrize(
+    ("since", "until", "nanos"),
+    [(-48, None, 1111), (-25, 10, 110), (-29, 6, 110), (-48, 5, 11), (5, 6, 100), (6, 20, 0), (-24, 24, 1110)],
+)
+def test_a_question_may_begin_and_end_within_a_day(folder: Path, since: int, until: int | None, nanos: int) -> None:
+    midnight = NOW // 86400 * 86400
+    rows = [row("r", 10**number) for number in range(4)]
+    for number, (each, hour) in enumerate(zip(rows, (-30, -20, 5, 20), strict=True)):
+        each.id, each.at = number + 1, midnight + hour * HOUR + 1
+    with closing(fresh(folder)) as database:
+        database.insert(rows)
+        end = None if until is None else midnight + until * HOUR
+        groups = database.ask(usage(Query(midnight + since * HOUR, end)))
+        assert sum(group.nanos for group in groups) == nanos
+
+
 @settings(max_examples=30)
 @given(rows_, st.lists(st.sampled_from(GROUPINGS), unique=True, max_size=4), st.integers(1, 5))
 def test_pages_come_to_the_whole(folder: Path, rows: list[Row], by: list[str], most: int) -> None:
