@@ -366,6 +366,7 @@ async def test_what_began_after_a_loss_is_not_trusted_by_a_strict_budget(
             pass
     async with ledger(tmp_path, is_hard=True, create=True):
         pass
+    assert caplog.text.count("was lost on 2026-09-21: earlier spending is unknown, and budgets count without it") == 1
     async with ledger(tmp_path, is_hard=True) as book:
         assert await spent(book) == 7
 
