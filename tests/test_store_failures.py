@@ -133,7 +133,8 @@ async def test_what_cannot_be_written_before_the_end_is_there_after_the_next_sta
         spend(book, 3)
         await book.close()
         assert book.pending == 3
-    assert "3 rows could not be written" in caplog.text
+    assert "3 rows could not be written to the ledger (locked by another process)" in caplog.text
+    assert f"the next start reads them from {tmp_path / 'ledger.intents'}" in caplog.text
     async with ledger(tmp_path) as book:
         assert await spent(book) == 21
 
