@@ -844,6 +844,15 @@ def test_a_file_of_json_is_text() -> None:
     assert said["content"][0]["document"]["format"] == "txt"
 
 
+@pytest.mark.parametrize(
+    ("data", "media", "source"),
+    [(PDF, "application/pdf", {"bytes": PDF}), (NOTE, "text/plain", {"text": "plain words"})],
+)
+def test_only_text_that_is_to_be_cited_goes_as_text(data: str, media: str, source: dict[str, str]) -> None:
+    [said] = messages(foreign(user(Document(source=Inline(data, media), cited=True), Text(text="a"))))
+    assert said["content"][0]["document"]["source"] == source
+
+
 def test_a_document_alone_gets_the_text_that_the_wire_demands() -> None:
     document = Document(source=Inline(PDF, "application/pdf"))
     content = messages(foreign(user(document)))[0]["content"]
