@@ -983,6 +983,16 @@ def test_a_tier_that_is_new_stays_on_its_own_wire() -> None:
     assert (json.loads(encoded.body)["serviceTier"], encoded.dropped) == ("overnight", ())
 
 
+def test_a_thought_in_pieces_is_one_where_its_seal_ends_it() -> None:
+    """Clients keep each piece of a stream as a part, and the seal is of the whole."""
+    pieces: list[dict[str, Any]] = [{"text": text, "thought": True} for text in ("One, ", "two, ", "three.")]
+    pieces[-1]["thoughtSignature"] = "c2VhbA=="
+    answer = {"role": "model", "parts": [*pieces, {"text": "Three."}]}
+    [first, second] = parsed(contents=[answer, answer]).turns[0].parts[:2]
+    assert first == Thinking(text="One, two, three.", signature="c2VhbA==", at=first.at)
+    assert isinstance(second, Text)
+
+
 def test_gemini_3_is_told_that_a_call_has_no_seal() -> None:
     turns = [
         turn("user", Text(text="go")),
