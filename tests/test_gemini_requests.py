@@ -496,6 +496,7 @@ def test_a_result_of_a_call_that_is_gone_keeps_its_name() -> None:
         ({"mode": "NONE"}, ToolChoice("none"), False),
         ({"mode": "VALIDATED"}, ToolChoice("auto"), False),
         ({"mode": "MODE_UNSPECIFIED"}, None, False),
+        ({"mode": 0}, None, False),
         ({}, None, False),
         ({"mode": "ANY", "allowedFunctionNames": ["f"]}, ToolChoice("tool", "f"), False),
         ({"mode": "ANY", "allowedFunctionNames": ["f", "g"]}, ToolChoice("required", among=("f", "g")), False),
@@ -507,7 +508,7 @@ def test_a_tool_choice_is_a_mode_some_tools_or_a_demand(calling: Any, choice: An
     request = parsed(toolConfig={"functionCallingConfig": calling})
     assert (request.tool_choice, bool(request.demands)) == (choice, demanded)
     back = sent(request).get("toolConfig", {}).get("functionCallingConfig", {})
-    if calling.get("mode") not in (2, "auto", "MODE_UNSPECIFIED"):
+    if calling.get("mode") not in (0, 2, "auto", "MODE_UNSPECIFIED"):
         assert back == calling
 
 
