@@ -30,6 +30,7 @@ from proxy.canon import (
     Request,
     Start,
     Stop,
+    Stored,
     Text,
     Thinking,
     ToolCall,
@@ -561,6 +562,14 @@ def test_a_block_of_mistral_goes_back_as_it_came(streamed: bool) -> None:
     answer.choices.append(Choice(parts=[Text(text="a"), block, Text(text="b")], stop=Stop(reason="stop", raw="stop")))
     body = laws.say(CHAT.renderer(replace(ASKED, stream=streamed)), list(unfold(answer)))
     assert fold(decoded(body, streamed)) == answer
+
+
+def test_a_whole_message_has_all_of_a_refusal_and_the_name_of_a_stored_picture() -> None:
+    said: list[Part] = [Refusal(text="No, "), Text(text="a"), Refusal(text="never."), Image(source=Stored("gs://b/i"))]
+    answer = Completion(start=Start(wire="gemini"), choices=[Choice(parts=said, stop=Stop())])
+    [choice] = json.loads(laws.say(CHAT.renderer(replace(ASKED, stream=False)), list(unfold(answer))))["choices"]
+    assert choice["message"]["refusal"] == "No, never."
+    assert choice["message"]["images"] == [{"type": "image_url", "image_url": {"url": "gs://b/i"}}]
 
 
 def test_a_call_whose_wire_has_no_ids_gets_one() -> None:
