@@ -269,8 +269,8 @@ def _grow(value: Object, delta: Object, pieces: list[str]) -> None:
     """Add a delta to an Opaque block: text to text, a citation to its list, JSON to the pieces of the input."""
     for key, more in delta.items():
         had = value.get(key)
-        if key == "partial_json" and isinstance(more, str):
-            pieces.append(more)
+        if key == "partial_json":
+            pieces.append(more or "")
         elif key == "citation":
             value["citations"] = [*had, more] if isinstance(had := value.get("citations"), list) else [more]
         elif key != "type":
