@@ -984,6 +984,11 @@ def test_a_tier_that_is_new_stays_on_its_own_wire() -> None:
     assert (json.loads(encoded.body)["serviceTier"], encoded.dropped) == ("overnight", ())
 
 
+def test_the_role_of_an_instruction_says_nothing_and_is_not_dropped_aloud() -> None:
+    instruction = {"role": "user", "parts": [{"text": "Be kind."}], "new": 1}
+    assert parsed(systemInstruction=instruction).turns[0].extra == {"new": 1}
+
+
 def test_a_thought_in_pieces_is_one_where_its_seal_ends_it() -> None:
     """Clients keep each piece of a stream as a part, and the seal is of the whole."""
     pieces: list[dict[str, Any]] = [{"text": text, "thought": True} for text in ("One, ", "two, ", "three.")]
