@@ -644,6 +644,31 @@ def watched() -> tuple[Talk, Stepped]:
     return talk, clock
 
 
+@pytest.mark.parametrize(
+    ("allowed", "after", "after_the_head"),
+    [
+        ({"headers": 3, "first_event": 5}, 3, 5),
+        ({"headers": 5, "first_event": 3}, 3, 3),
+        ({"first_event": 5}, 5, 5),
+        ({"headers": 3}, 3, None),
+        ({"first_event": 5, "total": 4}, 4, 4),
+        ({}, None, None),
+    ],
+    ids=str,
+)
+async def test_it_is_looked_at_again_when_a_timer_may_have_run_out_and_no_sooner(
+    allowed: dict[str, float], after: float | None, after_the_head: float | None
+) -> None:
+    talk = Talk()
+    clock = Stepped(talk)
+    talk.send(**{"headers": 0.0, "first_event": 0.0} | allowed)
+    began = talk.exchange._began
+    clock.now += 1
+    assert talk.exchange.look() == (0.0 if after is None else began + after)
+    talk.receive(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n")
+    assert talk.exchange.look() == (0.0 if after_the_head is None else began + after_the_head)
+
+
 @pytest.mark.parametrize("kind", PINGS)
 async def test_a_stream_that_only_says_that_it_is_there_ends(kind: str) -> None:
     talk, clock = watched()
