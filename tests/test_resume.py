@@ -599,11 +599,13 @@ def test_a_break_is_the_answers_that_broke_and_nobody_elses() -> None:
     assert [each.code for each in one.history] == ["x", "", "upstream_cut"]
 
 
-@pytest.mark.parametrize(("deadline", "asked"), [(0.0, []), (60.0, ["b/m"])])
-async def test_nobody_goes_on_after_the_operators_deadline(deadline: float, asked: list[str]) -> None:
+@pytest.mark.parametrize(("deadline", "timeout", "asked"), [(0.0, None, []), (60.0, 0.0, []), (60.0, 9.0, ["b/m"])])
+async def test_nobody_goes_on_after_the_operators_deadline_or_the_clients(
+    deadline: float, timeout: float | None, asked: list[str]
+) -> None:
     world = World([Provider("a"), Provider("b")], upstreams := Upstreams(), routes=route("a/m", "b/m"))
     world.failover.deadline = deadline
-    call = world.call("smart", stream=True)
+    call = world.call("smart", stream=True, timeout=timeout)
     call.history = [Attempt(Target(world.adapters["a"], "m"), 1, code="upstream_cut")]
     found = await Resume(world.failover, lambda *_: None).another(call, upstreams, "")
     assert (upstreams.asked, found is None) == (asked, not asked)
