@@ -395,6 +395,18 @@ async def test_two_pillions_share_a_budget_and_refuse_without_the_store(
         assert PASSWORD.encode() not in told
 
 
+async def test_a_pillion_that_ends_gives_back_what_it_has_not_spent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.store.redis.PATIENCE", PATIENCE)
+    monkeypatch.setattr("proxy.fleet.TOGETHER", PATIENCE)
+    async with redis(PASSWORD) as server, Evil(WHOLE) as evil:
+        async with priced(evil, tmp_path, BUDGET, PILLION_STORE=server.url) as gateway:
+            assert (await paid(gateway, max_tokens=220)).status == 200
+        [key] = await server.do("KEYS", "pillion:1:budget:*")
+        assert await server.do("HMGET", key, "spent", "owned") == ["11000", "11000"]
+
+
 def folder(path: Path, name: str) -> Path:
     (path / name).mkdir()
     return path / name
