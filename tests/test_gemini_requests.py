@@ -896,6 +896,7 @@ def test_what_the_wire_cannot_carry_is_refused_with_its_path(fields: dict[str, A
     [
         ("gemini-2.5-flash", Reasoning(off=True), {"thinkingBudget": 0}),
         ("gemini-2.5-flash-lite", Reasoning(effort="none"), {"thinkingBudget": 0}),
+        ("gemini-2.5-flash", Reasoning(budget=0), {"thinkingBudget": 0}),
         ("gemini-2.5-pro", Reasoning(off=True), None),
         ("gemini-2.0-flash", Reasoning(off=True), None),
         ("gemini-2.5-flash", Reasoning(effort="low"), {"includeThoughts": True, "thinkingBudget": 1024}),
@@ -929,6 +930,7 @@ def test_thinking_is_said_as_the_model_takes_it(model: str, reasoning: Reasoning
         ("gemini-flash-latest", "minimal", "LOW"),
         ("gemini-4-argon", "max", "HIGH"),
         ("gemini-3.5-flash", "none", "MINIMAL"),
+        ("gemini-3-pro-preview", "none", "LOW"),
         ("gemini-3.1-pro-preview", "none", "LOW"),
         ("gemini-4-argon", "none", "LOW"),
         ("gemini-3-pro-image", "none", None),
