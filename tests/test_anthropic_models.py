@@ -165,6 +165,21 @@ def test_thoughts_are_shown_where_that_was_asked(
     assert (value.get("thinking"), told) == (thinking, dropped)
 
 
+@pytest.mark.parametrize(
+    ("reasoning", "dropped"),
+    [
+        (Reasoning(summary="auto"), ("reasoning.summary",)),
+        (Reasoning(effort="high", summary="auto"), ("reasoning", "reasoning.summary")),
+    ],
+    ids=str,
+)
+def test_where_a_tool_must_be_called_no_thoughts_are_shown(reasoning: Reasoning, dropped: tuple[str, ...]) -> None:
+    """Claude takes no `thinking` beside a choice that forces a tool."""
+    forced = {"tools": [Tool(name="f")], "tool_choice": ToolChoice("required")}
+    value, told = encoded(SONNET_5, reasoning=reasoning, **forced)
+    assert (value.get("thinking"), told) == (None, dropped)
+
+
 @pytest.mark.parametrize("word", ["disabled", "between_tools"])
 def test_thinking_that_is_off_is_off_for_other_wires_too(word: str) -> None:
     body = {"model": "m", "max_tokens": 9, "messages": [], "thinking": {"type": word}}

@@ -37,7 +37,8 @@ def plan(request: Request, takes: Takes) -> Plan:
     if is_undecided(reasoning):
         return _shown(_undecided(request, takes), reasoning, takes)
     if reasoning.budget is None and reasoning.effort is None:
-        return _shown(Plan(room), reasoning, takes)
+        by_itself = takes.thinks and not is_forced(request)
+        return _shown(Plan(room), reasoning, takes._replace(thinks=by_itself))
     if _by_budget(reasoning, takes):
         return _shown(_with_budget(request, reasoning), reasoning, takes)
     if "adaptive" in takes.thinking:
