@@ -77,6 +77,25 @@ def test_an_effort_that_it_takes_crosses(target: Dialect, model: str, reasoning:
     assert (effort(target, said), dropped) == (expected, set())
 
 
+@pytest.mark.parametrize("target", [CHAT, RESPONSES], ids=["chat", "responses"])
+@pytest.mark.parametrize(
+    ("model", "reasoning", "expected", "dropped"),
+    [
+        ("gpt-5.1", Reasoning(budget=2048), "low", {"reasoning.budget"}),
+        ("gpt-5-pro", Reasoning(budget=2048), "high", {"reasoning.budget"}),
+        ("gpt-5.2-pro", Reasoning(budget=2048), "medium", {"reasoning.budget"}),
+        ("gpt-5.3-chat-latest", Reasoning(budget=9000), "medium", {"reasoning.budget"}),
+        ("gpt-5.1", Reasoning(effort="high", budget=2048), "high", {"reasoning.budget"}),
+        ("gpt-5.1", Reasoning(effort="max", budget=2048), "high", {"reasoning", "reasoning.budget"}),
+    ],
+)
+def test_a_budget_is_an_effort_that_the_model_takes(
+    target: Dialect, model: str, reasoning: Reasoning, expected: str, dropped: set[str]
+) -> None:
+    said, receipt = crossed(target, model, reasoning=reasoning)
+    assert (effort(target, said), receipt) == (expected, dropped)
+
+
 def test_the_highest_effort_of_the_newest_is_not_in_chat_completions() -> None:
     asked = Reasoning(effort="max")
     assert effort(CHAT, crossed(CHAT, "gpt-6.1-sol", reasoning=asked)[0]) == "xhigh"

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from proxy.canon import Reasoning, Request
 from proxy.grammar.receipts import Receipt
-from proxy.grammar.thinking import SAYS_NONE
+from proxy.grammar.thinking import SAYS_NONE, effort_of
 
 
 class Takes(NamedTuple):
@@ -94,7 +94,7 @@ def _reasons(reasoning: Reasoning | None, takes: Takes) -> bool:
 
 def _fitted(request: Request, takes: Takes, dropped: Receipt, in_chat: bool) -> Reasoning | None:
     """The wish to reason, with an effort that the model knows: the one asked for, else the next higher, else its
-    highest.
+    highest. A budget asks for the effort that it would pay for, and the receipt names it anyway.
 
     Clients of OpenAI's other wire already use the words of its models.
     """
@@ -102,11 +102,13 @@ def _fitted(request: Request, takes: Takes, dropped: Receipt, in_chat: bool) -> 
     if reasoning is None or request.wire in SAYS_NONE:
         return reasoning
     asked = "none" if reasoning.off or reasoning.budget == 0 else reasoning.effort
+    if asked is None and reasoning.budget is not None:
+        asked = effort_of(reasoning.budget)
     if asked not in EFFORTS:
         return reasoning
     known = [effort for effort in takes.efforts if not in_chat or _rank(effort) <= _rank(takes.most_in_chat)]
     effort = next((word for word in known if _rank(word) >= _rank(asked)), known[-1])
-    if effort != asked:
+    if effort != asked and asked in ("none", reasoning.effort):
         dropped.add("reasoning")
     budget = None if asked == "none" else reasoning.budget
     return replace(reasoning, effort=effort, budget=budget, off=False)
