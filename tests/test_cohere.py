@@ -142,6 +142,7 @@ def spoken(**fields: Json) -> Json:
         messages({"role": "user", "content": [{"type": "not_yet", "x": 1}, {"type": "text", "text": "u", "y": 2}]}),
         spoken(tool_plan="I will.", tool_calls=[CALL, {**CALL, "id": "f_2", "new": 1}]),
         spoken(content=[{"type": "thinking", "thinking": "t"}, TEXT], citations=[{**CITED, "content_index": 1}]),
+        {"model": "command-r7b-12-2024"} | spoken(content=[{"type": "thinking", "thinking": "t"}], tool_calls=[CALL]),
         spoken(content="Hi", citations=[CITED, CITED]),
         spoken(content="Hi", citations=[CITED, {**CITED, "type": "PLAN"}], tool_plan="p"),
         spoken(content="Hi", citations=[{**CITED, "content_index": 7}]),
