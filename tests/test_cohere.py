@@ -160,6 +160,8 @@ def spoken(**fields: Json) -> Json:
         {"response_format": {"type": "json_object", "schema": {"type": "object"}}},
         {"thinking": {"type": "enabled"}},
         {"thinking": {"type": "enabled", "token_budget": 31000, "new": 1}},
+        {"thinking": {"type": "enabled", "token_budget": 0}},
+        {"thinking": {"type": "enabled", "token_budget": -1}},
         {"thinking": {"type": "disabled", "token_budget": 1}},
         {"max_tokens": 5, "temperature": 0, "p": 1.5, "k": 900, "seed": 2},
         {"frequency_penalty": -3, "presence_penalty": 9},

@@ -103,7 +103,7 @@ class Encoding:
         if reasoning.off or (not self._own and (budget == 0 or reasoning.effort == "none")):
             told = {} if budget is None or not self._own else {"token_budget": budget}
             return {"type": "disabled"} | told
-        unmeasured = budget is not None and budget < 0  # with Gemini: as many as the model likes
+        unmeasured = not self._own and budget is not None and budget < 0  # as many as the model likes
         if unmeasured or (budget is None and self._own and reasoning.effort == OWN_EFFORT):
             return {"type": "enabled"}
         if budget is None and reasoning.effort is None:  # a wish to see the thoughts is no wish that the model think
