@@ -921,3 +921,4 @@ def test_an_errors_words_in_place_of_a_stream_are_an_error() -> None:
     assert (meter.error.message, meter.finished) == ("out of order", False)
     said = {"type": "content-delta", "message": "of a kind yet to come"}
     assert laws.watch(WIRE.meter(True), [stream(START, said)]).error is None
+    assert laws.watch(WIRE.meter(True), [stream(START), stream(said)]).error is None
