@@ -74,10 +74,13 @@ async def test_a_tool_of_its_own_keeps_its_name() -> None:
     assert (item["name"], "namespace" in item) == ("close_agent", False)
 
 
-@pytest.mark.parametrize("inner", [[], [{"type": "web_search"}], [CLOSE, {"type": "web_search"}]])
-def test_a_group_of_anything_else_stays_what_it_is(inner: list[Any]) -> None:
-    (tool,) = RESPONSES.parse(body(tools=[{**GROUP, "tools": inner}]), Peek("m", False)).tools
-    assert (tool.kind, tool.extra) == ("namespace", {**GROUP, "tools": inner})
+@pytest.mark.parametrize(
+    "fields",
+    [{"tools": []}, {"tools": [{"type": "web_search"}]}, {"tools": [CLOSE, {"type": "web_search"}]}, {"strict": True}],
+)
+def test_a_group_of_anything_else_stays_what_it_is(fields: Any) -> None:
+    (tool,) = RESPONSES.parse(body(tools=[{**GROUP, **fields}]), Peek("m", False)).tools
+    assert (tool.kind, tool.extra) == ("namespace", {**GROUP, **fields})
 
 
 async def test_a_tool_of_free_text_among_them_is_called_as_what_it_is() -> None:
