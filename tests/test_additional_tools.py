@@ -51,6 +51,15 @@ def test_others_get_the_tools(wire: str, items: tuple[Any, ...]) -> None:
     assert (encoded.dropped, b"additional_tools" in encoded.body) == ((), False)
 
 
+def test_a_tool_of_another_wire_with_a_field_of_that_name_is_no_such_tool() -> None:
+    tool = {"type": "function", "function": {"name": "f"}, "additional_tools": {}}
+    asked = {"model": "m", "messages": [HI], "tools": [tool]}
+    request = registry.dialect("openai_chat").parse(json.dumps(asked).encode(), Peek("m", False))
+    encoded = WIRE.encode(request)
+    assert [one["name"] for one in json.loads(encoded.body)["tools"]] == ["f"]
+    assert encoded.dropped == ("additional_tools",)
+
+
 def test_a_server_tool_among_them_is_refused_where_it_stands() -> None:
     request = parsed({**ADDED, "tools": [{"type": "web_search"}]}, HI)
     with pytest.raises(Exception, match=r"input\[0\]\.tools\[0\]"):
