@@ -694,6 +694,12 @@ def test_content_that_the_wire_cannot_carry_is_refused_by_its_path(fields: dict[
     assert refused(foreign(**fields)) == param
 
 
+@pytest.mark.parametrize(("kind", "named"), [("image/tiff", "image/tiff"), ("", "unknown")])
+def test_an_image_that_the_wire_cannot_carry_is_refused_by_its_type(kind: str, named: str) -> None:
+    with pytest.raises(Unrepresentable, match=f"an image of type {named}, only image/jpeg, "):
+        WIRE.encode(foreign(turn("user", Image(source=Inline("aGk=", kind)))))
+
+
 @pytest.mark.parametrize(
     ("reasoning", "limit", "thinking", "total"),
     [
