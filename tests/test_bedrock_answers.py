@@ -620,7 +620,12 @@ def test_our_errors_have_names_of_this_wire(error: GatewayError, name: str) -> N
 
 def test_models_are_listed_as_bedrock_lists_them() -> None:
     assert [one["modelId"] for one in json.loads(WIRE.model_list(["a", "b"]))["modelSummaries"]] == ["a", "b"]
-    assert json.loads(WIRE.model_card("a"))["modelDetails"]["modelId"] == "a"
+    assert json.loads(WIRE.model_card("a"))["modelDetails"] == {
+        "modelArn": "arn:aws:bedrock:pillion::foundation-model/a",
+        "modelId": "a",
+        "modelName": "a",
+        "responseStreamingSupported": True,
+    }
 
 
 # --- rendering -------------------------------------------------------------------------------------------------------
@@ -721,6 +726,12 @@ def test_a_citation_of_another_wire_is_retold() -> None:
         (text,) = parts(said(events, streamed), streamed)
         assert isinstance(text, Text)
         assert [one.value for one in text.citations] == retold
+
+
+def test_a_citation_without_a_text_stands_alone() -> None:
+    cited = {"citationsContent": {"citations": [{"title": "t"}]}}
+    told = json.loads(said(decoded(whole(cited), streamed=False), streamed=False))
+    assert told["output"]["message"]["content"] == [cited]
 
 
 @pytest.mark.parametrize("part", [
