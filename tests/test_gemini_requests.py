@@ -421,6 +421,12 @@ def test_a_system_instruction_has_many_forms(instruction: Any, texts: list[str])
         assert (first.role, first.parts) == ("system", [Text(text=text) for text in texts])
 
 
+def test_the_role_of_a_system_instruction_says_nothing() -> None:
+    """Google's own SDK says that it is the user's, and other wires must not be strict about that."""
+    first, _ = parsed(systemInstruction={"role": "user", "parts": [{"text": "a"}]}).turns
+    assert (first.role, first.extra) == ("system", {})
+
+
 @pytest.mark.parametrize(
     ("given", "part"),
     [
