@@ -635,6 +635,11 @@ def test_an_error_that_cannot_be_read_is_not_handed_on(data: bytes) -> None:
     assert error.body in (None, b'{"error":""}')
 
 
+def test_an_error_in_openais_shape_is_read_too() -> None:
+    error = WIRE.decode_error(500, {}, b'{"error":{"message":"because"}}')
+    assert (error.message, error.body) == ("because", None)
+
+
 def test_models() -> None:
     listed = json.loads(WIRE.model_list(["a/b:c", "d"]))["models"]
     assert [(model["name"], model["model"]) for model in listed] == [("a/b:c", "a/b:c"), ("d", "d")]
