@@ -536,7 +536,7 @@ def failed(**error: Any) -> dict[str, Any]:
 def test_a_stream_that_fails_is_an_error(event: dict[str, Any], kind: type[UpstreamError], status: int) -> None:
     data = f"data: {json.dumps(CREATED)}\n\ndata: {json.dumps(event)}\n\n".encode()
     error = failure(data)
-    assert (type(error), error.status, error.message) == (kind, status, "Oops.")
+    assert (type(error), error.status, error.upstream_status, error.message) == (kind, status, 200, "Oops.")
     meter = laws.watch(WIRE.meter(True), [data])
     assert meter.error is not None
     assert (meter.error.message, meter.finished) == ("Oops.", False)
