@@ -297,6 +297,18 @@ def test_what_this_wire_can_say_comes_back(fields: dict[str, Any]) -> None:
     assert encoded.dropped == ()
 
 
+@pytest.mark.parametrize(
+    ("model", "dropped"),
+    [("glm-4.6", ()), ("claude-opus-4-8", ("messages.thinking",))],
+)
+def test_a_thought_without_a_seal_goes_back_to_a_model_that_seals_none(model: str, dropped: tuple[str, ...]) -> None:
+    thought, text = {"type": "thinking", "thinking": "t"}, {"type": "text", "text": "a"}
+    user, answer = {"role": "user", "content": "hi"}, {"role": "assistant", "content": [thought, text]}
+    encoded = WIRE.encode(WIRE.parse(body(messages=[user, answer, user], model=model), Peek(model, False)))
+    assert json.loads(encoded.body)["messages"][1]["content"] == ([text] if dropped else [thought, text])
+    assert encoded.dropped == dropped
+
+
 def test_a_demand_for_nothing_is_none() -> None:
     request = parsed(mcp_servers=[], container="c")
     assert (request.demands, request.extra) == ({"container": "c"}, {"mcp_servers": []})
