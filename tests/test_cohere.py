@@ -645,6 +645,7 @@ def test_what_asks_for_nothing_is_not_receipted() -> None:
         ({"turns": [turn("user", ToolCall(id="1", name="f"))]}, "messages[0].content[0]"),
         ({"turns": [turn("user", Thinking(text="t"))]}, "messages[0].content[0]"),
         ({"turns": [turn("assistant", ToolResult(id="1"))]}, "messages[0].content[0]"),
+        ({"turns": [turn("system", ToolResult(id="1"))]}, "messages[0].content[0]"),
         ({"turns": [turn("assistant", ToolCall(id="1", name="f", kind="custom"))]}, "messages[0].content[0]"),
         *(
             ({"turns": [turn("user", ToolResult(id="1", parts=[part]))]}, "messages[0].content[0].content[0]")
