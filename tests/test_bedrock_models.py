@@ -136,5 +136,6 @@ def test_nova_thinks_by_effort_and_keeps_its_bounds(fields: Any, effort: str, dr
 
 def test_nova_does_not_think_unasked() -> None:
     assert told(NOVA_2, reasoning=Reasoning(off=True)) == ({}, ())
+    assert told(NOVA_2, reasoning=Reasoning(effort="none")) == ({}, ())
     assert told(NOVA_2, reasoning=Reasoning(budget=2000)) == ({}, ("reasoning",))
     assert told("amazon.nova-pro-v1:0", reasoning=Reasoning(effort="low")) == ({}, ("reasoning",))
