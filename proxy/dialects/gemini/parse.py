@@ -101,8 +101,8 @@ def check_model(top: Fields, model: str) -> None:
 def _count(fields: Fields, key: str) -> int | None:
     """An integer, which 40.0 is to Google."""
     value = fields.rest.pop(key, None)
-    if value is None or type(value) is int:
-        return value
+    if value is None:
+        return None
     if not is_number(value) or value != int(value):
         raise wrong(fields.path(key), "an integer", value)
     return int(value)
