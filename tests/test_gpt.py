@@ -96,6 +96,12 @@ def test_a_budget_is_an_effort_that_the_model_takes(
     assert (effort(target, said), receipt) == (expected, dropped)
 
 
+@pytest.mark.parametrize(("budget", "expected"), [(2048, "medium"), (0, "medium"), (50_000, "high")])
+def test_a_budget_of_a_client_of_the_other_wire_is_one_too(budget: int, expected: str) -> None:
+    said, dropped = crossed(RESPONSES, "gpt-5.2-pro", wire="openai_chat", reasoning=Reasoning(budget=budget))
+    assert (effort(RESPONSES, said), dropped) == (expected, {"reasoning" if budget == 0 else "reasoning.budget"})
+
+
 def test_the_highest_effort_of_the_newest_is_not_in_chat_completions() -> None:
     asked = Reasoning(effort="max")
     assert effort(CHAT, crossed(CHAT, "gpt-6.1-sol", reasoning=asked)[0]) == "xhigh"

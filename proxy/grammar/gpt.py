@@ -96,10 +96,12 @@ def _fitted(request: Request, takes: Takes, dropped: Receipt, in_chat: bool) -> 
     """The wish to reason, with an effort that the model knows: the one asked for, else the next higher, else its
     highest. A budget asks for the effort that it would pay for, and the receipt names it anyway.
 
-    Clients of OpenAI's other wire already use the words of its models.
+    Clients of OpenAI's other wire already use the words of its models, but a budget is none of those.
     """
     reasoning = request.reasoning
-    if reasoning is None or request.wire in SAYS_NONE:
+    if reasoning is None:
+        return None
+    if request.wire in SAYS_NONE and (reasoning.effort is not None or reasoning.budget is None):
         return reasoning
     asked = "none" if reasoning.off or reasoning.budget == 0 else reasoning.effort
     if asked is None and reasoning.budget is not None:
