@@ -464,7 +464,6 @@ def test_what_is_new_to_us_is_passed_over_or_kept_whole() -> None:
         block_delta(1, type="input_json_delta", partial_json='{"a":'),
         block_delta(1, type="input_json_delta", partial_json=None),
         block_delta(1, type="input_json_delta", partial_json="1}"),
-        block_delta(1, type="input_json_delta", partial_json=None),
         block_stop(1),
         message_delta("novelty"),
         STOP,

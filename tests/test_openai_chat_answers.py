@@ -507,16 +507,6 @@ def test_a_whole_answer_as_a_client_reads_it() -> None:
     }
 
 
-def test_a_whole_answer_has_one_refusal_and_each_picture_by_its_name() -> None:
-    parts: list[Part] = [Refusal(text="No"), Refusal(text="!"), Image(source=Stored("gs://b/1.png"))]
-    answer = Completion(start=Start(), choices=[Choice(parts=parts, stop=Stop())])
-    said = json.loads(laws.say(CHAT.renderer(replace(ASKED, stream=False)), list(unfold(answer))))
-    message = said["choices"][0]["message"]
-    assert (message["refusal"], message["images"]) == (
-        "No!",
-        [{"type": "image_url", "image_url": {"url": "gs://b/1.png"}}],
-    )
-
 
 @pytest.mark.parametrize(
     ("stop", "word", "native"),

@@ -378,11 +378,6 @@ def test_what_this_wire_can_say_comes_back(fields: dict[str, Any]) -> None:
     assert encoded.dropped == ()
 
 
-def test_a_namespace_that_says_more_is_only_for_its_own_wire() -> None:
-    group = {"type": "namespace", "name": "n", "tools": [FUNCTION]}
-    known, new = parsed(tools=[group]).tools, parsed(tools=[group | {"new": 1}]).tools
-    assert ([tool.kind for tool in known], [tool.kind for tool in new]) == (["function"], ["namespace"])
-
 
 def test_a_seal_goes_back_to_its_own_call_wherever_it_stands() -> None:
     calls = [{**CALL, "call_id": name} for name in ("a", "b")]
