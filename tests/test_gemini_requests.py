@@ -421,7 +421,6 @@ def test_a_system_instruction_has_many_forms(instruction: Any, texts: list[str])
         assert (first.role, first.parts) == ("system", [Text(text=text) for text in texts])
 
 
-
 @pytest.mark.parametrize(
     ("given", "part"),
     [

@@ -507,7 +507,6 @@ def test_a_whole_answer_as_a_client_reads_it() -> None:
     }
 
 
-
 @pytest.mark.parametrize(
     ("stop", "word", "native"),
     [

@@ -378,7 +378,6 @@ def test_what_this_wire_can_say_comes_back(fields: dict[str, Any]) -> None:
     assert encoded.dropped == ()
 
 
-
 def test_a_seal_goes_back_to_its_own_call_wherever_it_stands() -> None:
     calls = [{**CALL, "call_id": name} for name in ("a", "b")]
     seals = [{**THOUGHT, "encrypted_content": f"call:{name}\nof {name}"} for name in ("b", "a", "gone")]
