@@ -365,6 +365,20 @@ async def test_who_waits_for_what_a_provider_has_left_has_his_turn_when_another_
     mate.admission.leave(await other, None)
 
 
+async def test_who_waits_for_what_a_provider_has_left_has_his_turn_when_another_finds_the_queue_full() -> None:
+    """The store goes away while it decides, and the one that asked has to queue like the others."""
+    mate, provider = Mate(fleet := Slow(), Limits(concurrent=2), Queue(seconds=5, length=1)), announced(1)
+    task = await asking(fleet, mate.admission, provider, mate.scope)
+    other = asyncio.ensure_future(mate.admission.enter((provider, mate.scope), Need()))
+    await soon(lambda: bool(provider.queue))
+    fleet.line.pop().heard(None)
+    await soon(lambda: bool(fleet.line))
+    fleet.line.pop().heard(PASSES)
+    mate.admission.leave(await other, None)
+    task.cancel()
+    await asyncio.wait([task])
+
+
 # --- a store that is away --------------------------------------------------------------------------------------------
 
 

@@ -71,16 +71,14 @@ class FleetAdmission(Admission):
         self._check_size(scopes, need)
         others = [scope for scope in scopes if not isinstance(scope, Shared)]
         own = super().admit(others, need) or await super().enter(others, need, left, asker)
+        held = None
         try:
             held = await self._decided(shared, need, own, left, asker)
-        except BaseException:
-            undo(own.scopes, need)
-            self.advance(own.scopes)  # others may wait for what it held
-            raise
-        if held is not None:
-            return held
-        undo(own.scopes, need)
-        return super().admit(scopes, need) or await super().enter(scopes, need, left, asker)
+        finally:
+            if held is None:
+                undo(own.scopes, need)
+                self.advance(own.scopes)  # others may wait for what it held
+        return held or super().admit(scopes, need) or await super().enter(scopes, need, left, asker)
 
     def leave(self, held: Held, used: int | None) -> None:
         if not isinstance(held, Taken):
