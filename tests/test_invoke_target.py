@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.client import ANTHROPIC, SPEECHES, chat
+from proxy.sealing.seals import is_marked
+from tests.client import ANTHROPIC, OPENAI, SPEECHES, chat
 from tests.conformance.clients import clients
 from tests.conformance.told import CROSSING
 from tests.evil import Evil, Received, Scenario
@@ -133,3 +134,13 @@ async def test_what_anthropics_wire_alone_has_reaches_claude_so(tmp_path: Path) 
         got = await chat(gateway, ANTHROPIC, ANTHROPIC.request(model=MODEL, **own))
         said = json.loads(evil.requests[0].body)
     assert (got.status, {key: said[key] for key in own}) == (200, own)
+
+
+async def test_a_seal_in_a_stream_that_comes_at_once_is_seen(tmp_path: Path) -> None:
+    """In base64, in which no word tells of it."""
+    kind = ("content-type", "application/vnd.amazon.eventstream")
+    at_once = Scenario(headers=[kind], body=b"".join(map(chunk, events())))
+    async with Evil(at_once) as evil, invoking(evil, tmp_path) as gateway:
+        got = await chat(gateway, OPENAI, OPENAI.request(model=MODEL, stream=True))
+    assert b"Hm." in got.body
+    assert is_marked(got.body)

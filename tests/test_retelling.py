@@ -61,8 +61,7 @@ async def came(speech: Speech, client: str, pieces: Sequence[bytes], way: Way, e
     call = taking.call(dialect=client, target=Target(cast(Adapter, adapter), "m"), stream=True)
     request = Request(wire=client, model="m", turns=[], stream=True, include_usage=True)
     talk, out = Talk(), list[bytes]()
-    wire = registry.dialect(speech.name)
-    hearing = Hearing(wire.decoder(True), Vault().recall(request, "", "p"), Sealer("p"), wire.seals)
+    hearing = Hearing(registry.dialect(speech.name).decoder(True), Vault().recall(request, "", "p"), Sealer("p"))
     telling = Telling(call, request, hearing, call.dialect.renderer(request))
     talk.receive(HEAD)
 
@@ -102,8 +101,7 @@ async def test_whoever_has_enough_of_it_lets_go_of_the_provider(pours: bool) -> 
     call = taking.call(dialect="gemini", target=Target(cast(Adapter, SimpleNamespace(name="p")), "m"), stream=True)
     request = Request(wire="gemini", model="m", turns=[], stream=True)
     talk = Talk()
-    wire = registry.dialect("openai_chat")
-    hearing = Hearing(wire.decoder(True), Vault().recall(request, "", "p"), Sealer("p"), wire.seals)
+    hearing = Hearing(registry.dialect("openai_chat").decoder(True), Vault().recall(request, "", "p"), Sealer("p"))
     talk.receive(HEAD)
     body = Retelling(talk.exchange, Telling(call, request, hearing, call.dialect.renderer(request)), TOLD)
 

@@ -19,10 +19,17 @@ _TWO = (Delta, Delta)
 
 
 class Hearing:
-    """One answer. `seals`: the words beside a seal on the provider's wire; `calls`: None where there are no tools."""
+    """One answer. `seals`: the words beside a seal in a whole one; None for a stream, whose events may be in base64.
+    `calls`: None where there are no tools.
+    """
 
     def __init__(
-        self, decoder: Decoder, recall: Recall, sealer: Sealer, seals: Sequence[bytes], calls: Calls | None = None
+        self,
+        decoder: Decoder,
+        recall: Recall,
+        sealer: Sealer,
+        seals: Sequence[bytes] | None = None,
+        calls: Calls | None = None,
     ) -> None:
         self._decoder = decoder
         self._recall = recall
@@ -44,7 +51,7 @@ class Hearing:
         if self._calls is not None:
             said = self._calls.feed(said)
         is_all, self._is_first = last and self._is_first, False
-        if is_all and not has_one(self._seals, chunk):  # as most whole answers
+        if is_all and self._seals is not None and not has_one(self._seals, chunk):  # as most whole answers
             return self._sealer.feed(said) if self._sealer.is_needed else said
         self._recall.watch(said)
         return self._sealer.feed(said)

@@ -251,7 +251,8 @@ async def _answered(call: Call, asked: _Asked, answer: Answer, dialect: Dialect)
     if not live and (counting := _counting_in_head(dialect)) is not None:
         decoder = Counted(decoder, counting.usage_in_head(answer.headers))
     calls = Calls(request.turns, asked.names, asked.free) if request.tools or asked.names else None
-    hearing = Hearing(decoder, recall, Sealer(recall.maker, call.dialect.needs_seals), dialect.seals, calls)
+    seals = None if live else dialect.seals
+    hearing = Hearing(decoder, recall, Sealer(recall.maker, call.dialect.needs_seals), seals, calls)
     telling = Telling(call, request, hearing, renderer)
     limits = ratelimits.translated(answer.headers, call.dialect.name, time())
     head = [*headers.returning_translated(answer.headers), *limits, ("content-type", renderer.media_type)]
