@@ -26,13 +26,13 @@ KEYS = [
 every_wire = pytest.mark.parametrize("wire", registry.DIALECTS)
 
 
-def refused(wire: str, message: str) -> UpstreamError:
+def refused(wire: str, message: str, status: int = 400, name: str = "p") -> UpstreamError:
     """The error that says so, in whichever place the wire has for it."""
     dialect = registry.dialect(wire)
-    adapter = SimpleNamespace(name="p", whose_key="pillion's", hide=lambda text: text)
+    adapter = SimpleNamespace(name=name, whose_key="pillion's", hide=lambda text: text)
     call = taking.call(dialect=wire, target=Target(cast(Adapter, adapter), "m"))
     said = {"type": "error", "message": message, "error": message if wire == "ollama" else {"message": message}}
-    error = dialect.decode_error(400, {}, json.dumps(said).encode())
+    error = dialect.decode_error(status, {}, json.dumps(said).encode())
     blame(call, error)
     return error
 
@@ -50,3 +50,8 @@ def test_a_message_is_cut_to_length_and_the_providers_own_body_is_not(wire: str)
     error = refused(wire, message)
     assert error.message == message[:LONGEST]
     assert error.body is None or message.encode() in error.body
+
+
+def test_a_providers_name_is_no_key() -> None:
+    error = refused("openai_chat", "Bad hf_abcdefgh.", 401, "hf-endpoints")
+    assert error.message == "hf-endpoints refused pillion's key: Bad ***."

@@ -187,11 +187,11 @@ def blame(call: Call, error: UpstreamError) -> None:
     understand(error)
     hide = call.target.adapter.hide
     error.provider = call.target.adapter.name
+    error.message, error.code = repeated(hide(error.message)), hide(error.code)
     if error.kind == "authentication":
         key = f"{call.target.adapter.whose_key} key"
         refused = f"does not allow {key} to do this" if error.status == 403 else f"refused {key}"
         error.message = f"{error.provider} {refused}: {error.message}"
-    error.message, error.code = repeated(hide(error.message)), hide(error.code)
     error.param = hide(error.param) if error.param else None
     if error.body is not None:
         text = error.body.decode("utf-8", "surrogateescape")
