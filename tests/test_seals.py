@@ -287,6 +287,13 @@ def test_what_only_begins_like_a_mark_goes_to_nobody() -> None:
     assert unsealed(Text(signature=alike), provider="pillions") == ([Text()], ("text.signature",))
 
 
+def test_a_mark_around_half_a_surrogate_pair_is_not_ours() -> None:
+    """Where a seal has to be bytes, none could be made of it."""
+    forged = base64.b64encode(b"pillion\0ours\0\0\xed\xa0\x80").decode()
+    assert is_marked(forged.encode())
+    assert unsealed(Thinking(redacted=forged)) == ([], ("thinking.redacted",))
+
+
 def test_a_thought_without_any_seal_is_left_alone() -> None:
     assert unsealed(Thinking(id="rs_1", text="so"), Thinking()) == ([Thinking(id="rs_1", text="so"), Thinking()], ())
 

@@ -60,14 +60,14 @@ def is_marked(body: bytes) -> bool:
 def _marked(mark: _Mark) -> str:
     name = "" if "\0" in mark.id else mark.id  # no wire has such an id, and it would end ours
     fields = "\0".join((mark.maker, name, mark.seal))
-    return b64encode(_HEAD + fields.encode("utf-8", "surrogatepass")).decode()
+    return b64encode(_HEAD + fields.encode()).decode()
 
 
 def _read(marked: str) -> _Mark | None:
-    """None where it is damaged."""
+    """None where it is damaged, or not ours: all that we mark is text that was in JSON."""
     try:
         held = b64decode(marked.translate(_STANDARD) + "=" * (-len(marked) % 4), validate=True)
-        fields = held.removeprefix(_HEAD).decode("utf-8", "surrogatepass").split("\0", 2)
+        fields = held.removeprefix(_HEAD).decode().split("\0", 2)
     except ValueError:
         return None
     return _Mark(*fields) if held.startswith(_HEAD) and len(fields) == 3 else None
