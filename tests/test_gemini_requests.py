@@ -644,6 +644,7 @@ def test_the_subset_and_json_schema_say_the_same(gemini: dict[str, Any], plain: 
 def test_a_type_that_is_unspecified_is_none(word: Any) -> None:
     assert json_schema({"type": word, "description": "d"}, "") == {"description": "d"}
     assert json_schema({"type": [word, "STRING"]}, "") == {"type": ["string"]}
+    assert json_schema({"type": [word], "description": "d"}, "") == {"description": "d"}
 
 
 def test_one_of_several_may_be_null() -> None:

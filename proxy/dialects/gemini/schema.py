@@ -32,7 +32,7 @@ def json_schema(value: object, at: str) -> Object:
             raise BadRequest(message, param=f"{at}.{name}")
         if item is not None:
             schema[name] = _keyword(name, item, f"{at}.{name}")
-    if schema.get("type") == "":
+    if schema.get("type") in ("", []):
         del schema["type"]
     _order(schema)
     return _nullable(schema)
