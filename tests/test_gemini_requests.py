@@ -694,13 +694,14 @@ def test_a_seal_survives_google_s_own_sdk(seal: str) -> None:
         assert seal_in(back) == expected
 
 
-def test_the_pieces_of_a_thought_are_one_under_the_seal_that_ends_them() -> None:
+@pytest.mark.parametrize("end", ["", " Yes."])
+def test_the_pieces_of_a_thought_are_one_under_the_seal_that_ends_them(end: str) -> None:
     """A client that was streamed another provider's thought sends back each piece of it as a part."""
     shown = [{"text": text, "thought": True} for text in ("Let me", " see", ".")]
-    last = {"text": "", "thought": True, "thoughtSignature": "c2VhbA=="}
+    last = {"text": end, "thought": True, "thoughtSignature": "c2VhbA=="}
     turns = [*HI, {"role": "model", "parts": [*shown, last, {"text": "So."}]}, *HI]
     assert parsed(contents=turns).turns[1].parts == [
-        Thinking(text="Let me see.", signature="c2VhbA==", at="contents[1].parts[0]"),
+        Thinking(text=f"Let me see.{end}", signature="c2VhbA==", at="contents[1].parts[0]"),
         Text(text="So.", at="contents[1].parts[4]"),
     ]
     parts = parsed(contents=[*HI, {"role": "model", "parts": [shown[0], {"text": "So."}, last]}]).turns[1].parts
@@ -991,16 +992,6 @@ def test_the_role_of_an_instruction_says_nothing_and_is_not_dropped_aloud() -> N
     """Google's own SDK says that it is the user's."""
     instruction = {"role": "user", "parts": [{"text": "Be kind."}], "new": 1}
     assert parsed(systemInstruction=instruction).turns[0].extra == {"new": 1}
-
-
-def test_a_thought_in_pieces_is_one_where_its_seal_ends_it() -> None:
-    """Clients keep each piece of a stream as a part, and the seal is of the whole."""
-    pieces: list[dict[str, Any]] = [{"text": text, "thought": True} for text in ("One, ", "two, ", "three.")]
-    pieces[-1]["thoughtSignature"] = "c2VhbA=="
-    answer = {"role": "model", "parts": [*pieces, {"text": "Three."}]}
-    [first, second] = parsed(contents=[answer, answer]).turns[0].parts[:2]
-    assert first == Thinking(text="One, two, three.", signature="c2VhbA==", at=first.at)
-    assert isinstance(second, Text)
 
 
 def test_gemini_3_is_told_that_a_call_has_no_seal() -> None:
