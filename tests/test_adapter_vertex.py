@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import ssl
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from functools import cache
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -543,6 +545,24 @@ async def test_the_login_trusts_whom_the_provider_trusts(
             else:
                 assert await speak(adapter) == 200
         assert google.shown == ([] if where == "nowhere" else [f"Bearer {TOKEN}-1"])
+
+
+async def test_where_the_system_has_only_a_folder_of_cas_the_login_trusts_those(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Debian does, unless somebody has made a file of them."""
+    trusted: list[Any] = []
+
+    def nobody(request: Any) -> None:
+        trusted.append(request.session.verify)
+        raise exceptions.DefaultCredentialsError("none")
+
+    monkeypatch.setattr(login, "default", nobody)
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: SimpleNamespace(cafile=None, capath=str(tmp_path)))
+    async with provider("http://127.0.0.1:1", "vertex", api_key=Secret(""), **PLACE) as adapter:
+        with pytest.raises(Refused, match="no Google Cloud credentials"):
+            await speak(adapter)
+    assert trusted == [str(tmp_path)]
 
 
 async def test_the_login_heeds_no_proxy_of_the_environments(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -111,7 +111,8 @@ class Login:
             session.trust_env = False  # its proxy, its CAs and its .netrc would come before the row's
             if proxy := self._config.proxy.reveal():
                 session.proxies["https"] = proxy  # not "http", which the metadata server is reached by
-            trusted = self._config.ca or ssl.get_default_verify_paths().cafile  # SSL_CERT_FILE, or the system's
+            system = ssl.get_default_verify_paths()  # as SSL_CERT_FILE says; on many systems there is only a folder
+            trusted = self._config.ca or system.cafile or system.capath
             session.verify = str(trusted) if trusted else True
             if self._credentials is None:
                 self._credentials, project = self._found(request)
