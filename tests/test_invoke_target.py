@@ -136,6 +136,19 @@ async def test_what_anthropics_wire_alone_has_reaches_claude_so(tmp_path: Path) 
     assert (got.status, {key: said[key] for key in own}) == (200, own)
 
 
+async def test_a_thought_that_is_sealed_as_a_whole_is_seen(tmp_path: Path) -> None:
+    """It stands there in Anthropic's words, and not in those of Bedrock's other wire."""
+    content = [{"type": "redacted_thinking", "data": "c2VhbGVk"}, {"type": "text", "text": "Hi"}]
+    said = {**HEAD, "content": content, "stop_reason": "end_turn", "usage": USAGE}
+    async with (
+        Evil(Scenario(headers=[JSON], body=json.dumps(said).encode())) as evil,
+        invoking(evil, tmp_path) as gateway,
+    ):
+        got = await chat(gateway, OPENAI, OPENAI.request(model=MODEL))
+    assert b"Hi" in got.body
+    assert is_marked(got.body)
+
+
 async def test_a_seal_in_a_stream_that_comes_at_once_is_seen(tmp_path: Path) -> None:
     """In base64, in which no word tells of it."""
     kind = ("content-type", "application/vnd.amazon.eventstream")

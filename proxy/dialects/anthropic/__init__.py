@@ -55,7 +55,7 @@ from proxy.dialects.anthropic.faults import error_body, fault_of_body
 from proxy.dialects.anthropic.meter import StreamMeter, WholeMeter
 from proxy.dialects.anthropic.parse import parse_prompt, parse_request
 from proxy.dialects.anthropic.render import StreamRenderer, WholeRenderer
-from proxy.dialects.anthropic.words import BOUNDS, CALL_IDS, CITES, NAME, SILENT
+from proxy.dialects.anthropic.words import BOUNDS, CALL_IDS, CITES, NAME, SEALS, SILENT
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
 from proxy.framing import has_sse, sse
@@ -96,7 +96,7 @@ class Anthropic:
     call_ids: re.Pattern[str] | None = CALL_IDS
     bounds = BOUNDS
     alarm = b""
-    seals: Sequence[bytes] = (b'"signature"', b'"encrypted_content"', b'"redacted_thinking"')
+    seals: Sequence[bytes] = SEALS
     needs_seals: bool = True
     betas: frozenset[str] | None = None
     refers = False

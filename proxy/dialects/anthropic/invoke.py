@@ -12,7 +12,7 @@ translated for other providers.
 
 import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from typing import ClassVar
 
@@ -27,7 +27,7 @@ from proxy.dialects.anthropic.meter import WholeMeter
 from proxy.dialects.anthropic.parse import parse_request
 from proxy.dialects.anthropic.render import StreamRenderer as EventRenderer
 from proxy.dialects.anthropic.render import WholeRenderer
-from proxy.dialects.anthropic.words import BOUNDS, CALL_IDS, CITES, SILENT
+from proxy.dialects.anthropic.words import BOUNDS, CALL_IDS, CITES, SEALS, SILENT
 from proxy.dialects.bedrock import Bedrock
 from proxy.dialects.bedrock.faults import exception_of, fault_of_message
 from proxy.dialects.bedrock.usage import head_of, usage_in_head, usage_in_metrics
@@ -54,6 +54,7 @@ class Invoke(Bedrock):
     cites: tuple[str, ...] = CITES
     call_ids: re.Pattern[str] | None = CALL_IDS
     bounds = BOUNDS
+    seals: Sequence[bytes] = SEALS  # of a whole answer; a stream's events are in base64
     verbs: ClassVar = {"invoke": False, "invoke-with-response-stream": True}
 
     def parse(self, body: bytes, peek: Peek) -> Request:

@@ -23,6 +23,9 @@ BOUNDS = Bounds(
 CALL_IDS = re.compile(r"[a-zA-Z0-9_-]+")
 CITES = ("url", "place")
 
+# One of them stands beside each seal.
+SEALS = (b'"signature"', b'"encrypted_content"', b'"redacted_thinking"')
+
 # The events of a stream that say nothing yet: a text that begins is empty.
 SILENT = re.compile(
     rb'"type"\s*:\s*"(?:ping|message_start)"'
