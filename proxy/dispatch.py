@@ -7,12 +7,13 @@ was.
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import FunctionType, MethodType
 
 from proxy.edge.aside import aside
 from proxy.edge.remote import Fetcher
 from proxy.errors import BadRequest, GatewayError, Unrepresentable, UpstreamError
+from proxy.lanes.asking import Find
 from proxy.lanes.counting import count
 from proxy.lanes.elsewhere import ELSEWHERE, Elsewhere
 from proxy.lanes.fetching import Fetching
@@ -50,7 +51,7 @@ class Dispatch:
 
     def __init__(
         self,
-        dialect: Callable[[str], Dialect],
+        dialect: Find,
         vault: Vault,
         strict: bool = False,
         fetcher: Fetcher | None = None,
