@@ -167,7 +167,7 @@ def read_whole(call: Call, answer: Answer) -> Awaitable[bytes]:
 def dialect_of(held: bytes, asked: Dialect, taken: Sequence[str], find: Find) -> Dialect:
     """The dialect of an answer that begins so. A host that imitates OpenAI may answer every wire's requests in one.
 
-    `taken`: the names of those that it takes; `find` has the code, which is not loaded before it is needed.
+    `taken`: the names of the host's dialects; `find` has their code, which is not loaded before it is needed.
     """
     if len(taken) < 2 or asked.sign is None or asked.sign.search(held, 0, BEGINNING):
         return asked
