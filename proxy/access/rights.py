@@ -85,6 +85,7 @@ ALLOWED = Allowed()
 
 
 def not_allowed(key: ClientKey | None, provider: str, model: str) -> GatewayError:
+    """The error, 403, which tells all that the key may use."""
     models, providers = (", ".join(names) for names in ((key.models, key.providers) if key else ((), ())))
     at = f", at {providers}" if models and providers else providers
     return GatewayError(

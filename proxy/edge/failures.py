@@ -24,7 +24,7 @@ _WAYS: Sequence[tuple[type[Exception], str, str]] = (
 
 
 def mapped(error: Exception, seconds: float, whom: str = "provider") -> UpstreamError:
-    """An error of aiohttp's or the system's as one of ours. `seconds`: the time that it had, whom we asked."""
+    """An error of aiohttp's or the system's as one of ours. `whom`: who was asked; `seconds`: how long they had."""
     if isinstance(error, TimeoutError):
         return Timeout(f"The {whom} did not answer within {seconds:g} s.", code="total_timeout")
     if isinstance(error, aiohttp.ClientHttpProxyError):
