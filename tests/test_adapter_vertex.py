@@ -555,7 +555,7 @@ async def test_where_the_system_has_only_a_folder_of_cas_the_login_trusts_those(
 
     def nobody(request: Any) -> None:
         trusted.append(request.session.verify)
-        raise exceptions.DefaultCredentialsError("none")
+        raise exceptions.DefaultCredentialsError("none")  # type: ignore[no-untyped-call]
 
     monkeypatch.setattr(login, "default", nobody)
     monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: SimpleNamespace(cafile=None, capath=str(tmp_path)))
