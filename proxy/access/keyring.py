@@ -151,7 +151,7 @@ class Keyring:
                 self._seen = None
                 raise ConfigError(f"{path}: no longer exists") from None
         except OSError as error:
-            if error.errno:  # a want of descriptors or rights passes, and the file is the same afterwards
+            if error.errno:  # the system's no: a want of descriptors or rights passes, and the file stays the same
                 self._seen = None
             raise ConfigError(f"{path}: {why_unreadable(error)}") from None
 

@@ -20,9 +20,8 @@ DEEPEST = 32
 MOST = 20_000  # values, counted again for each alias
 
 _KINDS: dict[str, Kind] = {"int": "number", "float": "number", "bool": "boolean", "null": "null", "timestamp": "date"}
-_CONTROL = re.compile(
-    r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]"
-)  # https://yaml.org/spec/1.1/#c-printable
+# What is not printable: https://yaml.org/spec/1.1/#c-printable
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 

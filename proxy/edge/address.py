@@ -33,11 +33,8 @@ def address(text: str) -> Address | None:
     """The address that is written here; None where it is none."""
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
-        return (
-            Address("", 0, path)
-            if path.startswith("/") and path.isprintable() and len(path.encode()) <= LONGEST
-            else None
-        )
+        is_one = path.startswith("/") and path.isprintable() and len(path.encode()) <= LONGEST
+        return Address("", 0, path) if is_one else None
     host, _, port = text.rpartition(":")
     if not host or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         return None

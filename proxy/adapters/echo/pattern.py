@@ -14,7 +14,7 @@ import warnings
 LONGEST = 100_000  # characters
 
 _LETTERS = string.ascii_letters + string.digits + string.punctuation + string.whitespace
-_OTHER = "\u00e9"
+_OTHER = "\u00e9"  # for a class that leaves out all of ASCII
 _is_half_a_pair = re.compile("[\ud800-\udfff]").match
 _GROUP = re.compile(r"\((?!\?)|\(\?(?::|P?<[A-Za-z_]\w*>)")
 _CLASS = re.compile(r"\[\^?\]?(?:[^\]\\]|\\.)*\]", re.DOTALL)
