@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from proxy.reports.usage_report import PAGE
+from proxy.store.usage import GROUPINGS
 from tests.client import ask
 from tests.crash import row
 from tests.gateway import Gateway, pillion
@@ -114,6 +115,18 @@ async def test_a_word_that_nobody_reads_is_named_and_what_there_is(query: str, p
         got = await ask(gateway, "GET", f"/v1/usage?{query}")
     error = json.loads(got.body)["error"]
     assert (got.status, error["param"], error["message"][: len(words)]) == (400, param, words)
+
+
+async def test_an_operator_sees_everybodys_usage_or_one_clients(tmp_path: Path) -> None:
+    async with used(tmp_path, models=1) as gateway:
+        ledger, other = gateway.app.accounting.ledger, row("r", 1000)
+        other.client = "other"
+        ledger.settle(ledger.intend(other), other)
+        for query, clients in (("", ["app", "other"]), ("&client=other", ["other"]), ("&client=nobody", [])):
+            got = await ask(gateway, "GET", f"/v1/usage?group_by={','.join(GROUPINGS)}{query}")
+            said = json.loads(got.body)
+            assert sorted(line["client"] for line in said["data"]) == clients
+            assert said["total"]["requests"] == len(clients)
 
 
 async def test_what_the_query_says_of_the_form_wins_over_the_header() -> None:

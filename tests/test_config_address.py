@@ -137,7 +137,7 @@ def test_which_listeners_can_be_had_together(one: str, other: str, together: boo
     first, second = address(one), address(other)
     assert first
     assert second
-    assert clash(first, second) is clash(second, first) is not together
+    assert (clash(first, second), clash(second, first)) == (not together, not together)
 
 
 def test_an_address_of_this_machine_is_ours_when_we_listen_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,8 +91,9 @@ def test_booleans(file: Path, written: str, value: bool) -> None:
     assert read(file, f"strict: {written}", B="1").strict is value
 
 
-def test_a_part_of_a_number_is_none(file: Path) -> None:
-    told = refused(file, "max_request_timeout: ${N}0", N="7")
+@pytest.mark.parametrize("written", ["${N}0", "${N}", "${NONE:-secret}"])
+def test_what_stands_for_something_else_is_no_number_and_not_shown(file: Path, written: str) -> None:
+    told = refused(file, f"max_request_timeout: {written}", N="-7")
     assert told == ":1: max_request_timeout: expected a number of seconds above 0, got a value that is not shown"
 
 

@@ -6,7 +6,9 @@ import json
 import sys
 import weakref
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pytest
@@ -69,9 +71,11 @@ async def rehearsed(gateway: Gateway, body: bytes, path: str = "", headers: Sequ
 @lanes
 async def test_a_request_is_told_of_from_its_name_to_its_price(speech: Speech, provider: Speech, stream: bool) -> None:
     answer = streamed(provider) if stream else whole(provider)
+    before = int(time())
     async with Evil(answer) as evil, pillion(**provider.environ(evil.url)) as gateway:
         got = await chat(gateway, speech, speech.request(stream, f"{provider.provider}/m", user="u"))
         said = await explained(gateway, got)
+    assert before <= datetime.fromisoformat(said["at"]).timestamp() <= time()
     assert (said["dialect"], said["stream"], said["status"], said["error"]) == (speech.name, stream, 200, None)
     assert said["model"]["asked"] == said["model"]["target"] == f"{provider.provider}/m"
     assert (said["model"]["understood_as"], said["model"]["answered"]) == (
