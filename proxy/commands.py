@@ -39,6 +39,8 @@ def do(words: Sequence[str]) -> int:
 
 def _do(arguments: argparse.Namespace, typed: dict[str, str]) -> int:
     """Raises ConfigError."""
+    if arguments.command == "keys":  # they may be the very keys without which pillion does not listen there
+        typed = typed | {"PILLION_ALLOW_OPEN": "1"}
     source = Source(arguments.config, typed, no_adapter=registry.no_adapter)
     if "alone" in arguments and arguments.what is None:
         arguments.alone.print_help(sys.stderr)

@@ -377,7 +377,7 @@ DOORS = [("listen", "0.0.0.0:1"), ("listen", "[::]:1"), ("listen", "192.0.2.1:1"
 @pytest.mark.parametrize(("key", "address"), DOORS)
 def test_without_a_key_only_this_machine_may_come(file: Path, key: str, address: str) -> None:
     text = f"{key}: {address if key == 'admin' else repr(address)}\n"
-    with pytest.raises(ConfigError, match="PILLION_CLIENT_KEY, or PILLION_ALLOW_OPEN=1"):
+    with pytest.raises(ConfigError, match=r"PILLION_CLIENT_KEY, .* PILLION_ALLOW_OPEN=1"):
         read(file, text)
     assert read(file, text, PILLION_ALLOW_OPEN="1")
     assert read(file, text, PILLION_CLIENT_KEY=KEY)

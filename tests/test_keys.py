@@ -220,6 +220,17 @@ def test_in_transparent_mode_there_are_no_keys_to_make(folder: Path, typed: Type
     assert (code, complaint.partition(",")[0]) == (2, "pillion: transparent: apps send their own keys for echo")
 
 
+def test_a_minted_key_is_enough_to_listen_to_strangers(folder: Path, typed: Typed) -> None:
+    """And is made where pillion does not start yet. Without any key, or with a revoked one, nobody is let in."""
+    far = {"PILLION_LISTEN": "0.0.0.0:1"}
+    with pytest.raises(ConfigError, match="there is no client key: set PILLION_CLIENT_KEY, make one by `pillion keys"):
+        load(flags=far)
+    typed.add("ann", "--listen", "0.0.0.0:1")
+    assert load(flags=far).listen.port == 1
+    typed("revoke", "ann", "--listen", "0.0.0.0:1")
+    assert Clients(load(flags=far)).are_asked()
+
+
 def test_a_key_that_nobody_could_see_is_not_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once there is one, everybody must show a key."""
 

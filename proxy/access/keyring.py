@@ -24,13 +24,14 @@ from msgspec import Meta, Struct
 
 from proxy.access.allowance import NO_LIMITS, ClientKey, Limits
 from proxy.config import KeyBudget
+from proxy.config.checks import MINTED
 from proxy.config.secret import secret_text, why_unreadable
 from proxy.config.spending import CLIENT_NAME
 from proxy.errors import ConfigError
 from proxy.files import replace_file
 from proxy.folders import make_private
 
-FILE, LOCK, NEW = "keys.json", "keys.lock", "keys.json.new"
+FILE, LOCK, NEW = MINTED, "keys.lock", "keys.json.new"
 VERSION = 1
 LARGEST = 16 * 1024 * 1024  # bytes: some fifty thousand keys
 

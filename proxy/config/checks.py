@@ -4,6 +4,7 @@ What a type cannot express: addresses, URLs, names, and what one key means for a
 those that only follow from another one.
 """
 
+import os
 import re
 import ssl
 from collections.abc import Callable, Collection, Iterator
@@ -20,6 +21,7 @@ from proxy.config.values import Keys, Places, spelled
 from proxy.edge.address import LONGEST, Address, address
 
 SHORTEST_KEY = 16  # characters of a client key that strangers may guess at
+MINTED = "keys.json"  # in the state directory: see access.keyring
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -84,7 +86,7 @@ def _addresses(layers: Layers) -> list[Address]:
     """The addresses of all listeners; notes what is wrong with them."""
     file = layers.file
     found = {keys: address(text) for keys, text in listeners(file).items()}
-    told = (file.client_key, file.keys, file.jwt.jwks)
+    told = (file.client_key, file.keys, file.jwt.jwks, were_minted(layers.state_dir))
     has_key = any(told) or any(layers.mistakes.within(key) for key in ("client_key", "keys", "jwt"))
     for keys, where in found.items():
         if where is None:
@@ -93,9 +95,10 @@ def _addresses(layers: Layers) -> list[Address]:
             continue
         elif not has_key:
             problem = (
-                f"{where} can be reached from outside this host, but there is no client key: set PILLION_CLIENT_KEY"
+                f"{where} can be reached from outside this host, but there is no client key: set PILLION_CLIENT_KEY,"
+                " make one by `pillion keys add NAME`"
             )
-            note(layers, keys, f"{problem}, or PILLION_ALLOW_OPEN=1 if anybody may use it")
+            note(layers, keys, f"{problem}, or set PILLION_ALLOW_OPEN=1 if anybody may use it")
         else:
             problem = f"must have at least {SHORTEST_KEY} characters"
             for held in _short_keys(file):
@@ -106,6 +109,11 @@ def _addresses(layers: Layers) -> list[Address]:
             by = spelled(first) if taken == where else f"{spelled(first)}, which is {taken}"
             note(layers, keys, f"{where} is already used by {by}: choose another address")
     return [where for _, where in there]
+
+
+def were_minted(folder: Path | None) -> bool:
+    """Are there minted keys, or were there any? Either way clients must show one."""
+    return folder is not None and os.path.exists(folder / MINTED)  # False also where nobody may look
 
 
 def _short_keys(file: File) -> Iterator[Keys]:

@@ -56,7 +56,12 @@ class Layers(NamedTuple):
     origins: Mapping[Keys, Origin]
     mistakes: Mistakes
     warnings: tuple[str, ...]  # about what has no effect, and is no mistake
-    state_dir: Path | None = None  # the folder for state by the rules of the operating system
+    home: Path | None = None  # the folder for state by the rules of the operating system
+
+    @property
+    def state_dir(self) -> Path | None:
+        """Where state is kept; None: nowhere."""
+        return Path(self.file.state_dir) if self.file.state_dir else self.home
 
 
 class _Data(NamedTuple):

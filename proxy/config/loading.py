@@ -98,7 +98,7 @@ def _config(layers: Layers) -> Config:
         unknown_price=file.unknown_price,
         budgets=spending.budgets(file),
         webhook=_secret(file.alerts.webhook, layers, "alerts", "webhook"),
-        state_dir=Path(file.state_dir) if file.state_dir else layers.state_dir,
+        state_dir=layers.state_dir,
         ledger=file.ledger,
         store=_secret(file.store, layers, "store"),
         cache=file.cache,

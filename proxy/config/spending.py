@@ -55,7 +55,7 @@ def check(layers: Layers) -> None:
         )
     if file.store is not None and not is_store(file.store):
         note(layers, ("store",), "must be redis://HOST:PORT/DB, or rediss://HOST:PORT/DB for TLS")
-    if file.cache.stored and not (file.state_dir or layers.state_dir):
+    if file.cache.stored and layers.state_dir is None:
         note(layers, ("cache", "stored"), "needs a folder for the answers: set state_dir (PILLION_STATE_DIR)")
     if file.alerts.webhook is not None and scheme_of(file.alerts.webhook) not in ("http", "https"):
         note(layers, ("alerts", "webhook"), "must be an http(s) URL")
