@@ -27,7 +27,7 @@ VERSION = f"pillion {__version__}"
 
 def do(words: Sequence[str]) -> int:
     """The exit code."""
-    arguments = _parser().parse_args(words)
+    arguments = _parser().parse_args(_with_command(words))
     typed = {flag.variable: value for flag in flags() if (value := getattr(arguments, flag.variable, None)) is not None}
     try:
         return _do(arguments, typed)
@@ -35,6 +35,12 @@ def do(words: Sequence[str]) -> int:
         is_logged = arguments.command in (None, "serve")
         complain(str(error).splitlines(), log_format(typed) if is_logged else "human")
         return USAGE_ERROR
+
+
+def _with_command(words: Sequence[str]) -> Sequence[str]:
+    """`pillion --listen ...` means `pillion serve --listen ...`."""
+    is_ours = bool(words) and words[0].startswith("--") and words[0] not in ("--help", "--version")
+    return ["serve", *words] if is_ours else words
 
 
 def _do(arguments: argparse.Namespace, typed: dict[str, str]) -> int:

@@ -130,6 +130,7 @@ def test_the_help_of_another_command_is_about_that_command(
     [
         ["fly"],
         ["serve", "--port", "1"],
+        ["--port", "1"],
         ["check", "--config"],
         ["config", "hide"],
         ["check", "--list", "x"],
@@ -236,7 +237,7 @@ def test_check_says_what_would_be_served() -> None:
         ("client_key: ${NOT_SET_ANYWHERE}", "${NOT_SET_ANYWHERE} is not set"),
     ],
 )
-@pytest.mark.parametrize("command", ["check", "serve --log-format human"])
+@pytest.mark.parametrize("command", ["check", "serve --log-format human", "--log-format human"])
 def test_a_mistake_in_the_configuration_is_one_line_and_code_2(
     command: str, text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
