@@ -273,7 +273,7 @@ def _catalog(config: Config, adapters: Mapping[str, Adapter]) -> Catalog:
         synonyms=config.synonyms,
         serves=config.serves,
         default_model=config.default_model,
-        presets=config.presets,
+        ways=config.ways,
         upstream=config.upstream,
         defaults={name: provider.model for name, provider in config.providers.items()},
         local=[name for name, row in config.providers.items() if row.kind == "ollama" and not row.assumed],

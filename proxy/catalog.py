@@ -48,14 +48,14 @@ class Catalog:
         synonyms: Mapping[str, str],
         serves: Mapping[str, Sequence[str]],
         default_model: str | None,
-        presets: Mapping[str, Sequence[str]],
+        ways: Mapping[str, str],
         upstream: str | None = None,
         defaults: Mapping[str, str] = {},
         local: Sequence[str] = (),
         assumed: Sequence[str] = (),
         routes: Mapping[str, Sequence[str]] = {},
     ) -> None:
-        """`serves`: by provider, the beginnings of its models' names. `presets`: by provider, the names of its key.
+        """`serves`: by provider, the beginnings of its models' names. `ways`: by provider, how to configure it.
 
         `upstream`: PROVIDER or PROVIDER/MODEL that gets everything. `defaults`: the default models of providers.
         `local`: providers that may have any model. `assumed`: those that nobody configured. `routes`: model names of
@@ -66,7 +66,7 @@ class Catalog:
         self._synonyms = synonyms
         self._serves = {name: tuple(starts) for name, starts in serves.items() if starts}
         self._default_model = default_model
-        self._presets = presets
+        self._ways = ways
         self._upstream = upstream
         self._defaults = defaults
         self._local = [adapters[name] for name in local]
@@ -121,7 +121,7 @@ class Catalog:
         meant, own = self._synonyms.get(first, first), self._synonyms.get(provider, provider)
         if slash and meant == own:
             return model
-        if slash and own in self._serves and (meant in self.adapters or meant in self._presets):
+        if slash and own in self._serves and (meant in self.adapters or meant in self._ways):
             raise BadRequest(
                 f"provider is {provider}, but model names {first}: give one of them, or ask for {provider}/{model}.",
                 param="provider",
@@ -282,9 +282,9 @@ class Catalog:
         )
 
     def _hint(self, provider: str) -> str:
-        """Which variable to set, for a provider that is known and not configured."""
-        keys = self._presets.get(provider, ()) if provider not in self.adapters else ()
-        return f" {provider} is not configured: set {' or '.join(keys)}." if keys else ""
+        """What to do about a provider that is known and not configured."""
+        way = self._ways.get(provider) if provider not in self.adapters else None
+        return f" {provider} is not configured: {way}." if way else ""
 
     def _there(self, names: Sequence[str], key: ClientKey | None) -> list[str]:
         """The providers, less the assumed ones that list nothing."""

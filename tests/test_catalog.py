@@ -12,10 +12,10 @@ from proxy.ports import Abilities, Adapter, Answer, Health, Hints, Outgoing
 
 SERVES = {"openai": ["gpt", "o3"], "anthropic": ["claude"], "google": ["gemini"]}
 SYNONYMS = {"claude": "anthropic", "gemini": "google"}
-PRESETS = {
-    "openai": ["OPENAI_API_KEY"],
-    "anthropic": ["ANTHROPIC_API_KEY"],
-    "google": ["GEMINI_API_KEY", "GOOGLE_API_KEY"],
+WAYS = {
+    "openai": "set OPENAI_API_KEY",
+    "anthropic": "set ANTHROPIC_API_KEY",
+    "google": "set GEMINI_API_KEY or GOOGLE_API_KEY",
 }
 
 
@@ -101,7 +101,7 @@ def catalog(
         synonyms=SYNONYMS,
         serves=SERVES,
         default_model=default,
-        presets=PRESETS,
+        ways=WAYS,
         upstream=upstream,
         defaults=defaults or {},
         local=local,

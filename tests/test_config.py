@@ -1,5 +1,6 @@
 """Is the operator understood, in what order, and told plainly what is wrong?"""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -401,9 +402,10 @@ def test_the_upstream_is_swapped_by_a_variable(named: str) -> None:
     assert load(environ={"PILLION_UPSTREAM": named, "ANTHROPIC_API_KEY": KEY}).upstream == named
 
 
-@pytest.mark.parametrize("named", ["vllm", "vllm/llama", "lmstudio/x", "ollama"])
+@pytest.mark.parametrize("named", ["vllm", "vllm/llama", "lmstudio/x", "ollama", "bedrock/amazon.nova-pro", "vertex"])
 def test_an_upstream_that_needs_no_key_needs_only_its_name(named: str) -> None:
-    config = load(environ={"PILLION_UPSTREAM": named})
+    """AWS and Google have ways of their own to say who somebody is."""
+    config = load(environ={"PILLION_UPSTREAM": named, "AWS_REGION": "us-east-1", "GOOGLE_CLOUD_LOCATION": "us"})
     assert list(configured(config)) == [named.partition("/")[0]]
 
 
@@ -413,6 +415,29 @@ def test_an_upstream_without_its_key_is_a_mistake_that_names_the_key() -> None:
         match="upstream: is not a configured provider: set OPENAI_API_KEY; the configured ones are ollama, echo",
     ):
         load(environ={"PILLION_UPSTREAM": "openai"})
+
+
+@pytest.mark.parametrize(
+    ("named", "told", "given"),
+    [
+        ("vllm/x", "set PILLION_VLLM_BASE_URL", {"PILLION_VLLM_BASE_URL": "http://h"}),
+        ("gemini-openai/x", "set PILLION_GEMINI_OPENAI_API_KEY", {"PILLION_GEMINI_OPENAI_API_KEY": KEY}),
+        ("gemini/x", "set GEMINI_API_KEY or GOOGLE_API_KEY", {"GOOGLE_API_KEY": KEY}),
+        (
+            "bedrock/x",
+            "set AWS_BEARER_TOKEN_BEDROCK, or name it under `providers`",
+            {"AWS_BEARER_TOKEN_BEDROCK": KEY, "AWS_REGION": "r"},
+        ),
+        ("vertex/x", "name it under `providers`", None),
+    ],
+)
+def test_who_is_missing_is_there_after_what_is_said(named: str, told: str, given: dict[str, str] | None) -> None:
+    asked = {"PILLION_DEFAULT_MODEL": named}
+    with pytest.raises(ConfigError, match=f"of a configured provider: {re.escape(told)}$"):
+        load(environ=asked)
+    assert load(environ={}).ways[named.partition("/")[0]] == told
+    if given is not None:
+        assert load(environ=asked | given).default_model == named
 
 
 def test_echo_is_among_what_there_is_once(tmp_path: Path) -> None:

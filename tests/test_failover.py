@@ -111,7 +111,7 @@ class World:
         alone: bool = False,
     ) -> None:
         self.adapters: Any = {provider.name: provider for provider in providers}
-        catalog = Catalog(self.adapters, aliases={}, synonyms={}, serves={}, default_model=None, presets={})
+        catalog = Catalog(self.adapters, aliases={}, synonyms={}, serves={}, default_model=None, ways={})
         planner = Planner(catalog, routes or {}, choice or Choice(), defaults or {}, local, alone)
         self.standings = Standings(rules or Rules())
         self.upstreams = upstreams

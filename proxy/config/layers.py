@@ -35,7 +35,8 @@ from proxy.config.values import (
 )
 from proxy.edge.address import address
 
-_OF_A_PRESET = {"by_name", "always", "variables", "places", "keys"}  # keys of a preset that a row does not inherit
+# Keys of a preset that a row does not inherit.
+_OF_A_PRESET = {"by_name", "always", "finds_credentials", "variables", "places", "keys"}
 
 
 class Row(NamedTuple):
@@ -176,7 +177,7 @@ class Rows:
 
     def _is_set(self, name: str, preset: Preset, upstream: str) -> bool:
         has_key = any(self._environment.has(key) for key in preset.keys)
-        needs_none = preset.free or not preset.keys
+        needs_none = preset.free or preset.finds_credentials
         if name == upstream and (has_key or needs_none):
             return True
         return (has_key and not preset.by_name) or self._environment.has_row(name)

@@ -89,6 +89,7 @@ def _config(layers: Layers) -> Config:
         synonyms=presets.synonyms,
         serves=serves | {name: provider.serves for name, provider in providers.items()},
         presets={name: tuple(row.keys) for name, row in presets.providers.items()},
+        ways={name: checks.way(name, row) for name, row in presets.providers.items()},
         warnings=layers.warnings,
         keys=tuple(_held(name, row, layers) for name, row in file.keys.items()),
         jwt=file.jwt,

@@ -184,6 +184,7 @@ class Preset(ProviderRow, kw_only=True, forbid_unknown_fields=True):
 
     by_name: bool = False  # its key alone does not make it a provider, because another preset has the same key
     always: bool = False  # it is a provider even if the operator has not configured it
+    finds_credentials: bool = False  # it has others than a key, so that it needs none where somebody names it
     variables: dict[str, list[str]] = field(default_factory=dict)  # by key of the row: the vendor's own variables
     places: dict[str, str] = field(default_factory=dict)  # base URLs of locations with hosts of another pattern
 
