@@ -14,6 +14,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from aiohttp import ClientSession
 
 from proxy import __version__
 from proxy.cli import main
@@ -371,6 +372,16 @@ def test_the_first_process_of_a_container_can_be_stopped_while_it_starts() -> No
 
 
 # --- the greeting ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("everywhere", ["0.0.0.0", "[::]"])
+async def test_what_the_greeting_says_to_export_is_let_in(everywhere: str) -> None:
+    """No Host header may have the address that stands for all."""
+    async with serving(PILLION_LISTEN=f"{everywhere}:0", PILLION_ALLOW_OPEN="1") as (_, greeting):
+        found = re.search(r"export OPENAI_BASE_URL=(.+)/v1 ", greeting)
+        assert found is not None
+        async with ClientSession() as session, session.get(f"{found[1]}/v1/models") as got:
+            assert got.status == 200
 
 
 async def test_the_greeting_names_every_listener(tmp_path: Path) -> None:

@@ -28,6 +28,13 @@ class Address(NamedTuple):
         """Can only this machine reach it?"""
         return bool(self.path) or is_loopback(self.host)
 
+    @property
+    def reached(self) -> "Address":
+        """Where to reach it from this machine: no Host header may have 0.0.0.0 or [::] (edge.hosts)."""
+        found = parsed(self.host)
+        everywhere = found is not None and found.is_unspecified
+        return self._replace(host="::1" if ":" in self.host else "127.0.0.1") if everywhere else self
+
 
 def address(text: str) -> Address | None:
     """The address that is written here; None where it is none."""

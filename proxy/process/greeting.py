@@ -66,10 +66,8 @@ def _who_may(app: App) -> str:
     if config.transparent is not None:
         return f"Apps must send their own API keys, which go only to {config.transparent}."
     if not clients.are_asked():
-        return (
-            "No client key is set (PILLION_CLIENT_KEY, or `pillion keys add NAME`): any process on this host can use"
-            " pillion."
-        )
+        who = "any process on this host" if app.addresses[0].is_local else "anybody who reaches this address"
+        return f"No client key is set (PILLION_CLIENT_KEY, or `pillion keys add NAME`): {who} can use pillion."
     tokens = f", or a token of {config.jwt.issuer}" if config.jwt.jwks else ""
     return f"Apps must send a client key ({clients.configured} configured, {clients.minted} minted){tokens}."
 
@@ -106,4 +104,5 @@ def _url(address: Address) -> str:
 def _export(address: Address) -> str:
     if address.path:
         return f"an HTTP client over {address.path}, base URL http://localhost/v1"
-    return f"export OPENAI_BASE_URL={_url(address)}/v1 ANTHROPIC_BASE_URL={_url(address)}"
+    url = _url(address.reached)
+    return f"export OPENAI_BASE_URL={url}/v1 ANTHROPIC_BASE_URL={url}"
