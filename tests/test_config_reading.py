@@ -75,13 +75,23 @@ def test_a_number_is_plain_digits(file: Path, written: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "value"), [("5", 5.0), ("0.5", 0.5), ("${N}", 7.5), ("'${N}'", 7.5), ("${NONE:-3}", 3.0), ("1e1", None)]
-)
-def test_numbers(file: Path, written: str, value: float | None) -> None:
-    if value is None:  # YAML 1.1 takes it for text
-        assert 'got "1e1"' in refused(file, f"max_request_timeout: {written}", N="7.5")
-    else:
-        assert read(file, f"max_request_timeout: {written}", N="7.5").max_request_timeout == value
+    ("written", "value"),
+    [
+        ("5", 5.0), ("0.5", 0.5), ("${N}", 7.5), ("'${N}'", 7.5), ("${NONE:-3}", 3.0),
+        ("1e1", 10.0), ("3e-05", 0.00003), ("1.5E2", 150.0), ("1.5e+2", 150.0),
+    ],
+)  # fmt: skip
+def test_numbers(file: Path, written: str, value: float) -> None:
+    """JSON's as well: YAML 1.1 takes some of those with an exponent for text."""
+    assert read(file, f"max_request_timeout: {written}", N="7.5").max_request_timeout == value
+
+
+def test_a_number_with_an_exponent_is_text_only_in_quotes(file: Path) -> None:
+    assert 'got "1e1"' in refused(file, "max_request_timeout: '1e1'")
+    assert "body_limit: expected a whole number of bytes, at least 1024, got 1e6" in refused(file, "body_limit: 1e6")
+    assert "got 1e1, which YAML reads as a number: put it in quotes" in refused(file, "aliases: {x: 1e1}")
+    body = "providers: {groq: {api_key: k, body: {a: 1e-1, b: '1e-1'}}}"
+    assert read(file, body).providers["groq"].body == {"a": 0.1, "b": "1e-1"}
 
 
 @pytest.mark.parametrize(

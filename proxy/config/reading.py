@@ -20,6 +20,8 @@ DEEPEST = 32
 MOST = 20_000  # values, counted again for each alias
 
 _KINDS: dict[str, Kind] = {"int": "number", "float": "number", "bool": "boolean", "null": "null", "timestamp": "date"}
+# YAML 1.1 takes them for text, JSON and YAML 1.2 for numbers; json.dumps(0.00003) is 3e-05.
+_EXPONENT = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?[eE][+-]?[0-9]+")
 # What is not printable: https://yaml.org/spec/1.1/#c-printable
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufffe\uffff]")
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -151,6 +153,8 @@ class _Composer:
         return str(self._loader.resolve(yaml.ScalarNode, event.value, event.implicit)).rpartition(":")[2]
 
     def _kind(self, event: Any) -> Kind:
+        if event.implicit[0] and _EXPONENT.fullmatch(event.value):  # and not in quotes
+            return "number"
         return _KINDS.get(self._tag(event), "text")
 
     def _origin(self, event: Any) -> Origin:
