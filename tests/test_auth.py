@@ -118,7 +118,7 @@ async def test_each_key_in_the_query_counts(query: str, status: int) -> None:
 
 @pytest.mark.parametrize("scheme", ["AWS4-HMAC-SHA256", "AWS4-ECDSA-P256-SHA256"])
 async def test_a_signature_alone_is_told_what_to_show_in_its_place(scheme: str) -> None:
-    with pytest.raises(Unauthorized, match="set AWS_BEARER_TOKEN_BEDROCK to your pillion key") as caught:
+    with pytest.raises(Unauthorized, match="set AWS_BEARER_TOKEN_BEDROCK to pillion's client key") as caught:
         await auth(config())(call({"authorization": f"{scheme} Credential=AKIA/20260101/us-east-1/bedrock"}), fine)
     assert (caught.value.status, caught.value.code) == (401, "signature_not_supported")
     assert "or send that key as x-api-key" in caught.value.message

@@ -15,15 +15,17 @@ _PRESIGNED = "X-Amz-Signature"  # the same, in the query
 # https://docs.aws.amazon.com/bedrock/latest/userguide/api-keys-use.html
 _NO_SIGNATURE = (
     "pillion cannot verify a SigV4 signature, because it does not have the AWS secret key: set AWS_BEARER_TOKEN_BEDROCK"
-    " to your pillion key, which the AWS SDK then sends instead (boto3 only over TLS), or send that key as x-api-key in"
+    " to {wanted}, which the AWS SDK then sends instead (boto3 only over TLS), or send that key as x-api-key in"
     " addition to the signature."
 )
 
 
-def shown_key(headers: Mapping[str, str], query: Mapping[str, str], raw_query: str) -> str:
+def shown_key(
+    headers: Mapping[str, str], query: Mapping[str, str], raw_query: str, wanted: str = "pillion's client key"
+) -> str:
     """The key. Raises Unauthorized where there is none, or more than one.
 
-    `query` has the last value of each name, `raw_query` all of them.
+    `query` has the last value of each name, `raw_query` all of them; `wanted`: which key it should be.
     """
     said = headers.get("authorization", "")
     keys = [token] if said[:7].lower() == "bearer " and (token := said[7:].strip()) else []
@@ -37,5 +39,5 @@ def shown_key(headers: Mapping[str, str], query: Mapping[str, str], raw_query: s
     if keys:
         raise Unauthorized("The request has two different API keys: send only one.", code="conflicting_api_keys")
     if said.lower().startswith(_SIGNED) or _PRESIGNED in query:
-        raise Unauthorized(_NO_SIGNATURE, code="signature_not_supported")
-    raise Unauthorized("No API key was sent: send pillion's client key as your API key.", code="missing_api_key")
+        raise Unauthorized(_NO_SIGNATURE.format(wanted=wanted), code="signature_not_supported")
+    raise Unauthorized(f"No API key was sent: send {wanted} as your API key.", code="missing_api_key")

@@ -31,6 +31,7 @@ class Transparent:
     ) -> None:
         """`make`: the provider's adapter with this key; None for one that takes no key at all. `salt`: see `salted`."""
         self._provider = provider
+        self._wanted = f"the app's own key for {provider}"
         self._make = make
         self._limits = limits
         self._salt = (salt or salted()).reveal().encode()
@@ -38,7 +39,7 @@ class Transparent:
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
         """Raises Unauthorized."""
-        call.client = self._alias(shown_key(call.headers, call.query, call.raw_query))
+        call.client = self._alias(shown_key(call.headers, call.query, call.raw_query, self._wanted))
         call.key = ClientKey(name=call.client, providers=(self._provider,), limits=self._limits)
         return await handler(call)
 
