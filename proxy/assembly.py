@@ -153,7 +153,10 @@ class Assembly:
             *([self.faults] if self.faults else []),  # what goes wrong on purpose?
         ]
         keyed = middlewares[: middlewares.index(auth) + 1]
-        return routes.Ways(anybody=[Witness(journal.ended)], keyed=keyed, call=middlewares)
+        # In transparent mode there is no key that would tell an operator from anybody else.
+        operators = [each for each in keyed if not isinstance(each, Transparent)]
+        anybody: list[Middleware] = [Witness(journal.ended)]
+        return routes.Ways(anybody=anybody, keyed=keyed, operators=operators, call=middlewares)
 
     def _auth(self) -> Auth | Transparent:
         config, upstream = self.config, self._lasting.upstream

@@ -52,6 +52,7 @@ class Ways(NamedTuple):
 
     anybody: Sequence[Middleware]  # no key is asked for
     keyed: Sequence[Middleware]
+    operators: Sequence[Middleware]
     call: Sequence[Middleware]  # to a model
 
 
@@ -87,7 +88,7 @@ def for_cluster(admin: Admin, ways: Ways) -> list[Route]:
 def for_operators(admin: Admin, desk: Desk, ways: Ways, quits: Sequence[Route]) -> list[Route]:
     metrics = Route("GET", "/metrics", "metrics", partial(admin.metrics, everybodys))
     keyed = [metrics, *reports(desk, everybodys), *providers(admin, desk)]
-    return [*_behind(ways.keyed, [*keyed, *quits]), *_behind(ways.anybody, probes(admin))]
+    return [*_behind(ways.operators, [*keyed, *quits]), *_behind(ways.anybody, probes(admin))]
 
 
 def _behind(way: Sequence[Middleware], routes: Sequence[Route]) -> list[Route]:

@@ -104,7 +104,18 @@ async def test_without_a_key_of_its_own_an_app_gets_nothing(speech: Speech) -> N
     async with Evil() as evil, pillion(**environ(speech, evil.url)) as gateway:
         got = await chat(gateway, speech, speech.request(model=f"{speech.provider}/m"))
         assert got.status == 401
+        said = f"No API key was sent: send the app's own key for {speech.provider} as your API key."
+        assert speech.error(got.body)["message"] == said
         assert evil.requests == []
+
+
+async def test_operators_are_asked_for_no_key() -> None:
+    """Any would do: pillion knows none, so `pillion providers` has none to show."""
+    places = OPENAI.environ("http://127.0.0.1:9") | {"PILLION_TRANSPARENT": "openai"}
+    async with pillion(**places, PILLION_ADMIN_ADDRESS="127.0.0.1:0") as gateway:
+        for path in ("/v1/providers", "/v1/usage", "/v1/budgets", "/v1/requests/active", "/metrics"):
+            assert (await ask(gateway.app.addresses[1], "GET", path)).status == 200
+            assert (await ask(gateway, "GET", path)).status == 401
 
 
 async def test_the_apps_account_pays_and_no_header_of_ours_that_holds_a_key_goes_out(tmp_path: Path) -> None:
