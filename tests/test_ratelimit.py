@@ -479,6 +479,23 @@ async def test_a_refusal_tells_it_too() -> None:
     }
 
 
+@pytest.mark.parametrize("where", [{"providers": {"echo": limits(1)}}, {"models": {"echo/m": limits(1)}}])
+@pytest.mark.parametrize("own", [Limits(), limits(9), limits(2)])
+async def test_so_does_a_refusal_by_a_providers_limit_or_a_models(where: Any, own: Limits) -> None:
+    world = World(own, **where)
+    await world.ask(attempted(fine))
+    error = await world.refused(attempted(fine))
+    assert dict(error.headers) == {
+        "retry-after": "60",
+        "retry-after-ms": "60000",
+        "x-ratelimit-limit-requests": "1",
+        "x-ratelimit-remaining-requests": "0",
+        "x-ratelimit-reset-requests": "1m0s",
+    }
+    error = await world.refused(attempted(fine), dialect="gemini", client="another")
+    assert dict(error.headers) == {"retry-after": "60", "retry-after-ms": "60000"}
+
+
 async def test_so_does_a_providers_error() -> None:
     world = World(limits(requests=9))
     error = await world.refused(failing(Down("no", headers=[("retry-after", "7")])))

@@ -2,7 +2,7 @@
 
 A client's own limits come before everything that its request would cause, and what it holds of them is given back when
 the answer has ended. A provider's and a model's limits, and those that a provider has announced itself, are kept around
-each attempt. Every answer tells its client what is left of the client's own.
+each attempt. Every answer tells its client what is left of the client's own, and a refusal of the limit that refused.
 """
 
 from collections import Counter
@@ -14,7 +14,7 @@ from proxy.access.allowance import Limits
 from proxy.canon import NO_USAGE
 from proxy.config import LimitsRow
 from proxy.edge.aside import LARGE, aside
-from proxy.errors import GatewayError
+from proxy.errors import GatewayError, OverLimit
 from proxy.fleet import Fleet
 from proxy.limits.admission import Admission
 from proxy.limits.announced import Announcements, leave_plenty, rows_in
@@ -114,7 +114,13 @@ class RateLimit:
         there = [scope for scope in scopes if scope is not None]
         size = len(call.envelope.body)
         need = _need(call, there) if size <= LARGE else await aside(size, _need, call, there)
-        return self._admission.admit(there, need) or await self._admission.enter(there, need, call.left(), call)
+        try:
+            return self._admission.admit(there, need) or await self._admission.enter(there, need, call.left(), call)
+        except OverLimit as error:
+            for scope in there:
+                if isinstance(scope, Limited):
+                    error.headers = self._told(call, scope, error.headers)
+            raise
 
     def begun(self, call: Call, reply: Reply) -> None:
         self._listen(call)
