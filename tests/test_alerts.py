@@ -55,8 +55,12 @@ def made(webhook: str, post: Callable[[str, bytes], Awaitable[int]]) -> Alerts:
     [
         (NEARLY, "Budget team of client ci has spent 8 of 10 dollars today."),
         (
+            Alert("exhausted", "all", "", "month", 11, 11),
+            "Budget all is used up: it has spent 0.000000011 of 0.000000011 dollars this month.",
+        ),
+        (
             Alert("exhausted", "all", "", "month", 10, 11),
-            "Budget all is used up: it has spent 0.00000001 of 0.000000011 dollars this month.",
+            "Budget all has too little left for a request: it has spent 0.00000001 of 0.000000011 dollars this month.",
         ),
         (
             Alert("overrun", "all", "", "total", 2 * NANOS, NANOS),

@@ -32,6 +32,7 @@ logger = logging.getLogger("pillion")
 SENTENCES = {
     "threshold": "has spent {spent} of {limit} dollars {span}",
     "exhausted": "is used up: it has spent {spent} of {limit} dollars {span}",
+    "refused": "has too little left for a request: it has spent {spent} of {limit} dollars {span}",  # exhausted as well
     "overrun": "paid more for a request than was reserved for it: it has spent {spent} of {limit} dollars {span}",
 }
 
@@ -120,9 +121,8 @@ class Alerts:
 
 def sentence(alert: Alert) -> str:
     whose = f" of client {alert.client}" if alert.client else ""
-    said = SENTENCES[alert.kind].format(
-        spent=dollars(alert.spent), limit=dollars(alert.limit), span=SPANS[alert.window]
-    )
+    kind = "refused" if alert.kind == "exhausted" and alert.spent < alert.limit else alert.kind
+    said = SENTENCES[kind].format(spent=dollars(alert.spent), limit=dollars(alert.limit), span=SPANS[alert.window])
     return f"Budget {alert.budget}{whose} {said}."
 
 
