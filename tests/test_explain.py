@@ -176,6 +176,22 @@ async def test_a_stream_that_broke_is_the_last_attempts_fault(speech: Speech, pr
     assert attempt["error"] == {"kind": said["error"]["kind"], "code": said["error"]["code"]}
 
 
+@pytest.mark.parametrize("environ", [{}, {"PILLION_CACHE_SINGLE_FLIGHT": "true"}], ids=["alone", "shared"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_was_cancelled_is_told_of_with_what_it_cost(environ: dict[str, str], stream: bool) -> None:
+    silent = Scenario(cut_at=0, cut_of="wire", how="stall")
+    async with Evil(silent) as evil, pillion(**OPENAI.environ(evil.url), **environ) as gateway:
+        asking = asyncio.ensure_future(chat(gateway, OPENAI, OPENAI.request(stream, "openai/gpt-4o")))
+        await evil.received(1)
+        (row,) = json.loads((await ask(gateway, "GET", "/v1/requests/active")).body)["data"]
+        await ask(gateway, "DELETE", f"/v1/requests/active/{row['id']}")
+        got = await asking
+        said = await explained(gateway, got)
+    (attempt,) = said["attempts"]
+    assert attempt["error"]["code"] == said["error"]["code"] == "request_cancelled"
+    assert said["cost_usd"] == got.header("x-pillion-cost-usd") != "0"
+
+
 async def test_an_attempt_that_was_answered_lasts_until_its_answer_has_ended() -> None:
     explain, one, target = Explain(1, str), call(), Target(Name(), "m")  # type: ignore[arg-type]
     one.began, one.attempts = one.started - 5, 2

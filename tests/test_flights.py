@@ -246,18 +246,48 @@ async def test_when_all_have_left_in_the_middle_the_provider_is_let_go(provider:
     assert is_empty(flights)
 
 
+async def test_the_last_one_to_leave_waits_until_the_provider_is_let_go(provider: Provider) -> None:
+    """What it has cost is known only then."""
+    flights = Flights(LONGEST)
+    provider.say(CHUNKS[0])
+    first, last = await share(flights, provider), await share(flights, provider)
+    for reply, ended in [(first, []), (last, [asyncio.CancelledError])]:
+        async with delivery(reply) as (_, chunks):
+            await anext(chunks)
+        assert [type(error) for error in provider.ended] == ended
+    assert is_empty(flights)
+
+
+async def test_so_does_one_that_leaves_before_there_is_an_answer(provider: Provider) -> None:
+    flights = Flights(LONGEST)
+    waiting = asyncio.ensure_future(taken(flights, provider))
+    await settle()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert provider.cancelled
+    assert is_empty(flights)
+
+
 async def test_who_asks_while_a_flight_is_broken_off_has_one_of_its_own(provider: Provider) -> None:
     flights = Flights(LONGEST)
     provider.say(CHUNKS[0])
     provider.parting.clear()
-    async with delivery(await share(flights, provider)):
-        await settle()
+    first = await share(flights, provider)
+
+    async def leave() -> None:
+        async with delivery(first):
+            await settle()
+
+    leaving = asyncio.ensure_future(leave())
+    await settle()
     second = asyncio.ensure_future(taken(flights, provider))
     await settle()
     assert not provider.closed
     provider.parting.set()
     await settle()
     assert provider.closed
+    assert leaving.done()
     third = asyncio.ensure_future(taken(flights, provider))  # the end of the first is not the end of the second
     await settle()
     provider.say(*CHUNKS)

@@ -28,6 +28,7 @@ from proxy.ports import Call, Handler, Reply
 AHEAD = 256 * 1024  # bytes that nobody has taken yet
 LONGEST = 4 * 1024 * 1024  # bytes of a log that has everything
 TURN = 64 * 1024  # bytes after which other tasks have their turn
+PARTING = 1.0  # seconds within which a flight that is cancelled should have ended
 
 Key: TypeAlias = tuple[object, ...]
 
@@ -64,7 +65,7 @@ class Flights:
             await flight.headed()
         except BaseException as error:
             seat.stopped = why_ended(error)
-            flight.leave(seat)
+            await flight.part(seat)
             raise
         return Shared(flight.reply(seat), flight.call)
 
@@ -132,6 +133,12 @@ class Flight:
         if self.task is not None and not self._has_landed:
             self.task.cancel(*seat.stopped)
 
+    async def part(self, seat: Seat) -> None:
+        """Leave; the last one waits until the flight has ended."""
+        self.leave(seat)
+        if not self._seats and self.task is not None and not self._has_landed:
+            await asyncio.wait((self.task,), timeout=PARTING)
+
     async def headed(self) -> None:
         """Until there is a reply. Raises the error that came instead."""
         while self._reply is None and not self._has_landed:
@@ -176,7 +183,7 @@ class Flight:
             seat.stopped = why_ended(error)
             raise
         finally:
-            self.leave(seat)
+            await self.part(seat)
 
     def _next(self, seat: Seat) -> bytes:
         chunk = self._log[seat.at - self._gone]
