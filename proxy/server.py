@@ -40,6 +40,7 @@ BODY_LIMIT = 64 * 1024 * 1024  # bytes of a request
 STANDARD = Patience()
 
 _PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
+_OF_FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
 
 log = logging.getLogger("pillion")
 
@@ -244,7 +245,9 @@ async def _receive(inbound: Inbound, limit: int, patience: Patience) -> bytes:
         raise BadRequest("content-encoding: the request body must not be compressed.", status=415)
     if headers.get("content-type", "application/json") != "application/json":
         media_type = headers["content-type"].partition(";")[0].strip().lower()
-        if media_type != "application/json" and not media_type.endswith("+json"):
+        is_json = media_type == "application/json" or media_type.endswith("+json")
+        # Clients such as aiohttp's name a type where there is no body; a form of a web page does so as well.
+        if not is_json and (media_type in _OF_FORMS or _has_body(headers)):
             raise BadRequest("content-type: must be application/json.", status=415)
     if int(headers.get("content-length", 0)) > limit:
         raise _too_long(limit)
@@ -256,6 +259,10 @@ async def _receive(inbound: Inbound, limit: int, patience: Patience) -> bytes:
         raise BadRequest("The request body ended early, or is not valid HTTP.") from None
     except BodyTooSlow as slow:
         raise BadRequest(f"The request body {slow}.", status=408, code="body_timeout") from None
+
+
+def _has_body(headers: Mapping[str, str]) -> bool:
+    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
 def _too_long(limit: int) -> BadRequest:
