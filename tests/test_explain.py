@@ -84,6 +84,7 @@ async def test_a_request_is_told_of_from_its_name_to_its_price(speech: Speech, p
     )
     (attempt,) = said["attempts"]
     assert (attempt["number"], attempt["target"], attempt["error"]) == (1, f"{provider.provider}/m", None)
+    assert attempt["upstream_status"] == 200
     lane = "passed_through" if speech is provider else "translated"
     assert (attempt["lane"], attempt["from"], attempt["to"]) == (lane, speech.name, provider.name)
     seconds = attempt["seconds"]

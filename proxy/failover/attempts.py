@@ -64,8 +64,11 @@ def _is_refused_here(call: Call, error: BaseException) -> bool:
     return isinstance(error, GatewayError) and not (call.asked or isinstance(error, UpstreamError))
 
 
-def note(call: Call, target: Target, error: BaseException | None, number: int) -> Attempt:
-    """What came of the attempt that has just come to its answer's head, or failed. `number`: 0 if nobody was asked."""
+def note(call: Call, target: Target, error: BaseException | None, number: int, status: int = 0) -> Attempt:
+    """What came of the attempt that has just come to its answer's head, or failed.
+
+    `number`: 0 if nobody was asked. `status`: of an answer; that of an error is in it.
+    """
     began, how = call.began, outcome(error) if error is not None else None
     answered = call.answer_head[0]
     return Attempt(  # in the order of its fields, as that is faster
@@ -76,7 +79,7 @@ def note(call: Call, target: Target, error: BaseException | None, number: int) -
         how.code if how is not None else "",
         "",
         how.kind if how is not None else "",
-        (isinstance(error, UpstreamError) and error.upstream_status) or 0,
+        status or (isinstance(error, UpstreamError) and error.upstream_status) or 0,
         answered - began if answered > began else 0.0,
         call.wire,
         call.is_translated,

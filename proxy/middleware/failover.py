@@ -116,7 +116,7 @@ class Failover:
                 self.hedging.heard(call, standing, error)
             raise
         latency.observe(call.headed - call.began)
-        call.history.append(note(call, standing.target, None, call.attempts))
+        call.history.append(note(call, standing.target, None, call.attempts, reply.status))
         if self.hedging is not None:
             self.hedging.heard(call, standing, None)
         if isinstance(reply.body, bytes):
