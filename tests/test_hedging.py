@@ -682,7 +682,8 @@ async def test_a_stream_comes_from_whoever_speaks_first(tmp_path: Path, speech: 
         assert booked["openai"][3] == 1
         said = await ask(there, "GET", f"/v1/explain/{got.header('x-pillion-request-id')}")
         told = json.loads(said.body)
-        assert [one["error"] and one["error"]["code"] for one in told["attempts"]] == [None, LOST]
+        assert [one["error"] and one["error"]["code"] for one in told["attempts"]] == [LOST, None]
+        assert [one["number"] for one in told["attempts"]] == [1, 2]
         assert (told["model"]["answered"], told["usage"]["output"]) == ("claude-real", 2)
         assert there.app.upstream.in_use == 0
         metrics = (await ask(there, "GET", "/metrics")).body.decode()

@@ -121,7 +121,7 @@ class Explain:
             },
             "attempts": [
                 row
-                for one in _ended(record)
+                for one in _as_they_began(_ended(record))
                 if is_whole or one.skipped != NOT_ALLOWED
                 for row in [told(one, record.dialect, self._name)]
             ],
@@ -213,6 +213,12 @@ def _ended(record: Record) -> list[Attempt]:
         else one
         for one in record.history
     ]
+
+
+def _as_they_began(history: Sequence[Attempt]) -> list[Attempt]:
+    """In the order in which they were asked. Of two that were asked at once, the history has first who ended first."""
+    asked = iter(sorted((one for one in history if one.number), key=attrgetter("number")))
+    return [next(asked) if one.number else one for one in history]
 
 
 def _lane(attempt: Attempt) -> str | None:
