@@ -21,7 +21,7 @@ RESULTS = turn("user", ToolResult(id="a", parts=[Text(text="1")]), ToolResult(id
 PIECES = [turn("assistant", part) for part in (Text(), Text(text="So"), A, B, Text())]
 
 
-@pytest.mark.parametrize("wire", ["openai_chat", "cohere"])
+@pytest.mark.parametrize("wire", ["openai_chat", "ollama", "cohere"])
 def test_calls_of_one_answer_are_one_message_and_their_results_come_next(wire: str) -> None:
     sent = registry.dialect(wire).encode(Request(wire="gemini", model="m", turns=[HI, *PIECES, RESULTS])).body
     messages = json.loads(sent)["messages"]
@@ -55,7 +55,7 @@ NOTE, MORE = turn("developer", Text(text="note")), turn("user", Text(text="more"
 ONE, TWO = (turn("user", result) for result in RESULTS.parts)
 
 
-@pytest.mark.parametrize("wire", ["openai_chat", "cohere"])
+@pytest.mark.parametrize("wire", ["openai_chat", "ollama", "cohere"])
 def test_what_is_said_while_a_tool_runs_comes_behind_its_result(wire: str) -> None:
     turns = [HI, CALLS, NOTE, ONE, MORE, TWO]
     sent = registry.dialect(wire).encode(Request(wire="openai_responses", model="m", turns=turns)).body

@@ -30,6 +30,7 @@ from proxy.canon import (
 from proxy.dialects.ollama.words import API, KNOBS_LACKED, LEVELS, NAME, OPTIONS, OWN_EFFORT, knows_levels
 from proxy.grammar.fields import Object, as_object, without_nulls
 from proxy.grammar.functions import nest
+from proxy.grammar.neighbours import joined
 from proxy.grammar.nouns import noun_of
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import arguments_for, foreign_tool, refuse, stored_elsewhere, unaccepted
@@ -168,7 +169,8 @@ class Encoding:
         return said
 
     def _messages(self) -> list[Object]:
-        messages = (message for turn in self._request.turns for message in self._turn(turn))
+        turns = self._request.turns if self._own else joined(self._request.turns)
+        messages = (message for turn in turns for message in self._turn(turn))
         return with_shown(messages, self._shown, self._showing)
 
     def _showing(self, shown: list[Part]) -> Object:
