@@ -708,6 +708,32 @@ def test_the_pieces_of_a_thought_are_one_under_the_seal_that_ends_them(end: str)
     assert [type(part) for part in parts] == [Thinking, Text, Thinking]  # these are two thoughts
 
 
+def test_what_the_model_said_is_one_turn_however_many_events_it_came_in() -> None:
+    """Google's SDKs keep a content for each event of a stream, the empty last one as well."""
+    call: dict[str, Any] = {"functionCall": {"name": "now", "id": "a"}}
+    sealed = {"text": "", "thought": True, "thoughtSignature": "c2VhbA=="}
+    events: list[dict[str, Any]] = [{"text": "Let me", "thought": True}, {"text": " see.", "thought": True}, sealed]
+    events += [{"text": "Hel"}, {"text": "lo"}, call, {"text": ""}, call | {"thoughtSignature": "c2VhbA=="}]
+    turns = parsed(contents=[*HI, *({"role": "model", "parts": [event]} for event in events), *HI]).turns
+    assert [turn.role for turn in turns] == ["user", "assistant", "assistant", "assistant", "user"]
+    assert turns[1].parts == [
+        Thinking(text="Let me see.", signature="c2VhbA==", at="contents[1].parts[0]"),
+        Text(text="Hello", at="contents[4].parts[0]"),
+    ]
+    assert [type(part) for turn in turns[2:4] for part in turn.parts] == [ToolCall, ToolCall]
+
+
+def test_an_answer_of_nothing_stays_one() -> None:
+    nothing = {"role": "model", "parts": [{"text": ""}]}
+    turns = parsed(contents=[*HI, nothing, nothing, *HI]).turns
+    assert turns[1].parts == [Text(text="", at="contents[1].parts[0]")]
+    assert len(turns) == 3
+
+
+def test_what_the_user_says_in_two_contents_stays_two_turns() -> None:
+    assert len(parsed(contents=[*HI, *HI]).turns) == 2
+
+
 def test_google_s_seals_travel_as_they_are() -> None:
     assert seal_out("ab+/cA==") == "ab+/cA=="
     assert seal_in("ab-_cA==") == ("ab+/cA==", "")

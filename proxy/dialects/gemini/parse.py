@@ -242,4 +242,4 @@ def _turns(top: Fields) -> list[Turn]:
     items = top.items("contents")
     if not items:
         raise BadRequest("contents must be an array with at least one item.", param="contents")
-    return [*system, *(chat.turn(Fields(value, at)) for value, at in items)]
+    return [*system, *chat.turns(items)]

@@ -3,9 +3,16 @@
 A result without an id answers the oldest call of its name that has no result: Google matches them so, and its SDK
 gives its results no ids, whatever the calls have. Other wires need ids: a call without one gets one made from its
 place, so that it is the same in the next request, and encode_parts.py takes it off again.
+
+Google's SDKs bring a streamed answer back as a content for each of its events, even an empty last one. To Google that
+is one answer; to other wires it would be many messages.
 """
 
 import re
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from msgspec.structs import replace
 
 from proxy.canon import Opaque, Part, Role, Text, Thinking, ToolCall, ToolResult, Turn
 from proxy.dialects.gemini.media import read_file, read_inline
@@ -57,7 +64,20 @@ class Chat:
         fields = Fields(value, at)
         return self._parts(fields) if "parts" in fields.rest else [self._any_part(fields)]
 
-    def turn(self, fields: Fields) -> Turn:
+    def turns(self, contents: Iterable[tuple[object, str]]) -> list[Turn]:
+        """The turns: a content of the model's with words or thoughts alone belongs to the one before it.
+
+        `contents`: each with its path.
+        """
+        runs: list[list[Turn]] = []
+        for turn in (self._turn(Fields(value, at)) for value, at in contents):
+            if runs and runs[-1][0].role == "assistant" and _is_piece(turn):
+                runs[-1].append(turn)
+            else:
+                runs.append([turn])
+        return [run[0] if len(run) == 1 else _one(run) for run in runs]
+
+    def _turn(self, fields: Fields) -> Turn:
         """One turn. The role of a tool result used to be `function`, and may be absent: both mean the user."""
         role = fields.text("role") or "user"
         if role not in ("user", "model", "function", "tool"):
@@ -146,6 +166,27 @@ def _text(fields: Fields) -> Text | Thinking:
     if fields.flag("thought"):
         return Thinking(text=text, signature=signature, redacted=redacted)
     return Text(text=text, signature=signature)
+
+
+def _is_piece(turn: Turn) -> bool:
+    said = all(isinstance(part, Text | Thinking) for part in turn.parts)
+    return said and turn.role == "assistant" and not turn.extra
+
+
+def _one(run: list[Turn]) -> Turn:
+    parts = [part for turn in run for part in turn.parts]
+    return replace(run[0], parts=_joined(list(_told(parts)) or parts[:1]))
+
+
+def _told(parts: list[Part]) -> Iterator[Part]:
+    """The parts, with neighbouring texts as one, and none that is empty."""
+    for plain, group in groupby(parts, lambda part: isinstance(part, Text) and part.is_plain):
+        if not plain:
+            yield from group
+            continue
+        texts = [part for part in group if isinstance(part, Text)]
+        if text := "".join(part.text for part in texts):
+            yield replace(texts[0], text=text)
 
 
 def _joined(parts: list[Part]) -> list[Part]:
