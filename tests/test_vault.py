@@ -255,6 +255,17 @@ def test_what_the_client_brought_back_is_left_as_it_is() -> None:
     assert restored(vault, user(), assistant(sealed))[1] == [THOUGHT, sealed]
 
 
+def test_a_client_that_keeps_all_thoughts_but_not_their_places_gets_those_back() -> None:
+    vault, first, second = Vault(), Text(text="a"), Text(text="b")
+    told(vault, asking(user()), THOUGHT, first, HIDDEN, second, CALL)
+    brought: list[Part] = [replace(THOUGHT, extra={"x": 1}), HIDDEN]
+    said = restored(vault, user(), assistant(*brought, Text(text="ab"), CALL))
+    assert said[1] == [brought[0], first, HIDDEN, second, CALL]
+    others: list[list[Part]] = [[HIDDEN, Text(text="ab"), CALL], [*brought, Text(text="other"), CALL], [*brought, CALL]]
+    for turn in others:
+        assert restored(vault, user(), assistant(*turn))[1] == turn
+
+
 def test_what_else_is_in_the_turn_keeps_its_place() -> None:
     vault, image = Vault(), Image(source=Inline("aaaa"))
     told(vault, asking(user()), THOUGHT, Text(text="a"), image, Refusal(text="b"))

@@ -68,16 +68,24 @@ def pieces_of(parts: Iterable[Part]) -> Kept:
 
 
 def fill(turns: list[Turn], kept: Kept) -> None:
-    """Fill in what these turns, which are one answer, lack: seals, and thoughts if none of their own is sealed."""
+    """Fill in what these turns, which are one answer, lack: seals, thoughts if none of their own is sealed, and order.
+
+    Chat Completions has a list for thoughts and one for calls, so that a client which keeps all of them loses the order
+    among them.
+    """
     parts = [part for turn in turns for part in turn.parts]
     said: list[Part] = [part for part in parts if not isinstance(part, Thinking)]
     shown = [part for part in parts if isinstance(part, Thinking)]
     _sign([part for part in said if isinstance(part, Text)], kept, "text")
     _sign([part for part in said if isinstance(part, ToolCall)], kept, "call")
-    if any(part.is_sealed for part in shown):
-        return
     thoughts: list[Part] = [_thought(piece) for piece in kept if piece.kind in ("thinking", "redacted")]
-    made = _in_order(said, kept) if len(turns) == 1 else None
+    brought = [part for part in shown if part.is_sealed]
+    if brought:
+        seals = [piece.seal for piece in kept if piece.kind in ("thinking", "redacted")]
+        if [part.redacted or part.signature for part in brought] == seals and len(turns) == 1:
+            turns[0].parts = _in_order(said, kept, brought) or turns[0].parts
+        return
+    made = _in_order(said, kept, thoughts) if len(turns) == 1 else None
     if made is not None:
         turns[0].parts = made if thoughts else [*shown, *made]
     elif thoughts:
@@ -99,7 +107,7 @@ def _thought(piece: Piece) -> Thinking:
     return Thinking(id=piece.id, text=piece.text, signature=piece.seal)
 
 
-def _in_order(said: list[Part], kept: Kept) -> list[Part] | None:
+def _in_order(said: list[Part], kept: Kept, thoughts: Iterable[Part]) -> list[Part] | None:
     """The parts in the model's own order, with the thoughts between them; None where they are not all there.
 
     Clients of Chat Completions send all text in one, and all calls behind it; but thoughts must keep their places.
@@ -110,8 +118,14 @@ def _in_order(said: list[Part], kept: Kept) -> list[Part] | None:
         return None
     if any(not isinstance(part, Text | ToolCall) for part in said):
         return None
-    waiting: dict[str, Iterator[Part]] = {"text": iter(texts), "call": iter(calls)}
-    return [next(waiting[piece.kind]) if piece.kind in waiting else _thought(piece) for piece in kept]
+    thinking = iter(thoughts)
+    waiting: dict[str, Iterator[Part]] = {
+        "text": iter(texts),
+        "call": iter(calls),
+        "thinking": thinking,
+        "redacted": thinking,
+    }
+    return [next(waiting[piece.kind]) for piece in kept]
 
 
 def _cut(texts: list[Text], kept: Kept) -> list[Text] | None:
