@@ -51,6 +51,13 @@ async def test_json_comes_in_pages_each_with_the_total_of_all(tmp_path: Path, li
     assert [page["has_more"] for page in said] == [True] * (count - 1) + [False]
 
 
+@pytest.mark.parametrize(("models", "has_more"), [(0, False), (PAGE, False), (PAGE + 1, True)])
+async def test_a_page_that_is_just_full_is_the_last_one(tmp_path: Path, models: int, has_more: bool) -> None:
+    async with used(tmp_path, models) as gateway:
+        said = json.loads((await ask(gateway, "GET", "/v1/usage?group_by=model")).body)
+    assert (said["has_more"], said["next_page"] is not None) == (has_more, has_more)
+
+
 @pytest.mark.parametrize("models", [0, 1, PAGE, PAGE + 1, MODELS])
 async def test_csv_has_all_of_it_and_one_head(tmp_path: Path, models: int) -> None:
     async with used(tmp_path, models) as gateway:

@@ -305,7 +305,7 @@ async def test_what_takes_a_restart_is_refused_as_a_whole(
         gateway.reloads._source = later
         assert await gateway.reload() == FAILURE
         assert not gateway.app.config.strict
-    assert re.search(rf"{re.escape(key)}: was .* requires a restart", caplog.text)
+    assert re.search(rf"{re.escape(key)}: was (?!None).* and is now (?!None).*, which requires a restart", caplog.text)
     assert "canary" not in caplog.text
 
 
