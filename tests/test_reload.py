@@ -252,7 +252,8 @@ async def test_a_file_that_has_lost_what_keeps_others_out_must_be_asked_for(
         gateway.write(**{name: said for name, said in KEPT.items() if name != gone})
         await soon(lambda: gateway.reloads.results[FAILURE,] == 1)
         assert gateway.app.now is now
-        assert "send SIGHUP if that is intended" in caplog.text
+        name = {"keys": "client keys"}.get(gone, gone)
+        assert f"the file no longer has any {name}: send SIGHUP if that is intended" in caplog.text
         assert await gateway.reload() == SUCCESS
         assert gateway.app.now is not now
 
