@@ -2,13 +2,22 @@
 
 import ast
 import re
+import subprocess
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
 
-PROXY = Path(__file__).parent.parent / "proxy"
+ROOT = Path(__file__).parent.parent
+PROXY = ROOT / "proxy"
+
+# What stands beside `proxy`; names that begin with a dot are the tools' own.
+TOP = {
+    *("proxy", "tests", "tools", "docs", "deploy"),
+    *("README.md", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "Containerfile"),
+    *("config.yaml", "setup.cfg", "pyproject.toml"),
+}
 
 # From the roof down. A module imports from lower floors only; a newcomer must be placed here before the test passes.
 # Where several patterns fit, the longest counts.
@@ -344,3 +353,12 @@ def test_a_room_that_lists_its_files_lists_all_of_them(room: Path) -> None:
     text = ast.get_docstring(ast.parse(room.read_text())) or ""
     listed = re.findall(r"^    (\w+) {2,}\S", text, re.MULTILINE)
     assert not listed or sorted([*listed, "__init__"]) == sorted(path.stem for path in room.parent.glob("*.py"))
+
+
+def test_nothing_else_was_committed_at_the_top() -> None:
+    """Such as what a pillion that was started here has written."""
+    git = ["git", "-C", str(ROOT), "ls-files"]
+    tracked = subprocess.run(git, capture_output=True, text=True, check=False).stdout.splitlines()
+    if not tracked:
+        pytest.skip("this is no checkout of git's, so nothing says which files belong to it")
+    assert {name for path in tracked if not (name := path.partition("/")[0]).startswith(".")} == TOP
