@@ -218,7 +218,8 @@ async def test_a_type_for_a_body_that_is_not_there_does_no_harm(by: str) -> None
             lines = [("Content-Type", "application/octet-stream"), ("Content-Length", str(len(body)))]
             got = await ask(gateway, by, path, body, lines)
             assert got.status == status
-        assert json.loads(got.body) == {"id": row["id"], "object": "request", "cancelled": True}
+            if status == 200:
+                assert json.loads(got.body) == {"id": row["id"], "object": "request", "cancelled": True}
         await until(gateway, 0)
 
 
