@@ -46,7 +46,7 @@ async def test_it_shows_a_key_and_asks_the_admin_listener(
     place = f"unix:{tmp_path}/admin.sock"
     async with pillion(PILLION_CLIENT_KEY="canary-0123456789", PILLION_ADMIN_ADDRESS=place) as gateway:
         assert await typed(*listening(gateway)) == 1
-        assert "No API key was sent" in capsys.readouterr().err
+        assert "asks for a client key: set PILLION_CLIENT_KEY to one" in capsys.readouterr().err
         monkeypatch.setenv("PILLION_CLIENT_KEY", "canary-0123456789")
         assert await typed(*listening(gateway)) == 1
         assert "PILLION_ADMIN_ADDRESS" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import json
 from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
@@ -24,7 +25,10 @@ def providers(config: Config, typed: Namespace) -> int:
     """The exit code."""
     where = config.admin_address or config.listen
     try:
-        status, body = _asked(where, "/v1/providers", _key(config))
+        key = _key(config)
+        status, body = _asked(where, "/v1/providers", key)
+        if status == HTTPStatus.UNAUTHORIZED and not key:
+            return told(f"{where} asks for a client key: set PILLION_CLIENT_KEY to one that it knows")
         said = json.loads(body)
         if status != 200:
             raise HTTPException(said["error"]["message"])
