@@ -196,6 +196,8 @@ HOSTILE = [
     (b"listen: \xff", ": not UTF-8"),
     ("listen: x".encode("utf-16"), ": not UTF-8"),
     (b"listen:\n\t- x", ":2: a tab where YAML requires spaces"),
+    (b"keys:\n  ann: {key: ${KEY}}", ":2: a value with ${ must be in quotes between { } or [ ]"),
+    (b"allowed_hosts: [a, ${HOST:-b}]", ":1: a value with ${ must be in quotes between { } or [ ]"),
     (b"a: *nothing", ":1: a YAML alias must refer"),
     (b'"\\ud800": x', ":1: "),
     (b"listen: 'x", ":1: "),

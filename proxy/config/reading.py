@@ -57,6 +57,8 @@ def _why(error: yaml.MarkedYAMLError, text: str) -> str:
     lines = text.splitlines()
     if mark and mark.line < len(lines) and lines[mark.line][mark.column : mark.column + 1] == "\t":
         return "a tab where YAML requires spaces"
+    if mark and mark.line < len(lines) and lines[mark.line][: mark.column + 1].endswith("${"):
+        return "a value with ${ must be in quotes between { } or [ ]"
     return error.problem or error.context or "not valid YAML"
 
 
