@@ -481,9 +481,10 @@ async def trusting(folder: Path, jwks: str) -> AsyncIterator[tuple[Gateway, Sink
         logging.getLogger("pillion").removeHandler(handler)
 
 
-async def test_a_token_opens_the_door_and_is_told_to_nobody(tmp_path: Path) -> None:
+@pytest.mark.parametrize("tls", [True, False], ids=["https", "http on this machine"])
+async def test_a_token_opens_the_door_and_is_told_to_nobody(tls: bool, tmp_path: Path) -> None:
     answer = Scenario(body=json.dumps(SET).encode(), headers=[("Content-Type", "application/json")])
-    async with Evil(answer, tls=True) as evil, trusting(tmp_path, f"{evil.url}/a/keys.json?v=1") as (gateway, sinks):
+    async with Evil(answer, tls=tls) as evil, trusting(tmp_path, f"{evil.url}/a/keys.json?v=1") as (gateway, sinks):
 
         async def asked(shown: str, model: str = "echo/text") -> int:
             body = OPENAI.request(model=model)

@@ -1,10 +1,10 @@
 """Whose is this token, and is it good?
 
 JSON Web Tokens (RFC 7519) that the operator's identity provider signs, for clients that have no key of ours. Its public
-keys come from a file, or over https through the same pool as requests to providers; they are good for five minutes, and
-renewed while nobody waits. A token whose key is not among them has them fetched anew, at most twice a minute. A token
-that was found good is remembered as long as the keys are, since checking a signature costs more than all else that
-happens to a request.
+keys come from a file, or over https (on this machine also http) through the same pool as requests to providers; they
+are good for five minutes, and renewed while nobody waits. A token whose key is not among them has them fetched anew, at
+most twice a minute. A token that was found good is remembered as long as the keys are, since checking a signature costs
+more than all else that happens to a request.
 """
 
 import asyncio
@@ -49,6 +49,7 @@ STALE = 3600.0  # ... and at most, while it cannot be asked
 PAUSE = 30.0  # seconds between two fetches
 PATIENCE = 5.0  # seconds for one fetch
 REMEMBERED = 1024  # tokens
+WEB = ("https", "http")  # where its keys may be, besides a file; http on this machine only
 NEVER = 2**40  # seconds since 1970: some issuers say an end that is beyond all dates
 
 _NO_KID = ""  # of a token, or a key, that names none
@@ -126,7 +127,7 @@ class KeySet:
     async def _read(self) -> str | bytes:
         """Raises OSError, ValueError, UpstreamError."""
         url = urlsplit(self._place)
-        if url.scheme != "https":
+        if url.scheme not in WEB:
             return secret_text(Path(self._place), LARGEST_KEY_SET)
         origin = self._upstream.origin(f"{url.scheme}://{url.netloc}")
         path = f"{url.path}?{url.query}" if url.query else url.path
@@ -162,7 +163,7 @@ class Tokens:
 
         A file is read anew, as whoever reloads the configuration may have put other keys there.
         """
-        if before._config.jwks == self._config.jwks and scheme_of(self._config.jwks or "") == "https":
+        if before._config.jwks == self._config.jwks and scheme_of(self._config.jwks or "") in WEB:
             self._keys = before._keys
 
     async def client(self, token: str) -> ClientKey | None:

@@ -48,6 +48,11 @@ def leads_away(url: str) -> bool:
     return is_base(url) and not is_loopback(urlsplit(url).hostname or "")
 
 
+def is_here(url: str) -> bool:
+    """Does this http(s) URL stay on the machine?"""
+    return is_loopback(urlsplit(url).hostname or "")
+
+
 def leads_to(url: str, listen: Address) -> bool:
     """Would a call to this URL arrive at this listener of ours? Asks no name server, so as not to wait for one."""
     parts = urlsplit(url)

@@ -91,9 +91,10 @@ class ClientKeyRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
 class JWT(Struct, kw_only=True, forbid_unknown_fields=True):
     """Tokens of an identity provider in place of keys; needs the extra `jwt`."""
 
-    jwks: Annotated[str | None, Meta(description="The identity provider's public keys: an https URL, or a file.")] = (
-        None
-    )
+    jwks: Annotated[
+        str | None,
+        Meta(description="The identity provider's public keys: an https URL (on this machine also http), or a file."),
+    ] = None
     issuer: Annotated[str | None, Meta(description="The issuer that a token must name.")] = None
     audience: Annotated[str | None, Meta(description="The audience that a token must name.")] = None
     algorithms: Annotated[list[str], Meta(description="The signature algorithms that are accepted.")] = field(
