@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from proxy.access.allowance import reaches
-from proxy.config.address import is_store, scheme_of
+from proxy.config.address import is_here, is_store, scheme_of
 from proxy.config.checks import A_MODEL, UNSENDABLE, note
 from proxy.config.layers import Layers
 from proxy.config.schema import Budget, File, KeyBudget
@@ -117,17 +117,20 @@ def _is_moment(text: str) -> bool:
 def _tokens(layers: Layers) -> None:
     jwt = layers.file.jwt
     if jwt.jwks is None:
+        if jwt.issuer or jwt.audience or jwt.keys:
+            note(layers, ("jwt", "jwks"), "is missing: without it, no token is accepted or asked for", about=("jwks",))
         return
     for key in ("issuer", "audience"):
         if not getattr(jwt, key):
             note(
                 layers, ("jwt", key), "is missing: without it, tokens meant for others would be accepted", about=(key,)
             )
-    if scheme_of(jwt.jwks) == "http":
+    scheme = scheme_of(jwt.jwks)
+    if scheme == "http" and not is_here(jwt.jwks):
         note(
             layers, ("jwt", "jwks"), "must be an https URL or a file: over http, the keys could be replaced on the way"
         )
-    elif scheme_of(jwt.jwks) != "https" and (problem := _why_no_key_set(jwt.jwks)):
+    elif scheme not in ("http", "https") and (problem := _why_no_key_set(jwt.jwks)):
         note(layers, ("jwt", "jwks"), problem)
     if weak := [name for name in jwt.algorithms if name.lower() == "none" or name.startswith("HS")]:
         note(layers, ("jwt", "algorithms"), f"must not contain {', '.join(weak)}: with it, anybody could sign tokens")
