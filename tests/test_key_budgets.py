@@ -351,6 +351,7 @@ def test_what_makes_no_sense_mints_nothing(
 # --- a budget of nobody ----------------------------------------------------------------------------------------------
 
 NOBODY = "budgets.b.client: there is no client key named nobody, so this budget counts nothing"
+REFUSED = "jwt.keys.sub: there is no client key named nobody, so these tokens are refused"
 
 
 @pytest.mark.parametrize(
@@ -361,6 +362,7 @@ NOBODY = "budgets.b.client: there is no client key named nobody, so this budget 
         ("keys: {nobody: {key: x}}\n", []),
         (ISSUED + "}\n", []),  # a token may say any name
         (ISSUED + ", keys: {sub: a}}\nkeys: {a: {key: x}}\n", [NOBODY]),
+        (ISSUED + ", keys: {sub: nobody}}\n", [REFUSED, NOBODY]),
     ],
 )
 def test_a_budget_of_a_client_that_is_not_there_is_told_of(text: str, told: list[str], tmp_path: Path) -> None:

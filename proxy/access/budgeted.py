@@ -24,10 +24,15 @@ def budgets_of(config: Config, minted: Rows) -> Mapping[str, Budget]:
 
 
 def in_vain(config: Config, minted: Rows) -> Iterator[str]:
-    """A sentence for each budget whose client does not exist. Where tokens may say any name, nobody can tell."""
+    """A sentence for each budget, and each token's claim, whose client key does not exist. Where tokens may say any
+    name, nobody can tell.
+    """
     if config.jwt.jwks and not config.jwt.keys:
         return
     there = _configured(config) | {row.name for row in minted}
+    for said, name in config.jwt.keys.items():
+        if name not in there:
+            yield f"jwt.keys.{said}: there is no client key named {name}, so these tokens are refused"
     for name, budget in config.budgets.items():
         if budget.client not in (None, "*", *there):
             yield f"budgets.{name}.client: there is no client key named {budget.client}, so this budget counts nothing"
