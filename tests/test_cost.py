@@ -490,6 +490,17 @@ async def test_a_stream_that_has_spent_what_was_set_aside_is_stopped(tmp_path: P
         assert 0.00002 * NANOS < statement.spent < 0.004 * NANOS
 
 
+async def test_a_short_stream_is_stopped_too(tmp_path: Path) -> None:
+    head, chunk, *rest = [event + b"\n\n" for event in OPENAI.stream.split(b"\n\n")[:-1]]
+    short = b"".join([head, *[chunk] * 20, *rest])
+    assert len(short) < LOOK
+    split = Scenario(body=short, headers=SSE, framing="chunked", split=200)
+    async with Evil(split) as evil, priced(evil, tmp_path, stopping("0.00002")) as gateway:
+        got = await ask(gateway, "POST", OPENAI.path, OPENAI.request(stream=True, model="openai/m"))
+        assert OPENAI.error(OPENAI.last_event(got.body))["code"] == "insufficient_quota"
+        assert not OPENAI.ends_whole(got.body)
+
+
 async def test_a_stream_is_stopped_whatever_its_beginning_says_of_its_cost(tmp_path: Path) -> None:
     """Anthropic's says what was read, and no word of what will be written."""
     *head, chunk = [event + b"\n\n" for event in ANTHROPIC.stream.split(b"\n\n")[:3]]

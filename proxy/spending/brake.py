@@ -1,6 +1,7 @@
 """When has a live answer spent what was set aside for it, so that it is stopped?
 
-That is checked every few kilobytes. Until the answer has ended, its cost is an estimate by what was heard of it.
+That is checked every few kilobytes, and at first more often, as little may have been set aside. Until the answer has
+ended, its cost is an estimate by what was heard of it.
 """
 
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from proxy.errors import OverBudget
 from proxy.ports import Call, Reply
 from proxy.spending.money import dollars
 
+FIRST = 512  # bytes before the first look; then as many as there were, up to
 LOOK = 8 * 1024  # bytes between two looks
 
 
@@ -19,13 +21,13 @@ class Brake:
         self._call = call
         self._reply = reply
         self._spent = spent
-        self._look_at = LOOK  # bytes
+        self._look_at = FIRST
 
     def tap(self, chunk: bytes) -> None:
         call = self._call
         if call.heard is None or call.stop_at is None or call.heard.size < self._look_at:
             return
-        self._look_at = call.heard.size + LOOK
+        self._look_at = call.heard.size + min(call.heard.size, LOOK)
         if self._spent(call) > call.stop_at:
             self._reply.stop(
                 OverBudget(
