@@ -9,7 +9,7 @@ import pytest
 from proxy.config import Config, Secret, layered, load
 from proxy.config.environment import leaves
 from proxy.config.schema import File
-from proxy.config.secret import LIMIT, LOOK_AGAIN, WRITTEN_IN
+from proxy.config.secret import LIMIT, LOOK_AGAIN, WRITTEN_IN, Item, items
 from proxy.errors import ConfigError
 from tests.test_config import configured
 
@@ -231,6 +231,30 @@ def test_the_last_good_key_stays_while_the_file_is_broken(key: Path, clock: Cloc
     key.write_text("second")
     clock.now += LOOK_AGAIN
     assert secret.reveal() == "second"
+
+
+def test_a_file_of_several_keys_with_another_number_of_them_says_so(
+    key: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """None of them is lost, and what is missing is that the configuration is read again."""
+    key.write_text("one, two")
+    first, second = Secret("one", key, clock, Item(0, 2)), Secret("two", key, clock, Item(1, 2))
+    for text, values in [("one, two", "one two"), ("a", "a two"), ("b, c, d", "b c"), ("e, f", "e f"), ("", "e f")]:
+        key.write_text(text)
+        for _ in range(3):
+            clock.now += WRITTEN_IN
+            assert f"{first.reveal()} {second.reveal()}" == values
+        told = [(getattr(record, "event", ""), record.message) for record in caplog.records]
+        match len(items(text)):
+            case 2:
+                assert told == []
+            case 0:
+                assert {event for event, _ in told} == {"key_file_lost"}
+            case count:
+                ((event, message),) = told
+                assert event == "key_count_changed"
+                assert f"{key} holds {count} keys now and not 2" in message
+        caplog.clear()
 
 
 @pytest.mark.parametrize("variable", ["PILLION_GEMINI_MODEL", "GEMINI_API_KEY", "PILLION_STATE_DIR", "PILLION_STRICT"])

@@ -10,10 +10,11 @@ import os
 import re
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from hashlib import sha256
 from math import inf
 from pathlib import Path
+from typing import NamedTuple
 
 LIMIT = 64 * 1024  # bytes; a longer file is no key
 LOOK_AGAIN = 0.1  # seconds: a key that was replaced is used no longer than that
@@ -24,10 +25,17 @@ _SENDABLE = re.compile(r"[\t -~]*")
 log = logging.getLogger("pillion")
 
 
+class Item(NamedTuple):
+    """Which of the values in a file it is, and how many there were when the configuration was read."""
+
+    number: int
+    of: int
+
+
 class Secret:
     """A value that must not be seen: only `reveal` shows it. With a file, `reveal` shows what the file says now.
 
-    `item`: the number of the value in the file, where that holds several.
+    `item`: where the file holds several values.
     """
 
     __slots__ = ("_clock", "_file", "_item", "_look_at", "_lost_since", "_seen", "_value")
@@ -37,7 +45,7 @@ class Secret:
         value: str,
         file: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
-        item: int | None = None,
+        item: Item | None = None,
     ) -> None:
         self._value = value
         self._file = file
@@ -64,7 +72,7 @@ class Secret:
 
     __hash__ = None  # type: ignore[assignment]  # it may change
 
-    def _shown(self) -> tuple[Path | None, int | None, str]:
+    def _shown(self) -> tuple[Path | None, Item | None, str]:
         return self._file, self._item, self.reveal()
 
     def reveal(self) -> str:
@@ -91,13 +99,20 @@ class Secret:
                 return
             value = secret_text(file)
             if self._item is not None:
-                value = items(value)[self._item]
-        except (OSError, ValueError, IndexError):
+                value = self._own(items(value), self._item, file)
+        except (OSError, ValueError):
             value, seen = "", None
         if value and sendable(value):
             self._value, self._seen, self._lost_since = value, seen, inf
         else:
             self._lost(file)
+
+    def _own(self, found: Sequence[str], item: Item, file: Path) -> str:
+        """Its own value of several; its last one where there are fewer than there were, and "" where there are none."""
+        if item.number == 0 and found and len(found) != item.of:  # the first one says it for all
+            words = "%s holds %d keys now and not %d: send SIGHUP to use all of them, and no others"
+            log.warning(words, file, len(found), item.of, extra={"event": "key_count_changed"})
+        return found[item.number] if item.number < len(found) else self._value if found else ""
 
     def _lost(self, file: Path) -> None:
         """Say once that it is not being written, but gone: the last value is lost when pillion ends."""

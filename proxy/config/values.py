@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
-from proxy.config.secret import items
+from proxy.config.secret import Item, items
 from proxy.errors import ConfigError
 
 Keys: TypeAlias = tuple[str, ...]  # the path to a value: ("providers", "openai", "models", "[0]")
@@ -21,7 +21,7 @@ class Origin(NamedTuple):
     source: str  # config.yaml, or `environment PILLION_LISTEN`
     line: int = 0
     file: Path | None = None  # holds nothing but the value, and is read again when it changes
-    item: int | None = None  # the number of the value in the file, where that holds several
+    item: Item | None = None  # where that holds several values
 
     def __str__(self) -> str:
         return f"{self.source}:{self.line}" if self.line else self.source
@@ -69,9 +69,13 @@ def given(text: str, origin: Origin) -> Scalar:
 
 def separated(node: Scalar) -> Series:
     """The items of a list that a variable or a file holds."""
-    found = enumerate(items(node.text))
+    found = items(node.text)
     return Series(
-        tuple(Scalar(text, node.kind, node.origin._replace(item=n), node.hidden) for n, text in found), node.origin
+        tuple(
+            Scalar(text, node.kind, node.origin._replace(item=Item(n, len(found))), node.hidden)
+            for n, text in enumerate(found)
+        ),
+        node.origin,
     )
 
 
