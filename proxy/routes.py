@@ -242,8 +242,9 @@ def missing() -> list[Route]:
 
 
 async def not_yet(path: str, call: Call) -> Reply:
+    """OpenAI's and Anthropic's SDKs ask thrice at any status from 500 on, unless they are told that it is no use."""
     rest = f"/{call.rest}" if call.rest else ""
-    raise Unsupported(f"pillion does not serve {path}{rest} yet.")
+    raise Unsupported(f"pillion does not serve {path}{rest} yet.", headers=[("x-should-retry", "false")])
 
 
 async def no_verb(call: Call) -> Reply:

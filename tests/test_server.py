@@ -386,6 +386,7 @@ async def test_what_is_not_served_yet_says_so_and_what_it_was(path: str, named: 
         error = OPENAI.error(got.body)
         assert got.status == 501
         assert f"pillion does not serve {named} yet." in error["message"]
+        assert got.header("x-should-retry") == "false"
 
 
 # --- heads -----------------------------------------------------------------------------------------------------------
