@@ -44,7 +44,8 @@ class Scrape:
         self.text = text
         told = (each for each in text_string_to_metric_families(text) if each.name.startswith("pillion_"))
         # prometheus-client has a family of its own for the time at which a histogram of its own was made
-        self.names = {_name(family) for family in told if not family.name.endswith("_created")}
+        self.kinds = {_name(family): family.type for family in told if not family.name.endswith("_created")}
+        self.names = set(self.kinds)
         self.labels: dict[str, set[str]] = {name: set() for name in self.names}
         for family in families:
             self.labels.get(_name(family), set()).update(getattr(family, "_labelnames", ()))
@@ -94,3 +95,9 @@ def test_each_family_says_what_it_counts(scrape: Scrape) -> None:
     helped = dict(re.findall(r"^# HELP (pillion_\w+) (.*)$", scrape.text, re.MULTILINE))
     assert helped
     assert [name for name, about in helped.items() if not about.endswith(".")] == []
+
+
+def test_what_only_grows_is_a_counter_by_its_name_and_its_type(scrape: Scrape) -> None:
+    """`rate()` is for nothing else."""
+    counters = {name for name, kind in scrape.kinds.items() if kind == "counter"}
+    assert counters == {name for name in scrape.names if name.endswith("_total")}
