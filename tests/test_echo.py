@@ -247,7 +247,16 @@ async def test_echo_repeats_the_last_user_turn() -> None:
     assert answer["choices"][0]["message"]["content"] == "two\nthree"
 
 
-@pytest.mark.parametrize("content", [None, "", [], [{"type": "image_url", "image_url": {"url": "x"}}]])
+IMAGE = {"type": "image_url", "image_url": {"url": "x"}}
+
+
+async def test_echo_says_nothing_of_a_picture() -> None:
+    for content in ([{"type": "text", "text": "two"}, IMAGE], [IMAGE, "two"]):
+        answer = await ask("echo", messages=[{"role": "user", "content": content}])
+        assert answer["choices"][0]["message"]["content"] == "two"
+
+
+@pytest.mark.parametrize("content", [None, "", [], [IMAGE], [IMAGE, IMAGE]])
 async def test_echo_of_no_text_is_the_fixed_text(content: Any) -> None:
     answer = await ask("echo", messages=[{"role": "user", "content": content}])
     assert answer["choices"][0]["message"]["content"] == TEXT

@@ -172,7 +172,8 @@ def _spoken(kind: Kind, text: str, call: int = 0) -> list[Piece]:
 def _text(message: Message) -> str:
     if message.content is None or isinstance(message.content, str):
         return message.content or ""
-    return "\n".join(part if isinstance(part, str) else part.text or "" for part in message.content)
+    texts = (part if isinstance(part, str) else part.text for part in message.content)
+    return "\n".join(text for text in texts if text)  # and nothing in place of a picture
 
 
 def _echo(ask: Ask) -> str:
