@@ -298,7 +298,7 @@ def test_what_fails_half_way_leaves_the_old_file(folder: Path, monkeypatch: pyte
 GOOD = {"name": "ann", "sha256": "0" * 64, "created": "2026-01-02T03:04:05Z"}
 
 BROKEN: list[tuple[str, bytes, str]] = [
-    ("nothing", b"", "Input data was truncated"),
+    ("nothing", b"", "Input data was truncated: put a good copy back, or remove it and make its keys anew"),
     ("no JSON", b"\xff{", "not UTF-8"),
     ("no object", b"[]", "Expected `object`"),
     ("no version", b'{"keys": []}', "missing required field `version`"),

@@ -35,6 +35,8 @@ FILE, LOCK, NEW = MINTED, "keys.lock", "keys.json.new"
 VERSION = 1
 LARGEST = 16 * 1024 * 1024  # bytes: some fifty thousand keys
 
+_AND_NOW = "put a good copy back, or remove it and make its keys anew (pillion keys add)"
+
 Moment: TypeAlias = Annotated[datetime, Meta(tz=True)]
 
 log = logging.getLogger("pillion")
@@ -85,9 +87,9 @@ def read(path: Path) -> Rows:
             raise ConfigError(f"{path}: has version {version}, but this pillion reads version {VERSION}: upgrade it")
         rows = msgspec.json.decode(text, type=_File).keys
     except (msgspec.DecodeError, RecursionError) as error:  # its message has places and types, and no values
-        raise ConfigError(f"{path}: {error}") from None
+        raise ConfigError(f"{path}: {error}: {_AND_NOW}") from None
     except ValueError as error:
-        raise ConfigError(f"{path}: {why_unreadable(error)}") from None
+        raise ConfigError(f"{path}: {why_unreadable(error)}: {_AND_NOW}") from None
     twice = [name for name, count in Counter(row.name for row in rows).items() if count > 1]
     if twice:
         raise ConfigError(f"{path}: contains two keys named {twice[0]}")
