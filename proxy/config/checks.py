@@ -134,6 +134,8 @@ def _server(layers: Layers) -> None:
             note(layers, ("allowed_hosts", f"[{n}]"), "must be a host name, with or without a port")
     if file.workers > 1:
         note(layers, ("workers",), f"must be 1, but is {file.workers}: {_ALONE}")
+    if (file.state_dir or "").startswith("~"):  # a shell's word for it; here it would name a folder
+        note(layers, ("state_dir",), "begins with ~, which only shells understand: write the whole path")
     if file.min_sigterm_delay > file.max_sigterm_delay:
         note(layers, ("min_sigterm_delay",), "must not be longer than max_sigterm_delay")
 
