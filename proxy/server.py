@@ -277,7 +277,7 @@ def _our_lines(call: Call | None, request_id: str, is_whole: bool) -> bytes:
     if call is not None:
         if (target := call.target) is not None:
             lines += f"{_target_lines(target.adapter.name, target.model)}x-pillion-attempts: {call.attempts}\r\n"
-        ours = monotonic() - call.started - call.waited
+        ours = monotonic() - call.started - call.waited - call.delayed
         lines += f"x-pillion-overhead-ms: {ours * 1000:.2f}\r\n"
         if is_whole and call.bill is not None and call.attempts:
             lines += f"x-pillion-cost-usd: {dollars(call.spent)}\r\n"

@@ -185,11 +185,12 @@ async def test_a_client_that_leaves_counts_by_when() -> None:
     assert counts.samples("pillion_client_aborts_total") == {("before_head",): 1, ("after_head",): 1}
 
 
-async def test_the_time_of_the_provider_is_not_overhead() -> None:
+@pytest.mark.parametrize("whose", ["waited", "delayed"])
+async def test_the_time_of_the_provider_or_the_client_is_not_overhead(whose: str) -> None:
     counts = Counts()
     asked = targeted()
     asked.started -= 50
-    asked.waited = 50
+    setattr(asked, whose, 50)
     await counts.answer(asked)
     assert counts.samples("pillion_overhead_seconds_sum")[()] < 50
     assert counts.samples("pillion_time_to_first_byte_seconds_sum")["echo", "m"] >= 50

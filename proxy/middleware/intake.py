@@ -6,6 +6,7 @@ are never read, and inside metrics, so that nonsense is counted.
 """
 
 from collections.abc import Callable
+from time import monotonic
 
 from proxy.access.allowance import ClientKey
 from proxy.catalog import bounded
@@ -27,7 +28,11 @@ class Intake:
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
         """Raises BadRequest; GatewayError, 504, where the client's time is over with its body."""
-        body, dialect = await call.receive(), wishing(call.dialect)
+        began = monotonic()
+        try:
+            body, dialect = await call.receive(), wishing(call.dialect)
+        finally:
+            call.held_up(began)
         size = len(body)
         call.wishes, call.envelope = (
             _read(body, dialect) if size <= SKIMMED else await aside(size, _read, body, dialect)

@@ -48,6 +48,7 @@ class Entry(Line, kw_only=True, gc=False):
     duration_ms: float
     first_byte_ms: float = 0.0  # to the head, with which the first bytes go out; an error's goes out at the end
     upstream_ms: float = 0.0  # up to the head, or to the end where none came: spent waiting for the provider
+    delayed_ms: float = 0.0  # for the client's body, or for a turn
     overhead_ms: float = 0.0  # and the rest
     bytes_in: int = 0  # of the body
     bytes_out: int = 0
@@ -88,6 +89,7 @@ class Journal:
     def _entry(self, sight: Sight, level: str) -> Entry:
         call = sight.call
         waited, head = int(call.waited * 1e6), int(sight.head * 1e6)  # microseconds
+        delayed = int(call.delayed * 1e6)
         key = (call.operation, call.client, call.dialect, call.target, call.model, call.answered_model)
         entry = replace(
             self._kinds.get(key) or self._kind(call, key),
@@ -105,8 +107,10 @@ class Journal:
             entry.first_byte_ms = head / 1e3
         if waited:
             entry.upstream_ms = waited / 1e3
-        if head > waited:
-            entry.overhead_ms = (head - waited) / 1e3
+        if delayed:
+            entry.delayed_ms = delayed / 1e3
+        if head > waited + delayed:
+            entry.overhead_ms = (head - waited - delayed) / 1e3
         if call.upstream_id:
             entry.upstream_id = visible(call.upstream_id, LONGEST_NAME)
         if call.dropped:

@@ -122,7 +122,7 @@ class Metrics(Collector):
             return
         place = self._place(call.target, is_answered=sight.status > 0 and call.operation != "count_tokens")
         if sight.status:
-            self._overhead.observe(sight.head - call.waited)
+            self._overhead.observe(sight.head - call.waited - call.delayed)
             place.first_byte.observe(sight.head)
         place.ended[call.operation, status] += 1
         place.duration.observe(sight.taken)

@@ -52,7 +52,11 @@ class Overload:
     async def __call__(self, call: Call, handler: Handler) -> Reply:
         """Raises GatewayError, 503, and what the handler raises. The place is held until the answer has ended."""
         if self.under_way >= self.most:  # else nobody waits
-            await self._turn(patience(call.headers))
+            asked = monotonic()
+            try:
+                await self._turn(patience(call.headers))
+            finally:
+                call.held_up(asked)
         else:
             self.under_way += 1
         began = self._clock()

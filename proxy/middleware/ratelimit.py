@@ -7,7 +7,7 @@ each attempt. Every answer tells its client what is left of the client's own, an
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from time import monotonic_ns, time
+from time import monotonic, monotonic_ns, time
 from typing import NamedTuple
 
 from proxy.access.allowance import Limits
@@ -115,7 +115,7 @@ class RateLimit:
         size = len(call.envelope.body)
         need = _need(call, there) if size <= LARGE else await aside(size, _need, call, there)
         try:
-            return self._admission.admit(there, need) or await self._admission.enter(there, need, call.left(), call)
+            return self._admission.admit(there, need) or await self._turn(call, there, need)
         except OverLimit as error:
             for scope in there:
                 if isinstance(scope, Limited):
@@ -144,12 +144,19 @@ class RateLimit:
         scope.hear(rows, headers, at, self._wall() - (self._clock() - at) / SECOND)
         self._admission.advance((scope,))
 
+    async def _turn(self, call: Call, scopes: Sequence[Scope], need: Need) -> Held:
+        began = monotonic()
+        try:
+            return await self._admission.enter(scopes, need, call.left(), call)
+        finally:
+            call.held_up(began)
+
     async def _limited(self, call: Call, handler: Handler, scope: Limited) -> Reply:
         """Every answer, an error too, tells what is left; at its end what was held is given back."""
         size, scopes, held = len(call.envelope.body), (scope,), NOTHING
         try:
             need = _need(call, scopes) if size <= LARGE else await aside(size, _need, call, scopes)
-            held = self._admission.admit(scopes, need) or await self._admission.enter(scopes, need, call.left(), call)
+            held = self._admission.admit(scopes, need) or await self._turn(call, scopes, need)
             reply = await handler(call)
         except BaseException as error:
             self._leave(call, held, error)

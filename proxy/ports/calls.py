@@ -23,6 +23,7 @@ T = TypeVar("T")
 
 PROBES = frozenset({"startup", "readiness", "liveness", "metrics"})  # operations that machines poll
 HEARD = 64 * 1024  # bytes of an answer that are kept, to estimate its tokens where the provider has not counted them
+BLINK = 0.001  # seconds: whoever comes sooner was not waited for
 NO_BODY = Envelope(b"{}")
 NO_HEAD: tuple[float, Mapping[str, str]] = (0.0, {})
 
@@ -109,6 +110,7 @@ class Call(Struct, kw_only=True):
     stop_at: int | None = None  # cost: nano-dollars at which a live answer is stopped
     price_source: str = ""  # cost: where the price of the last attempt comes from
     waited: float = 0.0  # `timed`, and dispatch: seconds spent waiting for the provider
+    delayed: float = 0.0  # `held_up`: seconds spent waiting for the client's body, or for a turn
     heard: "Heard | None" = None  # attempts: what the client got of the last attempt's answer
     asked: bool = False  # dispatch: something was sent to the target, so it may have to be paid
     wire: str = ""  # dispatch: the dialect in which the target is asked
@@ -140,6 +142,11 @@ class Call(Struct, kw_only=True):
             return await waiting
         finally:
             self.waited += monotonic() - began
+
+    def held_up(self, began: float) -> None:
+        """The client, or a turn, was waited for since then: that time is neither ours nor the provider's."""
+        if (took := monotonic() - began) >= BLINK:
+            self.delayed += took
 
 
 class Heard(Struct):
