@@ -15,6 +15,7 @@ def replace_file(path: Path, data: bytes, new: Path, is_durable: bool) -> None:
     try:
         with open(descriptor, "wb") as file:
             os.fchmod(descriptor, 0o600)
+            give_to_owner(descriptor, new)
             file.write(data)
             if is_durable:
                 file.flush()
@@ -26,6 +27,19 @@ def replace_file(path: Path, data: bytes, new: Path, is_durable: bool) -> None:
         raise
     if is_durable:
         _sync_folder(path.parent)
+
+
+def give_to_owner(descriptor: int, path: Path) -> None:
+    """What root makes in another user's folder becomes that user's: pillion runs as that user, and root types commands.
+
+    Not what is elsewhere, and only has a link there: its owner may have put that there for root to find.
+    """
+    if os.geteuid() != 0:
+        return
+    owner, made = path.parent.stat(), os.fstat(descriptor)
+    if owner.st_uid and not made.st_uid and made.st_nlink == 1 and os.path.samestat(made, path.lstat()):
+        with suppress(PermissionError):  # root without its rights, as in some containers
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -28,7 +28,7 @@ from proxy.config.checks import MINTED
 from proxy.config.secret import secret_text, why_unreadable
 from proxy.config.spending import CLIENT_NAME
 from proxy.errors import ConfigError
-from proxy.files import replace_file
+from proxy.files import give_to_owner, replace_file
 from proxy.folders import make_private
 
 FILE, LOCK, NEW = MINTED, "keys.lock", "keys.json.new"
@@ -200,6 +200,7 @@ def _locked(path: Path) -> Iterator[None]:
     """One at a time. The lock is a file of its own: the other one is replaced, and a lock on it would hold nothing."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
     try:
+        give_to_owner(descriptor, path)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield
     finally:

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 from msgspec.structs import astuple
 
+from proxy.files import give_to_owner
 from proxy.store.aging import BEGAN, SPAN, Young
 from proxy.store.files import BESIDE, leads_to
 from proxy.store.reasons import Unusable
@@ -248,9 +249,10 @@ def _parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def _make_private(path: Path) -> None:
-    """Make the file for us alone; SQLite gives its two other files the same mode. Raises OSError."""
+    """Make the file for us alone; SQLite gives its two other files the same mode and owner. Raises OSError."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         os.fchmod(descriptor, 0o600)
+        give_to_owner(descriptor, path)
     finally:
         os.close(descriptor)

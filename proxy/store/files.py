@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from time import gmtime, strftime
 
+from proxy.files import give_to_owner
 from proxy.folders import make_private
 from proxy.store.reasons import Unusable
 
@@ -35,6 +36,7 @@ class Files:
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             os.fchmod(descriptor, 0o600)
+            give_to_owner(descriptor, self._lock)
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(descriptor)
