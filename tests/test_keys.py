@@ -94,7 +94,7 @@ def test_a_key_is_printed_once_and_only_its_digest_is_kept(folder: Path, typed: 
     code, out, complaint = typed("add", "ann")
     assert (code, out.count("\n")) == (0, 1)
     assert re.fullmatch(KEY_FORM, out.strip())
-    assert "shown only once" in complaint
+    assert f"shown only once: just its digest is stored, in {folder}. " in complaint
     key, kept = out.strip(), (folder / FILE).read_text()
     digest = sha256(key.encode()).hexdigest()
     assert digest in kept

@@ -73,10 +73,11 @@ def _add(config: Config, typed: Namespace) -> None:
         limits=Limits(typed.rpm, typed.tpm, typed.concurrent),
         budget=_budget(typed),
     )
-    change(_folder(config), lambda rows: _told(key, _with(config, rows, row)))
+    folder = _folder(config)
+    change(folder, lambda rows: _told(key, _with(config, rows, row)))
     print(
-        "pillion: this key is shown only once: just its digest is stored. A running pillion accepts it within a"
-        " second.",
+        f"pillion: this key is shown only once: just its digest is stored, in {folder}. A pillion that runs with that"
+        " state_dir accepts it within a second.",
         file=sys.stderr,
     )
     if _is_first_strict(config, row):
