@@ -145,10 +145,13 @@ class Upstream:
                     raise turned_back(exchange.status)
                 return exchange
 
-    async def get(self, origin: Origin, path: str, headers: Mapping[str, str], seconds: float) -> tuple[int, bytes]:
+    async def get(
+        self, origin: Origin, path: str, headers: Mapping[str, str], seconds: float | None
+    ) -> tuple[int, bytes]:
         """GET, for model lists and health: status and body, at most 8 MiB. Raises UpstreamError.
 
-        `path`: with its query, below the base URL; escaped, as it goes on the wire.
+        `path`: with its query, below the base URL; escaped, as it goes on the wire. `seconds`: None where the caller
+        limits the time.
         """
         url = URL(f"{str(origin.url).rstrip('/')}{path}")
         shown = origin.plain_proxy.credentials if origin.plain_proxy else []

@@ -6,12 +6,14 @@ import logging
 import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 from proxy import config
+from proxy.adapters import http
 from proxy.adapters.http import HTTPProvider
 from proxy.adapters.keys import STRANGER
 from proxy.commands import do
@@ -159,6 +161,24 @@ async def test_one_that_is_silent_for_too_long_is_down() -> None:
     async with checked(listing(Scenario(delay_head=60)), PILLION_HEALTH_TIMEOUT="0.05") as (gateway, _):
         there = await found(gateway, ok=False)
         assert (there.error, there.latency) == ("openai did not answer within 0.05 s.", 0.05)
+
+
+async def test_who_asks_how_it_is_waits_no_longer_and_no_less() -> None:
+    """However long a list may take that is not asked for as a check."""
+    silent = Scenario(delay_head=60)
+    async with checked(listing(silent), PILLION_HEALTH_INTERVAL="0", PILLION_HEALTH_TIMEOUT="0.05") as (gateway, _):
+        got = await ask(gateway, "GET", "/v1/providers/openai/health")
+        said = json.loads(got.body)
+        assert (got.status, said["ok"], said["detail"]) == (503, False, "openai did not answer within 0.05 s.")
+        assert said["latency_ms"] == 50
+
+
+async def test_a_provider_may_take_longer_to_be_well_than_to_list_its_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "SIDE_TIMEOUT", 0.01)
+    slow = replace(LISTED, delay_head=0.1)
+    async with checked(listing(slow), PILLION_HEALTH_TIMEOUT="30") as (gateway, _):
+        assert (await found(gateway, ok=True)).error == ""
+        assert (await ask(gateway, "GET", "/v1/providers/openai/health")).status == 200
 
 
 async def test_one_that_comes_back_is_well_again(caplog: pytest.LogCaptureFixture) -> None:

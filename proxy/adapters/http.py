@@ -31,7 +31,7 @@ LIST_LIFE = 300.0  # seconds for which a model list is believed
 LIST_RETRY = 30.0  # seconds until a list that failed is fetched again
 LIST_PAGES = 5  # of one list that are fetched
 KEPT = 256  # request heads that are cached, and models whose hints are
-SIDE_TIMEOUT = 5.0  # seconds for a model list or a health check
+SIDE_TIMEOUT = 5.0  # seconds for a model list
 
 
 class HTTPProvider(ABC):
@@ -79,6 +79,7 @@ class HTTPProvider(ABC):
         self._listed_until = 0.0
         self._list_error: UpstreamError | None = None
         self._asking = asyncio.Lock()
+        self.check_within = SIDE_TIMEOUT  # seconds for a health check; who has it checked may say otherwise
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} at {self._origin.url.origin()}>"
@@ -223,13 +224,17 @@ class HTTPProvider(ABC):
     async def health(self) -> Health:
         started = time.monotonic()
         try:
-            await self.check(self.keys.good())
+            async with asyncio.timeout(self.check_within):
+                await self.check(self.keys.good())
+        except TimeoutError:
+            detail = f"{self.name} did not answer within {self.check_within:g} s."
+            return Health(False, self.check_within, detail, answers=False)
         except UpstreamError as error:
             return Health(False, time.monotonic() - started, error.message, answers(error), error.detail)
         return Health(True, time.monotonic() - started)
 
     async def check(self, key: Key) -> None:
-        """Make a request that costs nothing. Raises UpstreamError."""
+        """Make a request that costs nothing, however long it takes. Raises UpstreamError."""
         await self._ask_models(key=key)
 
     async def try_failed_keys(self, seconds: float) -> None:
@@ -250,10 +255,11 @@ class HTTPProvider(ABC):
         self._listed_until = time.monotonic() + life
 
     async def _ask_models(self, via: str = "", key: Key | None = None) -> list[str]:
+        """With a `key`, which is to be checked, whoever checks it sets the time."""
         ids: list[str] = []
-        path = self.models_path
+        path, seconds = self.models_path, SIDE_TIMEOUT if key is None else None
         for _ in range(LIST_PAGES):
-            body = await self._ask_page(path, key or self.keys.good(), via)
+            body = await self._ask_page(path, key or self.keys.good(), via, seconds)
             try:
                 ids += self.ids_in(body)
                 path = self.next_page(body)
@@ -264,12 +270,12 @@ class HTTPProvider(ABC):
                 break
         return ids
 
-    async def _ask_page(self, path: str, key: Key, via: str = "") -> bytes:
+    async def _ask_page(self, path: str, key: Key, via: str, seconds: float | None) -> bytes:
         name, ours = self._via
         way = (name, f"{via}, {ours}" if via else ours)
         fixed = dict([("accept-encoding", "identity"), way, *self.list_headers.items()])
         headers = fixed | dict([*self.configured(), *self.credentials(key.value)])
-        status, body = await self._upstream.get(self._origin, path, headers, SIDE_TIMEOUT)
+        status, body = await self._upstream.get(self._origin, path, headers, seconds)
         if status != 200:
             message = f"{self.name} answered the request for its list of models with status {status}."
             raise Down(message, provider=self.name, upstream_status=status)

@@ -23,10 +23,14 @@ _WAYS: Sequence[tuple[type[Exception], str, str]] = (
 )
 
 
-def mapped(error: Exception, seconds: float, whom: str = "provider") -> UpstreamError:
-    """An error of aiohttp's or the system's as one of ours. `whom`: who was asked; `seconds`: how long they had."""
+def mapped(error: Exception, seconds: float | None, whom: str = "provider") -> UpstreamError:
+    """An error of aiohttp's or the system's as one of ours.
+
+    `whom`: who was asked; `seconds`: how long they had, if that is known.
+    """
     if isinstance(error, TimeoutError):
-        return Timeout(f"The {whom} did not answer within {seconds:g} s.", code="total_timeout")
+        within = "" if seconds is None else f" within {seconds:g} s"
+        return Timeout(f"The {whom} did not answer{within}.", code="total_timeout")
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return turned_back(error.status)
     message, code = next((message, code) for kind, message, code in _WAYS if isinstance(error, kind))

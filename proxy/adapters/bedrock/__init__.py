@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from proxy.adapters.bedrock.credentials import Chain
 from proxy.adapters.bedrock.signing import Clock, Signer
-from proxy.adapters.http import SIDE_TIMEOUT, HTTPProvider
+from proxy.adapters.http import HTTPProvider
 from proxy.adapters.keys import Key
 from proxy.config import Provider
 from proxy.errors import Down, Refused
@@ -98,7 +98,7 @@ class Bedrock(HTTPProvider):
         host = ("host", self._host)
         shown = self.credentials(key.value) if self.keys else await self._signed("GET", HEALTH_PATH, [host], b"")
         lines = [("accept-encoding", "identity"), host, self._via, *self.configured(), *shown]
-        status, body = await self._upstream.get(self._origin, HEALTH_PATH, dict(lines), SIDE_TIMEOUT)
+        status, body = await self._upstream.get(self._origin, HEALTH_PATH, dict(lines), None)
         if status != 200 and not (status == 403 and b"not authorized to perform" in body):
             message = f"{self.name} answered the request for its list of jobs with status {status}."
             raise Down(message, provider=self.name, upstream_status=status)

@@ -96,10 +96,10 @@ class Vertex(HTTPProvider):
     def next_page(self, body: bytes) -> str:
         return next_page(self.models_path, body)
 
-    async def _ask_page(self, path: str, key: Key, via: str = "") -> bytes:
+    async def _ask_page(self, path: str, key: Key, via: str, seconds: float | None) -> bytes:
         if self._login is not None:
             await self._login.lines()
-        return await super()._ask_page(path, key, via)
+        return await super()._ask_page(path, key, via, seconds)
 
     def _place(self, publisher: str) -> str:
         """Version, project and location. Raises Refused where project or location is unknown."""
