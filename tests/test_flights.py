@@ -315,6 +315,20 @@ async def test_one_that_is_stopped_alone_has_words_of_its_own(provider: Provider
     assert provider.spelled == 0
 
 
+async def test_the_last_one_that_is_stopped_is_told_so(provider: Provider) -> None:
+    flights = Flights(LONGEST)
+    provider.say(CHUNKS[0])
+    reply = await share(flights, provider)
+    async with delivery(reply) as (got, chunks):
+        await anext(chunks)
+        reply.stop(OverBudget("spent"))
+        async for _ in chunks:
+            pytest.fail("it was stopped")
+        raise reply.stopped or AssertionError
+    assert provider.closed
+    assert b"spent" in got.words
+
+
 async def test_at_the_end_of_pillion_all_are_broken_off(provider: Provider) -> None:
     flights = Flights(LONGEST)
     provider.say(CHUNKS[0])

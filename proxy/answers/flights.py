@@ -195,9 +195,10 @@ class Flight:
     def _say(self, error: GatewayError) -> bytes:
         """Last words. What broke the flight is spelled once for all, since the reply's `last_words` keeps a state.
 
-        What stops only this seat must not be spelled by it, since the others go on.
+        What stops only this seat must not be spelled by it, since the others go on; nor was it asked for words where
+        the flight was cancelled, because this was the last seat.
         """
-        return self._last_words if self._error is not None else self.call.dialect.error_event(error)
+        return self._last_words if isinstance(self._error, GatewayError) else self.call.dialect.error_event(error)
 
     # --- the task ---
 
