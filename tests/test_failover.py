@@ -572,6 +572,53 @@ async def test_where_all_rest_the_client_is_told_when_to_come_again() -> None:
     assert 9 <= int(dict(caught.value.headers)["retry-after"]) <= 11
 
 
+async def test_where_all_rest_the_one_that_is_back_first_says_when() -> None:
+    upstreams = Upstreams()
+    world = World([Provider("a"), Provider("b")], upstreams, routes=route("a/m", "b/m"), rules=Rules(failures=1))
+    for name, more in [("a", 290), ("b", 0)]:
+        breaker = world.standings.of(Target(world.adapters[name], "m")).breaker
+        breaker.failed(breaker.allow())
+        breaker._until += more
+    with pytest.raises(Down) as caught:
+        await world.ask("smart")
+    assert (caught.value.code, caught.value.provider) == ("target_resting", "b")
+    assert 9 <= int(dict(caught.value.headers)["retry-after"]) <= 11
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        ([("retry-after", "30")], [("retry-after", "5")], [("retry-after", "5")]),
+        ([("retry-after", "5")], [("retry-after", "30")], [("retry-after", "5")]),
+        ([("Retry-After", "300")], [("retry-after-ms", "1500")], [("Retry-After", "2")]),
+        ([("retry-after-ms", "9000"), ("retry-after", "9"), ("x-a", "b")], [("x-ratelimit-reset", "2.5s")],
+         [("retry-after-ms", "2500"), ("retry-after", "3"), ("x-a", "b")]),
+        ([("retry-after", "30")], [], [("retry-after", "30")]),
+        ([("retry-after", "junk")], [("retry-after", "5")], [("retry-after", "junk")]),
+        ([], [("retry-after", "5")], []),
+    ],
+)  # fmt: skip
+async def test_a_client_waits_no_longer_than_until_the_first_of_all_is_back(
+    first: list[tuple[str, str]], second: list[tuple[str, str]], told: list[tuple[str, str]]
+) -> None:
+    upstreams = Upstreams(a=[busy(*first)], b=[busy(*second)])
+    world = World([Provider("a"), Provider("b")], upstreams, routes=route("a/m", "b/m"), retry=Retry(max_retries=0))
+    with pytest.raises(Busy) as caught:
+        await world.ask("smart")
+    assert list(caught.value.headers) == told
+
+
+async def test_nor_longer_than_until_one_has_rested() -> None:
+    upstreams = Upstreams(a=[busy(("retry-after", "300"))])
+    rules = Rules(failures=1, cool=20.0)
+    world = World([Provider("a"), Provider("b")], upstreams, routes=route("a/m", "b/m"), rules=rules)
+    breaker = world.standings.of(Target(world.adapters["b"], "m")).breaker
+    breaker.failed(breaker.allow())
+    with pytest.raises(Busy) as caught:
+        await world.ask("smart")
+    assert caught.value.headers == [("retry-after", "20")]
+
+
 def ramping(world: World, name: str) -> None:
     """Its breaker has opened, and its probe was answered, just now."""
     breaker = world.standings.of(Target(world.adapters[name], "m")).breaker

@@ -11,8 +11,9 @@ The plainest of its headers that says so counts. One that cannot be read, or who
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from math import ceil
 
-from proxy.errors import UpstreamError
+from proxy.errors import Headers, UpstreamError
 from proxy.limits.resets import MILLISECONDS, SECONDS, http_date, seconds_from
 
 LONGEST = 60.0  # seconds that a request may be told to wait; who says more means that it is not to ask again
@@ -38,6 +39,12 @@ def retry_after(headers: Mapping[str, str], now: float, longest: float = LONGEST
     resets = (_ahead(seconds_from(value.strip(), now, _unit(name))) for name, value in _spent(headers))
     waits = [seconds for seconds in resets if seconds is not None]
     return min(max(waits), longest) if waits else None
+
+
+def shortened(headers: Headers, seconds: float) -> Headers:
+    """An error's headers, which ask for no longer a wait than this."""
+    waits = {"retry-after": ceil(seconds), "retry-after-ms": ceil(seconds * 1000)}
+    return [(name, str(waits.get(name.lower(), value))) for name, value in headers]
 
 
 def _ahead(seconds: float | None) -> float | None:

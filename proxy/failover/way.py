@@ -8,6 +8,7 @@ import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from itertools import chain, filterfalse
+from math import inf
 from operator import itemgetter
 from time import monotonic, time
 from typing import Protocol
@@ -25,6 +26,7 @@ from proxy.failover.retries import WAITED, Verdict, verdict
 from proxy.failover.standing import RESTING, RESTS, UNWELL, Standing, Standings, is_unasked
 from proxy.failover.sticking import conversation
 from proxy.failover.trial import Trial
+from proxy.failover.waits import asked_by, shortened
 from proxy.ports import Attempt, Call, Handler, Reply, Target
 
 _SOONER_ELSEWHERE = WAITED | {RESTING}
@@ -256,10 +258,28 @@ class Way:
         return target is not None
 
     def _final_error(self) -> GatewayError:
-        """What the first target said that was asked; if none was, that all of them rest."""
+        """What the first target said that was asked; if none was, that all of them rest.
+
+        A client that is to wait waits no longer than until the first of all may answer.
+        """
+        rests = {one.target: self._rules.standings.of(one.target) for one in self._call.history if one.skipped == RESTS}
+        soonest = min(rests.values(), key=lambda standing: standing.breaker.rest, default=None)
         for error, target in self._errors:
             if not is_unasked(error):
                 self._call.target = target
+                self._shorten(error, inf if soonest is None else max(soonest.breaker.rest, 1.0))
                 return error
-        self._call.target = self._plan.targets[0]
+        self._call.target = self._plan.targets[0] if soonest is None else soonest.target
         return self._rules.standings.of(self._call.target).resting()
+
+    def _shorten(self, error: GatewayError, rest: float) -> None:
+        """`rest`: seconds after which one may be asked that was not."""
+        own = _wait(error)
+        shortest = min(wait for wait in (rest, *(_wait(other) for other, _ in self._errors)) if wait is not None)
+        if own is not None and shortest < own:
+            error.headers = shortened(error.headers, shortest)
+
+
+def _wait(error: GatewayError) -> float | None:
+    """Seconds for which a target asks us to wait."""
+    return asked_by(error, time(), inf) if isinstance(error, UpstreamError) else None
