@@ -18,7 +18,7 @@ from proxy.middleware.witness import Witness
 from proxy.ports import Call, Handler, Reply
 from proxy.reports.active import TURN, Active
 from proxy.reports.outcome import outcome
-from tests.client import LANES, OPENAI, SPEECHES, Client, Speech, ask, client, lane_name, showing, spell
+from tests.client import ANTHROPIC, LANES, OPENAI, SPEECHES, Client, Speech, ask, client, lane_name, showing, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, config_file, pillion
 from tests.test_drain import half
@@ -95,6 +95,21 @@ async def test_what_waits_for_its_provider_or_its_own_body_says_so(speech: Speec
         assert (first["phase"], first["stream"], first["bytes"], first["tokens"]) == ("waiting", False, 0, 0)
         assert (second["phase"], second["model"], second["target"], second["attempts"]) == ("receiving", None, None, 0)
         await until(gateway, 0)
+
+
+@pytest.mark.parametrize("length", [400, 40_000])
+@pytest.mark.parametrize("speech", [ANTHROPIC, OPENAI], ids=lane_name)
+async def test_a_count_that_came_with_the_beginning_is_not_that_of_the_whole(speech: Speech, length: int) -> None:
+    """Claude's is about 1. `length`: of the first event, of which more may be needed than is looked at by others."""
+    start, delta, rest = ANTHROPIC.stream.split(b"event: content_block_delta", 2)
+    start = start.replace(b'{"input_tokens": 5}', b'{"input_tokens": 5, "output_tokens": 1}')
+    said = start + b"event: content_block_delta" + delta.replace("Grü".encode(), b"word " * (length // 5))
+    cut = Scenario(body=said + rest, headers=SSE, framing="chunked", cut_at=len(said), how="stall")
+    async with Evil(cut) as evil, pillion(**ANTHROPIC.environ(evil.url)) as gateway, client(gateway) as one:
+        await send(one, speech, "anthropic/m")
+        await one.until(b'word "')
+        (row,) = await listed(gateway)
+    assert row["tokens"] > length / 20
 
 
 async def test_the_tokens_of_a_long_stream_are_about_right() -> None:

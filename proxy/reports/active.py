@@ -123,15 +123,20 @@ def _phase(call: Call) -> str:
 
 
 def _tokens(call: Call) -> int:
-    """Tokens of the answer so far: the provider's count where there is one, else an estimate by its beginning."""
-    if call.usage is not None and call.usage.total_output:
-        return call.usage.total_output
-    if call.heard is None:
-        return 0
+    """Tokens of the answer so far: the provider's count, or an estimate by the answer's beginning if that is more.
+
+    A count that came with the beginning, as Claude's does, says nothing of what was written since.
+    """
+    counted = call.usage.total_output if call.usage is not None else 0
+    return max(counted, _estimated(call, call.heard) if call.heard is not None else 0)
+
+
+def _estimated(call: Call, heard: Heard) -> int:
     beginning = Heard()
-    beginning.tap(b"".join(call.heard.chunks)[:SAMPLE])
-    beginning.size = call.heard.size
-    return tokens_of(beginning, call.dialect, call.stream)
+    beginning.tap(b"".join(heard.chunks)[:SAMPLE])
+    beginning.size = heard.size
+    tokens = tokens_of(beginning, call.dialect, call.stream)
+    return tokens or tokens_of(heard, call.dialect, call.stream)  # its first event is longer than that
 
 
 def _cancelled() -> GatewayError:
