@@ -171,6 +171,14 @@ async def test_a_timer_that_ran_out_counts_by_its_name_and_provider(error: BaseE
     assert sum(counts.samples("pillion_timeouts_total").values()) == 1
 
 
+async def test_a_timer_counts_also_where_another_target_answered() -> None:
+    counts = Counts()
+    counts.metrics.attempted(targeted(), Timeout("slow", code="headers_timeout"))
+    await counts.answer(targeted())
+    assert counts.samples("pillion_timeouts_total")["headers", "echo"] == 1
+    assert sum(counts.samples("pillion_timeouts_total").values()) == 1
+
+
 async def test_a_timeout_that_a_provider_speaks_of_is_no_timer_of_ours() -> None:
     counts = Counts()
     await counts.ask(targeted(), Timeout("the provider's own 504"))

@@ -203,7 +203,7 @@ class Metrics(Collector):
         """The status that the call counts under."""
         call, error = sight.call, sight.error
         self._errors[how.kind, self._bounded(how.code, self._codes)] += 1
-        if how.code in TIMERS:
+        if how.code in TIMERS and not isinstance(error, UpstreamError):  # those are counted with their attempt
             timer, target = TIMERS[how.code], call.target
             provider = "" if target is None or timer in OF_CLIENTS else target.adapter.name
             self._timeouts[timer, provider] += 1
@@ -215,6 +215,8 @@ class Metrics(Collector):
 
     def _blame(self, target: Target, error: GatewayError) -> None:
         self._blamed[target.adapter.name, error.kind, self._bounded(error.code, self._codes)] += 1
+        if error.code in TIMERS:
+            self._timeouts[TIMERS[error.code], target.adapter.name] += 1
 
     def broke(self, target: Target, error: GatewayError, usage: Usage | None) -> None:
         """The stream of an attempt broke, and another attempt is counted as its call's."""
