@@ -32,6 +32,7 @@ The answer:
     choices       whether every choice has ended
     watching      the events that a meter must read
     repeats       events that differ in one string
+    halves        JSON with half of a surrogate pair
 
 Errors:
 

@@ -11,6 +11,7 @@ from proxy.canon import Completion, Event, Finish, Usage, fold
 from proxy.errors import GatewayError, UpstreamError
 from proxy.framing import Body, FrameTooLong
 from proxy.grammar.fields import nonsense
+from proxy.grammar.halves import well_formed
 
 
 class Decoder(ABC):
@@ -25,7 +26,7 @@ class Decoder(ABC):
         return iter(())
 
     def close(self) -> Iterator[Event]:
-        return self.read(self._body.close())
+        return self.read(well_formed(self._body.close()))
 
     @abstractmethod
     def read(self, body: bytes) -> Iterator[Event]:
@@ -49,7 +50,7 @@ class Meter(ABC):
             pass  # too long to be read
 
     def close(self) -> None:
-        self.look(self._body.close())
+        self.look(well_formed(self._body.close()))
 
     @abstractmethod
     def look(self, body: bytes) -> None:

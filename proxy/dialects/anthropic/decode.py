@@ -47,6 +47,7 @@ from proxy.framing import MAX_FRAME, Batches, data_of
 from proxy.grammar import whole
 from proxy.grammar.endings import reason_of
 from proxy.grammar.fields import UNREADABLE, Object, cut_short, nonsense
+from proxy.grammar.halves import Halves, well_formed
 
 
 class _Block(Struct):
@@ -77,6 +78,7 @@ _DELTAS: dict[str, tuple[type[Part], str]] = {
 class StreamDecoder:
     def __init__(self) -> None:
         self._batches = Batches(MAX_FRAME)
+        self._halves = Halves()
         self._first = b""  # what came before the first event, in case it is no stream
         self._started = self._finished = False
         self._blocks: dict[int, _Block] = {}
@@ -114,10 +116,10 @@ class StreamDecoder:
         try:
             event = EVENT.decode(data)
         except UNREADABLE:
-            kind = _kind_of(data)
-            if not kind or kind in _EVENTS:
-                raise nonsense("an event is malformed") from None
-            return EventFields(kind)
+            kind = _kind_of(well_formed(data))
+            if kind and kind not in _EVENTS:
+                return EventFields(kind)
+            event = self._halves.read(data, EVENT.decode, "an event is malformed")
         if not self._started and event.type.startswith(("content_", "message_delta", "message_stop")):
             raise nonsense("the stream does not begin with message_start")
         return event
@@ -176,7 +178,7 @@ class StreamDecoder:
         if block is None or delta is None:
             raise nonsense(f"a delta is empty, or belongs to block {event.index}, which is not open")
         if isinstance(block.part, Opaque):
-            _grow(block.part.value, _OBJECT.decode(data)["delta"], block.pieces)
+            _grow(block.part.value, _OBJECT.decode(well_formed(data))["delta"], block.pieces)
             return None
         kind, name = _DELTAS.get(delta.type, (None, ""))
         if kind is None:  # a kind that we do not know

@@ -47,6 +47,7 @@ from proxy.framing.eventstream import BadMessage, EventStream, Message
 from proxy.grammar import whole
 from proxy.grammar.endings import reason_of
 from proxy.grammar.fields import UNREADABLE, Object, as_object, cut_short, nonsense
+from proxy.grammar.halves import Halves
 
 
 class _Said(Struct, rename="camel"):
@@ -94,6 +95,7 @@ _EVENTS = frozenset("messageStart contentBlockStart contentBlockDelta contentBlo
 class StreamDecoder:
     def __init__(self) -> None:
         self._messages = EventStream()
+        self._halves = Halves()
         self._first = b""  # what came before the first message, in case it is no stream
         self._started = self._finished = False
         self._blocks: dict[int, Block | None] = {}  # by the wire's index; None once closed
@@ -131,7 +133,7 @@ class StreamDecoder:
         try:
             said = _SAID.decode(message.payload)
         except UNREADABLE:
-            raise nonsense(f"the payload of {kind} is malformed") from None
+            said = self._halves.read(message.payload, _SAID.decode, f"the payload of {kind} is malformed")
         if self._started == (kind == "messageStart"):
             raise nonsense("the stream does not begin with messageStart, or has two of them")
         yield from self._event(kind, said)

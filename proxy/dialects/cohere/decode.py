@@ -32,6 +32,7 @@ from proxy.dialects.cohere.usage import usage_of
 from proxy.dialects.cohere.words import NAME
 from proxy.framing import Frame, FrameTooLong, ServerSentEvents
 from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, cut_short, decode_json, nonsense, text_in
+from proxy.grammar.halves import Halves
 from proxy.grammar.sentence import Sentence
 
 Block = TypeVar("Block")
@@ -57,6 +58,7 @@ class _Call(Struct):
 class StreamDecoder:
     def __init__(self) -> None:
         self._frames = ServerSentEvents()
+        self._halves = Halves()
         self._first = b""  # what came first, in case it is no stream
         self._answer = _Answer()
 
@@ -76,7 +78,7 @@ class StreamDecoder:
         try:
             for frame in frames:
                 if not self._answer.over:  # after the last event comes [DONE], which is no JSON
-                    yield from self._answer.hear(_read(frame.data))
+                    yield from self._answer.hear(_read(frame.data, self._halves))
         except FrameTooLong as error:
             raise nonsense(str(error)) from None
 
@@ -233,11 +235,11 @@ class _Answer(Sentence):
         self._close(call)
 
 
-def _read(data: bytes) -> Object:
+def _read(data: bytes, halves: Halves) -> Object:
     try:
         said = decode_json(data)
     except UNREADABLE:
-        raise nonsense("an event is not valid JSON") from None
+        said = halves.read(data, decode_json, "an event is not valid JSON")
     if not isinstance(said, dict):
         raise nonsense("an event is not a JSON object")
     return said

@@ -41,6 +41,7 @@ from proxy.framing import FrameTooLong
 from proxy.grammar import whole
 from proxy.grammar.endings import reason_of
 from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, cut_short, decode_json, encode_json, nonsense
+from proxy.grammar.halves import Halves
 from proxy.grammar.sentence import Sentence
 
 _OF_CHUNK = frozenset("candidates usageMetadata modelVersion responseId createTime error".split())
@@ -56,6 +57,7 @@ class StreamDecoder:
 
     def __init__(self) -> None:
         self._chunks = Chunks()
+        self._halves = Halves()
         self._answer = _Answer(streamed=True)
 
     def feed(self, data: bytes) -> Iterator[Event]:
@@ -72,14 +74,14 @@ class StreamDecoder:
     def _hear(self, chunks: Iterator[bytes]) -> Iterator[Event]:
         try:
             for chunk in chunks:
-                yield from self._answer.hear(_decoded(chunk))
+                yield from self._answer.hear(_decoded(chunk, self._halves))
         except FrameTooLong as error:
             raise nonsense(str(error)) from None
 
 
 class WholeDecoder(whole.Decoder):
     def read(self, body: bytes) -> Iterator[Event]:
-        said = _decoded(body)
+        said = _decoded(body, Halves())
         if error := error_in(said):
             raise fault(error)
         answer = _Answer(streamed=False)
@@ -87,11 +89,11 @@ class WholeDecoder(whole.Decoder):
         yield from answer.finish()
 
 
-def _decoded(data: bytes) -> object:
+def _decoded(data: bytes, halves: Halves) -> object:
     try:
         return decode_json(data)
     except UNREADABLE:
-        raise nonsense("it is not valid JSON") from None
+        return halves.read(data, decode_json, "it is not valid JSON")
 
 
 class _Candidate(Struct):

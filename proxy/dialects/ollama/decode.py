@@ -29,12 +29,14 @@ from proxy.grammar.fields import (
     nonsense,
     text_in,
 )
+from proxy.grammar.halves import Halves
 from proxy.grammar.sentence import Sentence
 
 
 class StreamDecoder:
     def __init__(self) -> None:
         self._lines = NewlineDelimited()
+        self._halves = Halves()
         self._answer = _Answer()
 
     def feed(self, data: bytes) -> Iterator[Event]:
@@ -49,7 +51,7 @@ class StreamDecoder:
         try:
             for line in lines:
                 if not self._answer.over:
-                    yield from self._answer.hear(_read(line))
+                    yield from self._answer.hear(_read(line, self._halves))
         except FrameTooLong as error:
             raise nonsense(str(error)) from None
 
@@ -57,16 +59,16 @@ class StreamDecoder:
 class WholeDecoder(whole.Decoder):
     def read(self, body: bytes) -> Iterator[Event]:
         answer = _Answer()
-        yield from answer.hear(_read(body))
+        yield from answer.hear(_read(body, Halves()))
         if not answer.over:
             raise cut_short()
 
 
-def _read(line: bytes) -> object:
+def _read(line: bytes, halves: Halves) -> object:
     try:
         return decode_json(line)
     except UNREADABLE:
-        raise nonsense("a line is not valid JSON") from None
+        return halves.read(line, decode_json, "a line is not valid JSON")
 
 
 class _Answer(Sentence):

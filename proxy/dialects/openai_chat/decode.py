@@ -48,6 +48,7 @@ from proxy.grammar.fields import (
     nonsense,
     text_in,
 )
+from proxy.grammar.halves import Halves
 from proxy.grammar.repeats import Repeats
 
 # The known keys of a chunk; other keys go to `extra`. `obfuscation` and `p` are padding.
@@ -60,6 +61,7 @@ class StreamDecoder:
         self._frames = ServerSentEvents()
         self._answer = _Answer(streamed=True)
         self._repeats = Repeats()
+        self._halves = Halves()
         self._index = 0  # of the block whose deltas `_repeats` reads
         self._over = False
 
@@ -92,7 +94,7 @@ class StreamDecoder:
         try:
             chunk = decode_json(data)
         except UNREADABLE:
-            raise nonsense("an event is not valid JSON") from None
+            chunk = self._halves.read(data, decode_json, "an event is not valid JSON")
         said = self._answer.hear(chunk)
         last = said[-1] if said else None
         if isinstance(last, Delta) and last.is_text and (len(said) == 1 or (len(said) == 2 and type(said[0]) is Open)):

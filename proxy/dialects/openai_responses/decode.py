@@ -32,11 +32,13 @@ from proxy.grammar.fields import (
     is_number,
     nonsense,
 )
+from proxy.grammar.halves import Halves
 
 
 class StreamDecoder:
     def __init__(self) -> None:
         self._frames = ServerSentEvents()
+        self._halves = Halves()
         self._answer = _Answer()
 
     def feed(self, data: bytes) -> Iterator[Event]:
@@ -52,14 +54,14 @@ class StreamDecoder:
             for frame in frames:
                 data = frame.data.strip()
                 if data and data != b"[DONE]" and not self._answer.over:
-                    yield from self._answer.hear(_object_of(data))
+                    yield from self._answer.hear(_object_of(data, self._halves))
         except FrameTooLong as error:
             raise nonsense(str(error)) from None
 
 
 class WholeDecoder(whole.Decoder):
     def read(self, body: bytes) -> Iterator[Event]:
-        said = _object_of(body)
+        said = _object_of(body, Halves())
         if not isinstance(said.get("output"), list):
             raise fault(error_in(said)) if said.get("error") else nonsense("it has no output")
         if said.get("status") in ("queued", "in_progress"):
@@ -67,11 +69,11 @@ class WholeDecoder(whole.Decoder):
         yield from _Answer().end(said)
 
 
-def _object_of(data: bytes) -> Object:
+def _object_of(data: bytes, halves: Halves) -> Object:
     try:
         said = decode_json(data)
     except UNREADABLE:
-        raise nonsense("it is not valid JSON") from None
+        said = halves.read(data, decode_json, "it is not valid JSON")
     if not isinstance(said, dict):
         raise nonsense("it is not a JSON object")
     return said
