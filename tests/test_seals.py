@@ -37,6 +37,7 @@ from proxy.canon import (
 from proxy.dialects.anthropic import Anthropic
 from proxy.dialects.bedrock import Bedrock
 from proxy.dialects.gemini import Gemini
+from proxy.dialects.gemini.words import NO_SEAL
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.ports import Dialect, Peek
@@ -412,6 +413,24 @@ async def test_a_client_gets_a_thought_without_a_seal_marked() -> None:
     thought = msgspec.json.decode(got.body)["content"][0]
     assert thought["thinking"] == "so"
     assert is_marked(thought["signature"].encode())
+
+
+@pytest.mark.parametrize("maker", ["openai", "gemini"])
+def test_gemini_3_gets_no_call_without_a_seal_that_another_model_made(maker: str) -> None:
+    """A Google SDK's chat, of which OpenAI has answered the first turn."""
+    dialect = Gemini()
+    call = ToolCall(id="c1", name="f", arguments="{}")
+    events = Sealer(maker, dialect.needs_seals).feed(unfold(completion([Text(text="so"), call])))
+    renderer = dialect.renderer(Request(wire="gemini", model="m", turns=[]))
+    answer = msgspec.json.decode(b"".join(map(renderer.feed, events)))["candidates"][0]["content"]
+    result = {"functionResponse": {"id": "c1", "name": "f", "response": {}}}
+    asking = [{"role": "user", "parts": [{"text": "q"}]}, answer, {"role": "user", "parts": [result]}]
+    body = msgspec.json.encode({"contents": asking})
+    assert is_marked(body)  # so that it does not pass through
+    asked = dialect.parse(body, Peek("gemini-3-pro", stream=False))
+    assert unseal(asked, "gemini", own_wire=True) == ()
+    parts = msgspec.json.decode(dialect.encode(asked).body)["contents"][1]["parts"]
+    assert [part.get("thoughtSignature") for part in parts] == [None, NO_SEAL]
 
 
 def seals_of(parts: list[Part]) -> list[tuple[str, str]]:

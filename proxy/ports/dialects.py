@@ -202,7 +202,7 @@ class Dialect(Hashable, Protocol):
     call_ids: re.Pattern[str] | None  # what the id of a call must look like; None: any will do
     alarm: bytes  # stands in each error event; empty where asking a stream's meter for an error costs nothing
     seals: Sequence[bytes]  # words, one of which stands beside each seal
-    needs_seals: bool  # a thought without a seal is refused
+    needs_seals: frozenset[type]  # the kinds of Part that are refused without a seal
     bounds: Bounds
     betas: frozenset[str] | None  # those of Anthropic's betas that are known here; None: all may be sent
     refers: bool  # events of a stream refer to earlier ones, by the provider's numbers and ids

@@ -81,13 +81,13 @@ class Sealer:
 
     The pieces of a seal are held until their block closes, and come as one just before: base64 cannot be concatenated.
 
-    `is_needed`: the providers of the client's own wire refuse a thought without a seal. One that has none gets a mark
-    without a seal then, by which it is recognised if the client brings it to one of them.
+    `needs`: the kinds of Part that the providers of the client's own wire refuse without a seal. One that has none gets
+    a mark without a seal, by which it is recognised if the client brings it to one of them.
     """
 
-    def __init__(self, maker: str, is_needed: bool = False) -> None:
+    def __init__(self, maker: str, needs: frozenset[type] = frozenset()) -> None:
         self._maker = maker
-        self.is_needed = is_needed
+        self.needs = needs
         self._ids: dict[int, str] = {}  # of thoughts, by block
         self._held: dict[int, list[str]] = {}  # pieces of a seal, by block
 
@@ -117,8 +117,8 @@ class Sealer:
             self._ids[event.index] = part.id
             if part.redacted:
                 part = replace(part, redacted=_marked(_Mark(self._maker, part.id, part.redacted)))
-            elif self.is_needed:
-                self._held[event.index] = []
+        if type(part) in self.needs and not (isinstance(part, Thinking) and part.redacted):
+            self._held[event.index] = []
         if isinstance(part, Thinking | Text | ToolCall) and part.signature:
             self._held[event.index] = [part.signature]
             part = replace(part, signature="")

@@ -47,7 +47,7 @@ The same chats in another envelope:
 import re
 from collections.abc import Mapping, Sequence
 
-from proxy.canon import Request
+from proxy.canon import Request, Thinking
 from proxy.dialects.anthropic.count import count_answer, count_body, count_read
 from proxy.dialects.anthropic.decode import StreamDecoder, WholeDecoder
 from proxy.dialects.anthropic.encode import Encoding
@@ -97,7 +97,7 @@ class Anthropic:
     bounds = BOUNDS
     alarm = b""
     seals: Sequence[bytes] = SEALS
-    needs_seals: bool = True
+    needs_seals: frozenset[type] = frozenset({Thinking})
     betas: frozenset[str] | None = None
     refers = False
     sign: re.Pattern[bytes] | None = None

@@ -40,7 +40,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar
 
-from proxy.canon import Audio, Document, Image, Request, Video
+from proxy.canon import Audio, Document, Image, Request, Thinking, Video
 from proxy.dialects.bedrock.count import VERB, count_answer, count_body, count_parse, count_read
 from proxy.dialects.bedrock.decode import StreamDecoder, WholeDecoder
 from proxy.dialects.bedrock.encode import Encoding
@@ -101,7 +101,7 @@ class Bedrock:
     verbs: ClassVar = {**VERBS, VERB: False}  # what a path ends with, and whether the answer is a stream
     alarm = b""
     seals: Sequence[bytes] = (b'"signature"', b'"redactedContent"')
-    needs_seals: bool = True
+    needs_seals: frozenset[type] = frozenset({Thinking})
     betas: frozenset[str] | None = OF_BEDROCK
     refers = False
     sign: re.Pattern[bytes] | None = None

@@ -82,7 +82,7 @@ class Cohere:
     bounds = Bounds(output=(("max_tokens",),), state=("connectors",))
     alarm = b""
     seals: Sequence[bytes] = ()
-    needs_seals: bool = False
+    needs_seals: frozenset[type] = frozenset()
     betas: frozenset[str] | None = None
     refers = False
     sign: re.Pattern[bytes] | None = None

@@ -45,7 +45,7 @@ import re
 from collections.abc import Mapping, Sequence
 from itertools import product
 
-from proxy.canon import Request
+from proxy.canon import Request, ToolCall
 from proxy.dialects.gemini.count import WHOLE, counted, counting_body, parse_count
 from proxy.dialects.gemini.decode import StreamDecoder, WholeDecoder
 from proxy.dialects.gemini.encode import Encoding
@@ -102,7 +102,7 @@ class Gemini:
     )
     alarm = b'"error"'
     seals: Sequence[bytes] = (b'ignature"',)  # in either spelling
-    needs_seals: bool = False
+    needs_seals: frozenset[type] = frozenset({ToolCall})  # Gemini 3 refuses the call
     betas: frozenset[str] | None = None
     refers = False
     sign: re.Pattern[bytes] | None = None

@@ -84,7 +84,7 @@ class Ollama:
     bounds = Bounds(output=(("options", "num_predict"),))
     alarm = b""
     seals: Sequence[bytes] = ()
-    needs_seals: bool = False
+    needs_seals: frozenset[type] = frozenset()
     betas: frozenset[str] | None = None
     refers = False
     sign: re.Pattern[bytes] | None = None

@@ -110,7 +110,7 @@ class OpenAIChat:
     )
     alarm = b'"error"'
     seals: Sequence[bytes] = (b'signature"', b"encrypted")
-    needs_seals: bool = False
+    needs_seals: frozenset[type] = frozenset()
     betas: frozenset[str] | None = None
     refers = False
     sign: re.Pattern[bytes] | None = SIGN

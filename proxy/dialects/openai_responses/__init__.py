@@ -37,7 +37,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 
-from proxy.canon import Request
+from proxy.canon import Request, Thinking
 from proxy.dialects.openai_responses.count import count_answer, count_body, count_read
 from proxy.dialects.openai_responses.decode import StreamDecoder, WholeDecoder
 from proxy.dialects.openai_responses.encode import Encoding
@@ -94,7 +94,7 @@ class OpenAIResponses:
     )
     alarm = b""
     seals: Sequence[bytes] = (b'"encrypted_content"',)
-    needs_seals: bool = True
+    needs_seals: frozenset[type] = frozenset({Thinking})
     betas: frozenset[str] | None = None
     refers = True
     sign: re.Pattern[bytes] | None = SIGN
