@@ -400,12 +400,68 @@ def test_no_variable_of_the_apps_says_where_to_go(variable: str) -> None:
         ("PILLION_LISTN", "PILLION_LISTEN"),
         ("PILLION_OPENAI_MODLE", "PILLION_OPENAI_MODEL"),
         ("PILLION_DEFAULT_MODEL_FILE", "PILLION_DEFAULT_MODEL"),
+        ("PILLION_LOG", "PILLION_LOG_FORMAT or PILLION_LOG_LEVEL"),
+        ("PILLION_METRICS", "PILLION_METRICS_ADDRESS"),
+        ("PILLION_FALLBACK_ORDER", "PILLION_FAILOVER_FALLBACK_ORDER"),
+        ("PILLION_OPENAI_URL", "PILLION_OPENAI_BASE_URL"),
+        ("PILLION_OPENIA_BASE_URL", "PILLION_OPENAI_BASE_URL"),
+        ("PILLION_TIMERS_TOTAL", "PILLION_<PROVIDER>_TIMERS_TOTAL"),
+        ("PILLION_PORT", "PILLION_LISTEN"),
+        ("PILLION_HOST", "PILLION_LISTEN"),
     ],
 )
 def test_a_variable_that_is_none_is_told_of(variable: str, meant: str) -> None:
     assert given(**{variable: "x"}).warnings == (
         f"{variable} is not one of pillion's variables, and has no effect; did you mean {meant}?",
     )
+
+
+@pytest.mark.parametrize(
+    ("variable", "why"),
+    [
+        ("PILLION_ROUTES", ": routes can be set in the configuration file alone"),
+        ("PILLION_BUDGETS_ALL_USD", ": budgets can be set in the configuration file alone"),
+        ("PILLION_LIMITS_MODELS", ": limits.models can be set in the configuration file alone"),
+        ("PILLION_OPENAI_HEADERS", ": providers.openai.headers can be set in the configuration file alone"),
+        ("PILLION_OPENAI_KEYS", ": providers.openai.keys can be set in the configuration file alone"),
+        ("PILLION_MY_HOST_BASE_URL", ": give the provider a row in the configuration file"),
+        ("PILLION_HTTPS_PROXY", ""),
+        ("PILLION_METRICS_PORT", ""),
+    ],
+)
+def test_one_that_no_variable_could_be_is_told_of_without_a_guess(variable: str, why: str) -> None:
+    assert given(**{variable: "1"}).warnings == (
+        f"{variable} is not one of pillion's variables, and has no effect{why}",
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "how"),
+    [
+        ("PILLION_OPENAI_MODEL", "set OPENAI_API_KEY, or give the provider a row in the configuration file"),
+        ("PILLION_VLLM_MODEL", "set PILLION_VLLM_BASE_URL, or give the provider a row in the configuration file"),
+        ("PILLION_VERTEX_PROJECT", "give the provider a row in the configuration file"),
+    ],
+)
+def test_a_setting_of_a_provider_that_is_not_there_is_told_of(variable: str, how: str) -> None:
+    name = variable.split("_")[1].lower()
+    assert given(**{variable: "x"}).warnings == (
+        f"{variable} has no effect, because there is no provider {name}: {how}",
+    )
+    assert given(**{variable: "x", "PILLION_UPSTREAM": "vllm", "OPENAI_API_KEY": KEY, "PILLION_VERTEX_BASE_URL": "http://v",
+                    "GOOGLE_CLOUD_LOCATION": "l", "GOOGLE_CLOUD_PROJECT": "p"}).warnings == ()  # fmt: skip
+
+
+def test_several_keys_in_a_variable_make_a_provider_as_one_does(tmp_path: Path) -> None:
+    [row] = configured(given(PILLION_OPENAI_API_KEYS="a,b")).values()
+    assert (row.name, [key.reveal() for key, _ in row.api_keys]) == ("openai", ["a", "b"])
+    held = tmp_path / "keys"
+    held.write_text("a,b")
+    assert list(configured(given(PILLION_VLLM_API_KEYS_FILE=str(held), PILLION_OPENAI_EAST_API_KEYS="c"))) == [
+        "vllm",
+        "openai-east",
+    ]
+    assert configured(given(OPENAI_EAST_API_KEYS="a,b")) == {}
 
 
 def test_a_key_of_an_instance_that_nobody_can_find_is_told_of() -> None:
@@ -470,6 +526,6 @@ def test_what_others_say_of_us_and_what_is_ours_is_not_told_of() -> None:
         "SERVICE_HOST", "SERVICE_PORT", "SERVICE_PORT_HTTP", "PORT", "PORT_7455_TCP", "PORT_7455_TCP_ADDR",
         "PORT_7455_TCP_PROTO", "METRICS_SERVICE_HOST", "METRICS_PORT_9455_TCP_PORT",
     ]  # fmt: skip
-    ours = {"STRICT": "1", "OPENAI_MODEL": "m", "GROQ_API_KEY": "k", "WAIT_TIMEOUT": "1", "EMPTY": ""}
+    ours = {"STRICT": "1", "GROQ_MODEL": "m", "GROQ_API_KEY": "k", "WAIT_TIMEOUT": "1", "EMPTY": ""}
     said = {**dict.fromkeys(kubernetes, "tcp://10.0.0.1:7455"), **ours}
     assert given(**{f"PILLION_{name}": text for name, text in said.items()}).warnings == ()

@@ -5,7 +5,6 @@ begin with PILLION_<NAME>_; its API key may also stand in the vendor's own varia
 NAME_FILE names. An empty variable counts as unset.
 """
 
-import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
@@ -19,17 +18,10 @@ from proxy.config.schema import File, Preset, ProviderRow
 from proxy.config.secret import secret_text, why_unreadable
 from proxy.config.values import DEFAULT, Keys, Mistakes, Origin, Scalar, Table, given
 
-_UNNAMED = {"keys", "preset"}  # keys of a row that no variable can set
-_OF_A_PROVIDER = re.compile(r"(?P<ours>PILLION_)?(?P<name>[A-Z0-9_]+?)_(?P<what>API_KEY(?:_FILE)?|BASE_URL)")
+UNNAMED = {"keys", "preset"}  # keys of a row that no variable can set
+_OF_A_PROVIDER = re.compile(r"(?P<ours>PILLION_)?(?P<name>[A-Z0-9_]+?)_(?P<what>API_KEYS?(?:_FILE)?|BASE_URL)")
 
-_BESIDE = {"PILLION_CONFIG", "PILLION_WAIT_TIMEOUT"}  # variables that are no keys of the file
-# What Kubernetes sets in each container if a service is called pillion, or pillion-something.
-# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
-_SERVICE_LINK = re.compile(
-    r"PILLION_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)"
-)
-
-
+BESIDE = {"PILLION_CONFIG", "PILLION_WAIT_TIMEOUT"}  # variables that are no keys of the file
 # https://curl.se/libcurl/c/libcurl-env.html
 _EGRESS = ("https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY")
 
@@ -119,7 +111,7 @@ class Environment:
         named = [
             leaf
             for leaf in leaves(ProviderRow)
-            if leaf.keys[0] not in _UNNAMED and leaf.variable(prefix(name)) not in taken
+            if leaf.keys[0] not in UNNAMED and leaf.variable(prefix(name)) not in taken
         ]
         table = self._table(named, prefix(name), ("providers", name))
         if "api_key" not in table.entries:
@@ -144,7 +136,10 @@ class Environment:
 
     def has_row(self, name: str) -> bool:
         """Do our own variables make this a configured provider?"""
-        return bool(self._environ.get(f"{prefix(name)}_BASE_URL")) or self.has(f"{prefix(name)}_API_KEY")
+        said = prefix(name)
+        return (
+            bool(self._environ.get(f"{said}_BASE_URL")) or self.has(f"{said}_API_KEY") or self.has(f"{said}_API_KEYS")
+        )
 
     def instances(self, presets: Mapping[str, Preset], taken: set[str], words: Iterable[str]) -> dict[str, str]:
         """Providers that exist by variables with a suffix, and the preset of each: `openai-east: openai`.
@@ -158,7 +153,9 @@ class Environment:
             if match is None or {variable.removesuffix("_FILE"), f"PILLION_{match['name']}"} & taken:
                 continue
             is_ours = bool(match["ours"])
-            if not is_ours and (match["what"] == "BASE_URL" or {*match["name"].split("_")} & set(words)):
+            if not is_ours and (
+                match["what"].removesuffix("_FILE") != "API_KEY" or {*match["name"].split("_")} & set(words)
+            ):
                 continue
             stem = max((stem for stem in stems[is_ours] if match["name"].startswith(f"{stem}_")), key=len, default="")
             suffix = match["name"].removeprefix(f"{stem}_").strip("_")
@@ -166,19 +163,6 @@ class Environment:
                 preset = stems[is_ours][stem]
                 found[_instance(preset, suffix)] = preset
         return found
-
-    def warnings(self, providers: Iterable[str]) -> Iterator[str]:
-        """A sentence for each variable that looks like one of ours and is none. `providers`: all that there may be."""
-        ours = [name for name, text in self._environ.items() if name.startswith("PILLION_") and text]
-        odd = [name for name in ours if name not in _BESIDE and not _SERVICE_LINK.fullmatch(name)]
-        known = _BESIDE | _spelled(File, "PILLION") if odd else _BESIDE
-        for provider in providers if set(odd) - known else ():
-            known |= _spelled(ProviderRow, prefix(provider))
-        for name in sorted(set(odd) - known):
-            close = difflib.get_close_matches(name, sorted(known), n=1)
-            yield f"{name} is not one of pillion's variables, and has no effect" + (
-                f"; did you mean {close[0]}?" if close else ""
-            )
 
     def placeless(
         self, presets: Mapping[str, Preset], providers: Collection[str], words: Iterable[str]
@@ -242,13 +226,6 @@ class Environment:
         if not text:
             self._mistakes.add(origin, keys, f"{path} is empty")
         return given(text, origin)
-
-
-def _spelled(schema: type[Struct], before: str) -> set[str]:
-    """The variables of all keys of a schema."""
-    there = [leaf for leaf in leaves(schema) if schema is File or leaf.keys[0] not in _UNNAMED]
-    plain = {leaf.variable(before) for leaf in there}
-    return plain | {f"{leaf.variable(before)}_FILE" for leaf in there if leaf.is_secret}
 
 
 def prefix(provider: str) -> str:

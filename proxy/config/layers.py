@@ -19,6 +19,7 @@ from proxy.config.expansion import Expansion
 from proxy.config.models import Around, with_cards
 from proxy.config.reading import contents, read
 from proxy.config.schema import File, Preset, Presets
+from proxy.config.unknown import unknown
 from proxy.config.values import (
     DEFAULT,
     Keys,
@@ -86,7 +87,7 @@ def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
     conversion = Conversion(mistakes)
     said = conversion.struct(top, File)
     warnings = (
-        *environment.warnings([*data.presets.providers, *rows]),
+        *unknown(environ, rows, data.presets.providers),
         *environment.placeless(data.presets.providers, rows, data.presets.not_instances),
         *environment.egress(_without_proxy(said, rows)),
         *_in_quotes(said),

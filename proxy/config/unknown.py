@@ -1,0 +1,121 @@
+"""Which variables begin with PILLION_ and mean nothing, and what was meant?"""
+
+import difflib
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping
+
+from msgspec import Struct, inspect
+
+from proxy.config.environment import BESIDE, UNNAMED, leaves, prefix
+from proxy.config.schema import File, Preset, ProviderRow
+
+# What Kubernetes sets in each container if a service is called pillion, or pillion-something. Its _PORT is a URL
+# (tcp://10.0.0.1:7455), which tells it from a number that somebody meant for us.
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_SERVICE_LINK = re.compile(
+    r"PILLION_(\w+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)=.*"
+    r"|PILLION_(\w+_)?PORT=\w+://.*",
+    re.DOTALL,
+)
+# What other servers call it.
+_ELSEWHERE = dict.fromkeys(("PILLION_HOST", "PILLION_PORT", "PILLION_ADDRESS", "PILLION_BIND"), "PILLION_LISTEN")
+_MAKING = ("_BASE_URL", "_API_KEY")  # what makes a preset a provider, and no other name
+_ROW = "give the provider a row in the configuration file"
+_ALIKE, _A_SLIP = 0.7, 0.9  # of what follows PILLION_, which all have in common
+
+
+def unknown(environ: Mapping[str, str], configured: Collection[str], presets: Mapping[str, Preset]) -> Iterator[str]:
+    """A sentence for each variable without an effect. `configured`: the names of the providers that there are."""
+    ours = [name for name, text in environ.items() if name.startswith("PILLION_") and text]
+    odd = {name for name in ours if not _SERVICE_LINK.fullmatch(f"{name}={environ[name]}")} - _of_the_server()
+    absent = presets.keys() - configured if odd else set()
+    idle = {each: name for name in absent for each in _spelled(ProviderRow, prefix(name))}
+    known = _of_the_server().union(*(_spelled(ProviderRow, prefix(name)) for name in configured if odd))
+    for name in sorted(odd - known):
+        if name in idle:
+            how = _configuring(idle[name], presets[idle[name]])
+            yield f"{name} has no effect, because there is no provider {idle[name]}: {how}"
+        else:
+            yield _sentence(name, known | idle.keys(), [*configured, *absent])
+
+
+def _of_the_server() -> set[str]:
+    return BESIDE | _spelled(File, "PILLION")
+
+
+def _configuring(name: str, preset: Preset) -> str:
+    variables = [f"{prefix(name)}_BASE_URL"] if preset.by_name else preset.keys
+    return f"set {' or '.join(variables)}, or {_ROW}" if variables else _ROW
+
+
+def _sentence(name: str, known: Collection[str], providers: Iterable[str]) -> str:
+    said = f"{name} is not one of pillion's variables, and has no effect"
+    for keys, path in _in_the_file(providers).items():
+        if name == keys or name.startswith(f"{keys}_"):
+            return f"{said}: {path} can be set in the configuration file alone"
+    if name.endswith(_MAKING) and not _close(name, known, _A_SLIP):
+        return f"{said}: {_ROW}"
+    meant = _meant(name, known)
+    return f"{said}; did you mean {meant}?" if meant else said
+
+
+def _in_the_file(providers: Iterable[str]) -> dict[str, str]:
+    """The tables with names of the operator's, which no variable can set: PILLION_LIMITS_MODELS and `limits.models`."""
+    tables = {"_".join(["PILLION", *keys]).upper(): ".".join(keys) for keys in _tables(File)}
+    rows = [*_tables(ProviderRow), *((key,) for key in sorted(UNNAMED))]
+    of_rows = {
+        "_".join([prefix(name), *keys]).upper(): f"providers.{name}.{'.'.join(keys)}"
+        for name in providers
+        for keys in rows
+    }
+    return of_rows | tables
+
+
+def _tables(schema: type[Struct]) -> Iterator[tuple[str, ...]]:
+    yield from _dicts(inspect.type_info(schema), ())
+
+
+def _dicts(kind: inspect.Type, above: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    match kind:
+        case inspect.DictType():
+            yield above
+        case inspect.Metadata():
+            yield from _dicts(kind.type, above)
+        case inspect.UnionType():
+            for each in kind.types:
+                yield from _dicts(each, above)
+        case inspect.StructType():
+            for field in kind.fields:
+                yield from _dicts(field.type, (*above, field.encode_name))
+        case _:
+            return
+
+
+def _meant(name: str, known: Collection[str]) -> str:
+    """The variable that was meant, or those, as text; "" if that is anybody's guess."""
+    if name in _ELSEWHERE:
+        return _ELSEWHERE[name]
+    if name in _spelled(ProviderRow, "PILLION"):
+        return name.replace("PILLION_", "PILLION_<PROVIDER>_", 1)
+    plain = [each for each in sorted(known) if not each.endswith("_FILE")]
+    longer = [each for each in plain if each.startswith(f"{name}_")]
+    first, _, last = name.rpartition("_")
+    between = [each for each in plain if each.startswith(f"{first}_") and each.endswith(f"_{last}")]
+    if 0 < len(longer) < 4:
+        return " or ".join(longer)
+    if between and first != "PILLION":
+        return min(between, key=len)
+    return _close(name, plain, _ALIKE)
+
+
+def _close(name: str, known: Collection[str], cutoff: float) -> str:
+    rest = {each.removeprefix("PILLION_"): each for each in sorted(known)}
+    close = difflib.get_close_matches(name.removeprefix("PILLION_"), rest, n=1, cutoff=cutoff)
+    return rest[close[0]] if close else ""
+
+
+def _spelled(schema: type[Struct], before: str) -> set[str]:
+    """The variables of all keys of a schema."""
+    there = [leaf for leaf in leaves(schema) if schema is File or leaf.keys[0] not in UNNAMED]
+    plain = {leaf.variable(before) for leaf in there}
+    return plain | {f"{leaf.variable(before)}_FILE" for leaf in there if leaf.is_secret}
