@@ -102,8 +102,10 @@ def loaded(text: str, folder: Path, **environ: str) -> Config:
         ("faults: {providers: {nobody: {status: 500}}}", "faults.providers.nobody: is not a configured provider"),
         (
             "providers: {openai: {api_key: x, api_keys: [y]}}",
-            "providers.openai.api_keys: cannot be combined with api_key",
+            "config.yaml:1): remove one of the two",
         ),
+        ("providers: {openai: {keys: [sk-secret]}}", "providers.openai.keys[0]: must be a variable's name"),
+        ("state_dir: ~/pillion", "state_dir: ~ stands for nothing here: write the whole path, or ${HOME}"),
     ],
 )
 def test_what_makes_no_sense_is_refused(text: str, problem: str, tmp_path: Path) -> None:

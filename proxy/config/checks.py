@@ -24,6 +24,7 @@ SHORTEST_KEY = 16  # characters of a client key that strangers may guess at
 MINTED = "keys.json"  # in the state directory: see access.keyring
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HOST = re.compile(r"(\*\.)?[A-Za-z0-9._-]+(:[0-9]+)?|\[[0-9a-fA-F:.]+\](:[0-9]+)?")
 # Headers that belong to the exchange, or to the body that we write.
@@ -129,6 +130,8 @@ def _server(layers: Layers) -> None:
         note(layers, ("client_key",), "is empty: leave it out to have no client key")
     if not sendable((file.client_key or "").strip()):
         note(layers, ("client_key",), UNSENDABLE)
+    if (file.state_dir or "").startswith("~"):
+        note(layers, ("state_dir",), "~ stands for nothing here: write the whole path, or ${HOME}/... in the file")
     for n, host in enumerate(file.allowed_hosts):
         if not _HOST.fullmatch(host):
             note(layers, ("allowed_hosts", f"[{n}]"), "must be a host name, with or without a port")
@@ -213,6 +216,9 @@ def _provider(layers: Layers, row: Row, value: ProviderRow, ours: Collection[Add
             note(layers, (*keys, key), problem)
     for key, problem in _of_files(value):
         note(layers, (*keys, key), problem)
+    for n, variable in enumerate(value.keys):
+        if not _VARIABLE.fullmatch(variable):  # a key in its place would be shown by `config show`
+            note(layers, (*keys, "keys", f"[{n}]"), "must be a variable's name; a key itself belongs into api_key")
     for key in value.body.keys() & _OF_THE_REQUEST:
         note(layers, (*keys, "body", key), "can be set only by the request")
     for header, text in value.headers.items():

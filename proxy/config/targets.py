@@ -33,9 +33,15 @@ def check(layers: Layers) -> None:
         note(layers, ("faults", "providers", provider), "is not a configured provider")
     for name, value in layers.file.providers.items():
         if value is not None and value.api_keys and value.api_key:
-            note(layers, ("providers", name, "api_keys"), "cannot be combined with api_key: remove one of the two")
+            note(layers, ("providers", name, "api_keys"), _one_or_several(layers, name))
         if value is not None and value.kind in BEGIN_ANEW:
             _prefill(layers, name, value)
+
+
+def _one_or_several(layers: Layers, name: str) -> str:
+    """The single key's place is told: it may be in a vendor's variable, which nobody thinks of as `api_key`."""
+    where = layers.origins[("providers", name, "api_key")].told
+    return f"cannot be combined with api_key ({where}): remove one of the two"
 
 
 def _route(layers: Layers, name: str, route: RouteRow, there: Collection[str]) -> None:
