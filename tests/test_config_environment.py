@@ -74,6 +74,12 @@ def test_transparent_has_its_variable() -> None:
     assert given(PILLION_TRANSPARENT="echo").transparent == "echo"
 
 
+def test_the_provider_that_gets_the_apps_key_needs_none_here() -> None:
+    config = given(PILLION_TRANSPARENT="openai")
+    assert list(configured(config)) == ["openai"]
+    assert configured(config)["openai"].base_url == "https://api.openai.com/v1"
+
+
 def test_every_key_has_its_variable() -> None:
     by_key = {".".join(leaf.keys): leaf.variable() for leaf in leaves(File)}
     assert set(by_key) == {*VALUES, *MORE, "transparent", "workers"}
@@ -462,6 +468,9 @@ def test_several_keys_in_a_variable_make_a_provider_as_one_does(tmp_path: Path) 
         "openai-east",
     ]
     assert configured(given(OPENAI_EAST_API_KEYS="a,b")) == {}
+    assert "api_keys: cannot be combined with api_key (environment OPENAI_API_KEY): remove one" in refused(
+        PILLION_OPENAI_API_KEYS="a,b", OPENAI_API_KEY=KEY
+    )
 
 
 def test_a_key_of_an_instance_that_nobody_can_find_is_told_of() -> None:

@@ -81,7 +81,7 @@ def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
     file = Table({}, DEFAULT) if path is None else read(contents(path), str(path), mistakes)
     top = merged(Expansion(environ, mistakes).of(file), environment.server())
     providers = top.at("providers")
-    rows = Rows(data, environment, table(providers), mistakes).all(_upstream(top, data.presets))
+    rows = Rows(data, environment, table(providers), mistakes).all(_upstream(top, data.presets), _transparent(top))
     if is_null(providers) or isinstance(providers, Table):  # else it is a mistake, which the conversion notes
         top.entries["providers"] = Table({name: row.node for name, row in rows.items()}, DEFAULT)
     conversion = Conversion(mistakes)
@@ -154,6 +154,11 @@ def _upstream(top: Table, presets: Presets) -> str:
     return presets.synonyms.get(name, name)
 
 
+def _transparent(top: Table) -> str:
+    node = top.at("transparent")
+    return node.text if isinstance(node, Scalar) else ""
+
+
 class Rows:
     """Makes the providers' rows from what is `written` in the file, the presets and the variables."""
 
@@ -164,11 +169,15 @@ class Rows:
         self._written = written
         self._mistakes = mistakes
 
-    def all(self, upstream: str) -> dict[str, Row]:
-        """Those that the file names, those whose key or base URL is set, the one that gets all traffic, and those that
-        are always there.
+    def all(self, upstream: str, transparent: str) -> dict[str, Row]:
+        """Those that the file names, those whose key or base URL is set, the one that gets all traffic, the one that
+        gets the app's own key, and those that are always there.
         """
-        keyed = [name for name, preset in self._presets.items() if self._is_set(name, preset, upstream)]
+        keyed = [
+            name
+            for name, preset in self._presets.items()
+            if name == transparent or self._is_set(name, preset, upstream)
+        ]
         instances = self._environment.instances(self._presets, self._taken(), self._data.presets.not_instances)
         names = dict.fromkeys([*self._written.entries, *keyed, *instances])
         rows = {name: self._row(name, instances.get(name, "")) for name in names}
