@@ -105,7 +105,6 @@ def loaded(text: str, folder: Path, **environ: str) -> Config:
             "config.yaml:1): remove one of the two",
         ),
         ("providers: {openai: {keys: [sk-secret]}}", "providers.openai.keys[0]: must be a variable's name"),
-        ("state_dir: ~/pillion", "state_dir: ~ stands for nothing here: write the whole path, or ${HOME}"),
     ],
 )
 def test_what_makes_no_sense_is_refused(text: str, problem: str, tmp_path: Path) -> None:

@@ -131,14 +131,12 @@ def _server(layers: Layers) -> None:
     if not sendable((file.client_key or "").strip()):
         note(layers, ("client_key",), UNSENDABLE)
     if (file.state_dir or "").startswith("~"):
-        note(layers, ("state_dir",), "~ stands for nothing here: write the whole path, or ${HOME}/... in the file")
+        note(layers, ("state_dir",), "begins with ~, which only shells understand: write the whole path, or ${HOME}/...")
     for n, host in enumerate(file.allowed_hosts):
         if not _HOST.fullmatch(host):
             note(layers, ("allowed_hosts", f"[{n}]"), "must be a host name, with or without a port")
     if file.workers > 1:
         note(layers, ("workers",), f"must be 1, but is {file.workers}: {_ALONE}")
-    if (file.state_dir or "").startswith("~"):  # a shell's word for it; here it would name a folder
-        note(layers, ("state_dir",), "begins with ~, which only shells understand: write the whole path")
     if file.min_sigterm_delay > file.max_sigterm_delay:
         note(layers, ("min_sigterm_delay",), "must not be longer than max_sigterm_delay")
 
