@@ -691,6 +691,7 @@ ADVICE = {"type": "advisor_message", "model": "claude-opus-4-5", "input_tokens":
         ([MESSAGE, ADVICE, MESSAGE], [("claude-opus-4-5", Usage(input=2000, output=500))]),
         ([{**MESSAGE, "type": "a new one"}], [("", Usage(input=100, output=10))]),
         ([{**COMPACTION, "iterations": [COMPACTION]}], [("", Usage(input=1000, cache_read=50_000, output=300))]),
+        ([{**MESSAGE, "type": kind} for kind in ([], {}, None, 7)], [("", Usage(input=100, output=10))] * 4),
         (["x", None, 3, {}], []),
     ],
 )

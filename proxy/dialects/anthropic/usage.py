@@ -77,7 +77,7 @@ def _with_beside(usage: Usage, iterations: list[Any]) -> Usage:
     """Add the iterations that the counts at the top leave out, with those of unknown kinds: never guess too low."""
     beside, is_odd = [], usage.is_odd
     for told in map(as_object, iterations):
-        if told.get("type") not in _WITHIN and (counted := usage_of({**told, "iterations": None})) is not None:
+        if as_text(told.get("type")) not in _WITHIN and (counted := usage_of({**told, "iterations": None})) is not None:
             beside.append(Iteration(as_text(told.get("model")), replace(counted, tier=usage.tier, extra={})))
             is_odd = is_odd or counted.is_odd
     return replace(usage, beside=tuple(beside), is_odd=is_odd) if beside else usage
