@@ -682,6 +682,9 @@ MESSAGE = {"type": "message", "input_tokens": 100, "output_tokens": 10}
 ADVICE = {"type": "advisor_message", "model": "claude-opus-4-5", "input_tokens": 2000, "output_tokens": 500}
 
 
+NO_KINDS: list[Any] = [[], {}, None, 7]
+
+
 @pytest.mark.parametrize(
     ("rows", "beside"),
     [
@@ -691,7 +694,7 @@ ADVICE = {"type": "advisor_message", "model": "claude-opus-4-5", "input_tokens":
         ([MESSAGE, ADVICE, MESSAGE], [("claude-opus-4-5", Usage(input=2000, output=500))]),
         ([{**MESSAGE, "type": "a new one"}], [("", Usage(input=100, output=10))]),
         ([{**COMPACTION, "iterations": [COMPACTION]}], [("", Usage(input=1000, cache_read=50_000, output=300))]),
-        ([{**MESSAGE, "type": kind} for kind in ([], {}, None, 7)], [("", Usage(input=100, output=10))] * 4),
+        ([{**MESSAGE, "type": kind} for kind in NO_KINDS], [("", Usage(input=100, output=10))] * 4),
         (["x", None, 3, {}], []),
     ],
 )
