@@ -131,7 +131,9 @@ def _server(layers: Layers) -> None:
     if not sendable((file.client_key or "").strip()):
         note(layers, ("client_key",), UNSENDABLE)
     if (file.state_dir or "").startswith("~"):
-        note(layers, ("state_dir",), "begins with ~, which only shells understand: write the whole path, or ${HOME}/...")
+        note(
+            layers, ("state_dir",), "begins with ~, which only shells understand: write the whole path, or ${HOME}/..."
+        )
     for n, host in enumerate(file.allowed_hosts):
         if not _HOST.fullmatch(host):
             note(layers, ("allowed_hosts", f"[{n}]"), "must be a host name, with or without a port")
