@@ -491,6 +491,23 @@ def test_a_key_that_is_called_as_the_vendors_own_is_told_where_it_makes_no_insta
 
 
 @pytest.mark.parametrize("quote", ["'", '"'])
+def test_what_is_no_key_and_in_quotes_is_a_mistake_that_says_so(quote: str) -> None:
+    written = {"PILLION_UPSTREAM": "echo/text", "PILLION_STRICT": "true", "PILLION_OPENAI_BASE_URL": "http://h/v1"}
+    with pytest.raises(ConfigError) as caught:
+        given(**{name: f"{quote}{text}{quote}" for name, text in written.items()})
+    told = str(caught.value).splitlines()
+    assert {line.split(": ")[0] for line in told} == {f"environment {name}" for name in written}
+    assert len(told) == len(written)
+    assert all(line.endswith("is in quotes, which are taken for a part of it: leave them out") for line in told)
+
+
+def test_blanks_around_a_variable_are_no_part_of_it() -> None:
+    config = given(PILLION_UPSTREAM=" echo/text\n", PILLION_OPENAI_BASE_URL="http://h/v1 ", PILLION_LISTEN=" ")
+    assert (config.upstream, config.providers["openai"].base_url) == ("echo/text", "http://h/v1")
+    assert str(config.listen) == "127.0.0.1:7455"
+
+
+@pytest.mark.parametrize("quote", ["'", '"'])
 def test_a_key_in_quotes_is_sent_as_it_is_and_warned_of(quote: str) -> None:
     """An env file of docker's keeps them, and a provider's 401 shows the key to nobody."""
     config = given(

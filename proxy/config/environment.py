@@ -211,10 +211,19 @@ class Environment:
     def _value(self, variable: str, may_be_file: bool, keys: Keys) -> Scalar | None:
         if text := self._flags.get(variable):
             return given(text, Origin(f"flag --{variable.removeprefix('PILLION_').lower().replace('_', '-')}"))
-        if text := self._environ.get(variable):
-            return given(text, Origin(f"environment {variable}"))
+        origin, text = Origin(f"environment {variable}"), self._environ.get(variable, "")
+        if text := text if may_be_file else self._bare(text, origin, keys):
+            return given(text, origin)
         path = self._environ.get(f"{variable}_FILE") if may_be_file else None
         return self._in_file(Path(path), f"{variable}_FILE", keys) if path else None
+
+    def _bare(self, text: str, origin: Origin, keys: Keys) -> str:
+        """Without the blanks and quotes around it that an env file of docker's hands over as they stand there."""
+        text = text.strip()
+        if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'":
+            self._mistakes.add(origin, keys, "is in quotes, which are taken for a part of it: leave them out")
+            return text[1:-1]
+        return text
 
     def _in_file(self, path: Path, variable: str, keys: Keys) -> Scalar | None:
         origin = Origin(f"file {variable}", file=path)
