@@ -490,6 +490,16 @@ def test_a_key_that_is_called_as_the_vendors_own_is_told_where_it_makes_no_insta
     assert given(HF_TOKEN=KEY, HF_API_TOKEN=KEY, HF_EAST_TOKEN="").warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "end"), [("ANTHROPIC", "/v1/"), ("GEMINI", "/v1beta"), ("OLLAMA", "/api"), ("COHERE", "/v2")]
+)
+def test_a_base_url_that_ends_as_openais_does_is_warned_of(name: str, end: str) -> None:
+    """Their SDKs have bare hosts."""
+    (warning,) = given(**{f"PILLION_{name}_BASE_URL": f"http://127.0.0.1:1{end}", "OPENAI_API_KEY": KEY}).warnings
+    assert warning.startswith(f"the base URL of {name.lower()} ends in {end.rstrip('/')}, which pillion adds itself")
+    assert given(**{f"PILLION_{name}_BASE_URL": "http://127.0.0.1:1/gateway"}).warnings == ()
+
+
 @pytest.mark.parametrize("quote", ["'", '"'])
 def test_what_is_no_key_and_in_quotes_is_a_mistake_that_says_so(quote: str) -> None:
     written = {"PILLION_UPSTREAM": "echo/text", "PILLION_STRICT": "true", "PILLION_OPENAI_BASE_URL": "http://h/v1"}

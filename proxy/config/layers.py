@@ -38,6 +38,8 @@ from proxy.edge.address import address
 
 # Keys of a preset that a row does not inherit.
 _OF_A_PRESET = {"by_name", "always", "finds_credentials", "variables", "places", "keys"}
+# With what the paths of a kind of provider begin, and their SDKs' base URLs do not end.
+_ADDED = {"anthropic": "/v1", "gemini": "/v1beta", "ollama": "/api", "cohere": "/v2"}
 
 
 class Row(NamedTuple):
@@ -91,6 +93,7 @@ def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
         *environment.placeless(data.presets.providers, rows, data.presets.not_instances),
         *environment.egress(_without_proxy(said, rows)),
         *_in_quotes(said),
+        *_doubled(said),
     )
     return _apart(Layers(said, rows, data.presets, conversion.origins, mistakes, warnings, _state_dir(environ)))
 
@@ -109,6 +112,14 @@ def _in_quotes(file: File) -> Iterator[str]:
     for whose, key in {"client_key": file.client_key, **keys}.items():
         if key and len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
             yield f"{whose} is in quotes, which are taken for a part of it: leave them out"
+
+
+def _doubled(file: File) -> Iterator[str]:
+    """A sentence for each base URL that ends as another SDK's does: it would be asked for /v1/v1/messages."""
+    for name, row in file.providers.items():
+        end = _ADDED.get(row.kind) if row is not None else None
+        if end and row is not None and (row.base_url or "").rstrip("/").endswith(end):
+            yield f"the base URL of {name} ends in {end}, which pillion adds itself: leave it out"
 
 
 def _state_dir(environ: Mapping[str, str]) -> Path | None:
