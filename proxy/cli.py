@@ -24,6 +24,8 @@ def main(argv: list[str] | None = None) -> int:
     words = sys.argv[1:] if argv is None else argv
     if (question := probe.plain(words)) is not None:
         return probe.told(probe.ask(question))
+    if not words or words[0] == "serve" or words[0].startswith("--"):
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it means "read the configuration again", which is yet to be read
     if os.getpid() == 1:  # the kernel drops signals that process 1 has no handler for, and we have none while we start
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(STOPPED))
     try:

@@ -371,6 +371,16 @@ def test_the_first_process_of_a_container_can_be_stopped_while_it_starts() -> No
     assert with_python(script)[0] == 143
 
 
+def test_who_is_told_to_reload_while_it_starts_goes_on() -> None:
+    script = (
+        "import os, signal, sys; from proxy import cli, registry;"
+        "registry.command = lambda name: lambda words: os.kill(os.getpid(), signal.SIGHUP); sys.exit(cli.main({}))"
+    )
+    for words in ([], ["serve"], ["--strict"]):
+        assert with_python(script.format(words))[0] == 0
+    assert with_python(script.format(["check"]))[0] == -signal.SIGHUP
+
+
 # --- the greeting ----------------------------------------------------------------------------------------------------
 
 
