@@ -204,7 +204,6 @@ MISTAKES = [
     ("listen: unix:relative", "listen: must be HOST:PORT"),
     ("client_key: ''", "client_key: is empty"),
     ("allowed_hosts: [ok.example, 'a b']", "allowed_hosts[1]: must be a host name"),
-    ("state_dir: ~/pillion", "state_dir: begins with ~, which only shells understand: write the whole path"),
     ("min_sigterm_delay: 61", "min_sigterm_delay: must not be longer than max_sigterm_delay"),
     ("max_request_timeout: 86401", "max_request_timeout: expected a number of seconds, at most 86400, got 86401"),
     ("body_limit: 1.5", "body_limit: expected a whole number of bytes, at least 1024, got 1.5"),

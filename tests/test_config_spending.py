@@ -61,6 +61,9 @@ def loaded(text: str, folder: Path, **environ: str) -> Config:
         ("transparent: nobody", "transparent: is not a configured provider"),
         ("transparent: echo\nclient_key: x", "transparent: apps send their provider's key"),
         ("cache: {stored: true}", "cache.stored: needs a folder for the answers: set state_dir"),
+        ("state_dir: ~/pillion", "state_dir: must be a path, in which ~ and $ stand for nothing: write ${HOME}"),
+        ("state_dir: $HOME/pillion", "state_dir: must be a path, in which ~ and $ stand for nothing"),
+        ("state_dir: 'file:///s'", "state_dir: must be a path"),
         ("store: 'mysql://h'", "store: must be redis://"),
         ("store: 'redis://:secret@h\u2100/0'", "store: must be redis://"),
         ("store: 'rediss:secret@h/0'", "store: must be redis://"),
@@ -178,6 +181,7 @@ def test_several_keys_of_a_provider_in_one_file(by_variable: bool, tmp_path: Pat
     ("environ", "folder"),
     [
         ({"PILLION_STATE_DIR": "/s", "HOME": "/h"}, "/s"),
+        ({"PILLION_STATE_DIR": "s"}, str(Path.cwd() / "s")),
         ({"XDG_STATE_HOME": "/x", "HOME": "/h"}, "/x/pillion"),
         ({"XDG_STATE_HOME": "x", "HOME": "/h"}, "/h/.local/state/pillion"),
         ({}, None),

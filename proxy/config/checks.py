@@ -130,10 +130,8 @@ def _server(layers: Layers) -> None:
         note(layers, ("client_key",), "is empty: leave it out to have no client key")
     if not sendable((file.client_key or "").strip()):
         note(layers, ("client_key",), UNSENDABLE)
-    if (file.state_dir or "").startswith("~"):
-        note(
-            layers, ("state_dir",), "begins with ~, which only shells understand: write the whole path, or ${HOME}/..."
-        )
+    if file.state_dir and (file.state_dir[0] in "~$" or "://" in file.state_dir):
+        note(layers, ("state_dir",), "must be a path, in which ~ and $ stand for nothing: write ${HOME} or all of it")
     for n, host in enumerate(file.allowed_hosts):
         if not _HOST.fullmatch(host):
             note(layers, ("allowed_hosts", f"[{n}]"), "must be a host name, with or without a port")

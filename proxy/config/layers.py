@@ -65,7 +65,7 @@ class Layers(NamedTuple):
     @property
     def state_dir(self) -> Path | None:
         """Where state is kept; None: nowhere."""
-        return Path(self.file.state_dir) if self.file.state_dir else self.home
+        return Path(self.file.state_dir).absolute() if self.file.state_dir else self.home
 
 
 class _Data(NamedTuple):
