@@ -282,4 +282,5 @@ def _catalog(config: Config, adapters: Mapping[str, Adapter]) -> Catalog:
         local=[name for name, row in config.providers.items() if row.kind == "ollama" and not row.assumed],
         assumed=[name for name, row in config.providers.items() if row.assumed],
         routes={} if _is_alone(config) else {n: [to for to, _ in row.targets] for n, row in config.routes.items()},
+        transparent=config.transparent,
     )

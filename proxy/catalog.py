@@ -4,6 +4,9 @@ In order: an alias; `provider/model`; a bare name by the providers' lists, then 
 an assumed provider, then the configured default, then a local provider that answers, then the offline echo. Echo stands
 in only while there is no real provider, so that a missing key never passes for an answer.
 
+In transparent mode there is one provider, which knows what its names mean; it cannot be asked for its list without the
+app's key. So it gets every name that names no other provider.
+
 An assumed provider is one that nobody configured (an Ollama on this machine). It gets only names that no other claims,
 and is asked for its list only when such a name comes.
 
@@ -54,14 +57,16 @@ class Catalog:
         local: Sequence[str] = (),
         assumed: Sequence[str] = (),
         routes: Mapping[str, Sequence[str]] = {},
+        transparent: str | None = None,
     ) -> None:
         """`serves`: by provider, the beginnings of its models' names. `ways`: by provider, how to configure it.
 
         `upstream`: PROVIDER or PROVIDER/MODEL that gets everything. `defaults`: the default models of providers.
         `local`: providers that may have any model. `assumed`: those that nobody configured. `routes`: model names of
-        the operator's, and the targets of each.
+        the operator's, and the targets of each. `transparent`: the provider that the apps' own keys are for.
         """
         self.adapters = adapters
+        self._transparent = adapters[transparent] if transparent is not None else None
         self._aliases = aliases
         self._synonyms = synonyms
         self._serves = {name: tuple(starts) for name, starts in serves.items() if starts}
@@ -193,6 +198,11 @@ class Catalog:
         """What each rule makes of the name, in their order."""
         bare = "/" not in name
         yield "named", self._spelled(name)
+        if (only := self._transparent) is not None:
+            beginning = self._by_beginning(name)
+            if bare and not (only.has(name) or (beginning is not None and beginning.adapter is only)):
+                yield "default", self._default()
+            yield "transparent", Target(only, name)
         yield "listed", await self._listed(name)
         if bare:
             yield "beginning", self._by_beginning(name)

@@ -93,6 +93,7 @@ def catalog(
     defaults: Mapping[str, str] | None = None,
     local: Sequence[str] = (),
     assumed: Sequence[str] = (),
+    transparent: str | None = None,
 ) -> Catalog:
     named: dict[str, Adapter] = {adapter.name: adapter for adapter in adapters}
     return Catalog(
@@ -106,6 +107,7 @@ def catalog(
         defaults=defaults or {},
         local=local,
         assumed=assumed,
+        transparent=transparent,
     )
 
 
@@ -420,6 +422,34 @@ async def test_an_upstream_gets_everything(name: str) -> None:
 async def test_an_upstream_without_a_model_names_the_variable() -> None:
     told = await unknown(catalog(Listing("openai", ["gpt-5"]), upstream="openai", defaults={"openai": ""}), "gpt-5")
     assert "PILLION_UPSTREAM=openai/MODEL, or PILLION_OPENAI_MODEL" in told
+
+
+@pytest.mark.parametrize(
+    ("name", "default", "target"),
+    [
+        ("llama", None, "groq/llama"),
+        ("gpt-5", None, "groq/gpt-5"),
+        ("google/gemma", None, "groq/google/gemma"),
+        ("groq/llama", None, "groq/llama"),
+        ("openai/gpt-5", None, "openai/gpt-5"),  # it is refused there
+        ("fast", None, "groq/llama"),
+        ("llama", "groq/big", "groq/big"),
+        ("known", "groq/big", "groq/known"),
+        ("google/gemma", "groq/big", "groq/google/gemma"),
+    ],
+)
+async def test_in_transparent_mode_one_provider_gets_every_name(name: str, default: str | None, target: str) -> None:
+    """It would refuse to list its models: they are known to the app alone."""
+    groq, openai = Listing("groq", ["known"], None), Listing("openai", listed=["llama"])
+    names = catalog(openai, groq, aliases={"fast": "groq/llama"}, default=default, transparent="groq")
+    assert await meant(names, name) == target
+    assert (groq.asked, openai.asked) == (0, 0)
+
+
+async def test_the_default_takes_no_name_that_begins_like_the_transparent_providers() -> None:
+    names = catalog(Listing("openai", listed=None), default="openai/other", transparent="openai")
+    assert [await meant(names, name) for name in ("gpt-5", "llama")] == ["openai/gpt-5", "openai/other"]
+    assert names.how("gpt-5") == "transparent"
 
 
 async def test_echo_as_the_upstream_keeps_the_name_that_was_asked_for() -> None:
