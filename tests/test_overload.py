@@ -1,6 +1,7 @@
 """Is as much served under ten times the load, and does who is refused cost nothing, and hear of it at once?"""
 
 import asyncio
+import json
 import random
 import resource
 from collections.abc import AsyncIterator
@@ -348,6 +349,18 @@ async def test_the_metrics_tell_who_waits_and_who_was_refused() -> None:
     assert "\npillion_requests_queued 1.0\n" in told
     assert "\npillion_requests_limit 1.0\n" in told
     assert '\npillion_errors_total{code="overloaded",kind="server_error"} 1.0\n' in told
+
+
+async def test_who_waits_is_listed_as_who_waits() -> None:
+    async def phases() -> list[str]:
+        got = await ask(there.gateway, "GET", "/v1/requests/active")
+        return [row["phase"] for row in json.loads(got.body)["data"]]
+
+    async with full() as there, waiting(there, "a"):
+        assert await phases() == ["waiting", "queued"]
+        there.busy[0].leave("rst")
+        await there.evil.received(2)
+        assert await phases() == ["waiting"]
 
 
 async def test_they_are_served_in_the_order_in_which_they_came_and_who_left_is_not() -> None:

@@ -54,7 +54,7 @@ class Overload:
         if self.under_way >= self.most:  # else nobody waits
             asked = monotonic()
             try:
-                await self._turn(patience(call.headers))
+                await self._turn(call)
             finally:
                 call.held_up(asked)
         else:
@@ -68,14 +68,15 @@ class Overload:
         reply.endings.append(partial(self._ended, began))
         return reply
 
-    async def _turn(self, most: float) -> None:
-        """Wait for a place, at most so many seconds: a request that ends hands over its own. Raises GatewayError."""
+    async def _turn(self, call: Call) -> None:
+        """Wait for a place: a request that ends hands over its own. Raises GatewayError."""
         rules = self._rules
-        wait = min(rules.wait, most)
+        wait = min(rules.wait, patience(call.headers))
         if len(self._queue) >= rules.max_queue:
             raise self._refusal(f"{rules.max_queue} more are waiting" if rules.max_queue else "no more may wait")
         turn = asyncio.get_running_loop().create_future()
         self._queue[turn] = None
+        call.is_queued = True
         try:
             await asyncio.wait((turn,), timeout=wait)
         except asyncio.CancelledError:
@@ -84,6 +85,7 @@ class Overload:
             raise
         finally:
             self._queue.pop(turn, None)
+            call.is_queued = False
         if not turn.done():
             raise self._refusal(f"none of them ended within {wait:g} s")
 

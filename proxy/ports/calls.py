@@ -86,6 +86,7 @@ class Call(Struct, kw_only=True):
     rest: str = ""  # the path behind the route's own part; admin: the model that a body asks to be shown
     client: str = ""  # auth: the name of the key that was shown
     key: ClientKey | None = None  # auth: what that key may do
+    is_queued: bool = False  # overload: it waits for a place
     envelope: Envelope = NO_BODY  # intake
     model: str = ""  # intake: as the client named it
     stream: bool = False  # intake

@@ -119,6 +119,8 @@ class Active:
 def _phase(call: Call) -> str:
     if call.reply is not None:
         return "sending" if isinstance(call.reply.body, bytes) else "streaming"
+    if call.is_queued:
+        return "queued"
     return "receiving" if call.envelope is NO_BODY else "waiting"
 
 
