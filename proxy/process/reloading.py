@@ -16,6 +16,8 @@ from time import time
 from types import TracebackType
 from typing import Any, Self
 
+from msgspec import Struct
+
 from proxy.app import App
 from proxy.config import Config, LimitsRow, Source
 from proxy.errors import ConfigError, LedgerUnavailable
@@ -155,8 +157,17 @@ def check_guards(before: Config, later: Config) -> None:
 
 def _changed(before: Config, later: Config) -> Iterator[str]:
     for name, of in FIXED.items():
-        if of(before) != of(later):
-            yield f"{name}: was {_told(of(before))} and is now {_told(of(later))}, which requires a restart"
+        for key, was, now in _differing(name, of(before), of(later)):
+            yield f"{key}: was {_told(was)} and is now {_told(now)}, which requires a restart"
+
+
+def _differing(key: str, was: Any, now: Any) -> Iterator[tuple[str, Any, Any]]:
+    """What differs, with its key; of a table, each of its keys that does."""
+    if isinstance(was, Struct):
+        for field in was.__struct_fields__:
+            yield from _differing(f"{key}.{field}", getattr(was, field), getattr(now, field))
+    elif was != now:
+        yield key, was, now
 
 
 def _told(value: Any) -> str:
