@@ -207,6 +207,16 @@ async def test_an_attempt_that_was_answered_lasts_until_its_answer_has_ended() -
     assert 5 <= second < 65
 
 
+async def test_an_answer_from_the_cache_is_told_of_as_one() -> None:
+    async with pillion(PILLION_CACHE_ENABLED="true", PILLION_CACHE_SINGLE_FLIGHT="true") as gateway:
+        slow = OPENAI.request(model="echo/text+slow-0.1")
+        together = await asyncio.gather(*[chat(gateway, OPENAI, slow) for _ in range(2)])
+        later = await chat(gateway, OPENAI, slow)
+        told = [await explained(gateway, got) for got in [*together, later]]
+    assert [got.header("x-pillion-cache") for got in [*together, later]] == ["miss", "shared", "hit"]
+    assert [(said["cache"], len(said["attempts"])) for said in told] == [(None, 1), ("shared", 0), ("hit", 0)]
+
+
 async def test_what_never_came_to_a_provider_is_told_as_well() -> None:
     async with pillion() as gateway:
         said = await explained(gateway, await ask(gateway, "POST", OPENAI.path, b"{"))

@@ -307,7 +307,7 @@ async def test_what_takes_a_restart_is_refused_as_a_whole(
         assert await gateway.reload() == FAILURE
         assert not gateway.app.config.strict
     said = key if key != "ledger" else "ledger.keep_days"  # of a table, what differs
-    told = rf"{re.escape(said)}: was (?!None)[^()]* and is now (?!None)[^()]*, which requires a restart"
+    told = rf"{re.escape(said)}: was (?!None)[^,]* and is now (?!None)[^,]*, which requires a restart"
     assert re.search(told, caplog.text)
     assert "canary" not in caplog.text
 

@@ -119,7 +119,7 @@ class Cache:
         """Nobody is asked, and nothing is paid. The receipt is the one that the answer had when it was kept."""
         self.hits += 1
         answer = found.answer
-        call.dropped = answer.dropped
+        call.cached, call.dropped = HIT[1], answer.dropped
         head = [*answer.headers, ("age", str(int(found.age))), HIT]
         return _for_nothing(call, Reply(200, head, answer.again(), last_words=call.dialect.error_event))
 
@@ -135,12 +135,14 @@ class Cache:
         whose = (key, call.timeout, call.wishes.cost_limit)
         while (first := self.flights.first(whose)) is not None:
             self.shared += 1
+            call.cached = SHARED[1]
             try:
                 return await _marked(self._other(whose, call, handler), SHARED)
             except (OverBudget, LedgerUnavailable):
                 if first.client == call.client:
                     raise
         self.misses += 1
+        call.cached = ""
         return await _marked(self._first(whose, call, handler), MISS)
 
     async def _first(self, whose: Key, call: Call, handler: Handler) -> Reply:

@@ -43,6 +43,7 @@ class Entry(Line, kw_only=True, gc=False):
     param: str = ""
     ended_by: str = ""  # client, upstream or pillion, where the answer did not come to its own end
     dropped: list[str] = field(default_factory=list)
+    cache: str = ""  # where the answer came from it
     attempts: int = 0
     tokens: Struct | None = None
     duration_ms: float
@@ -111,6 +112,8 @@ class Journal:
             entry.delayed_ms = delayed / 1e3
         if head > waited + delayed:
             entry.overhead_ms = (head - waited - delayed) / 1e3
+        if call.cached:
+            entry.cache = call.cached
         if call.upstream_id:
             entry.upstream_id = visible(call.upstream_id, LONGEST_NAME)
         if call.dropped:

@@ -92,6 +92,7 @@ class Call(Struct, kw_only=True):
     stream: bool = False  # intake
     as_array: bool = False  # intake: the stream is to be one JSON array
     timeout: float | None = None  # intake: seconds from `started`, where the client said so
+    cached: str = ""  # cache: `hit` or `shared`, where the provider was not asked for this call
     wishes: Wishes = NO_WISHES  # intake: what the client says to us, and to no provider
     accounts: list[Account] = field(default_factory=list)  # auth, ratelimit and cost: these hear of each attempt
     target: Target | None = None  # failover; faults and `lend` put another adapter into it

@@ -45,6 +45,7 @@ class Record(Struct, gc=False):
     attempts: int
     history: Sequence[Attempt]
     dropped: tuple[str, ...]
+    cached: str
     spent: int
     is_guess: bool
     price_source: str
@@ -125,6 +126,7 @@ class Explain:
                 if is_whole or one.skipped != NOT_ALLOWED
                 for row in [told(one, record.dialect, self._name)]
             ],
+            "cache": record.cached or None,
             "dropped": list(map(self._name, record.dropped)),
             "usage": dict(zip(COUNTS, record.usage, strict=True)) if record.usage else None,
             "cost_usd": dollars(record.spent),
