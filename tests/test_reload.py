@@ -452,6 +452,21 @@ def test_a_file_that_is_gone_is_no_change_and_one_that_is_back_is(tmp_path: Path
     assert [source.has_changed() for _ in range(3)] == [False, True, False]
 
 
+def test_a_pipe_is_read_once() -> None:
+    """A second time it would be empty, and so would be the configuration."""
+    reading, writing = os.pipe()
+    try:
+        os.write(writing, b"strict: true\n")
+        source = Source(Path(f"/dev/fd/{reading}"), environ={})
+        os.close(writing)
+        assert source.load().strict
+        assert not any(source.has_changed() for _ in range(3))
+        with pytest.raises(ConfigError, match="is a pipe"):
+            source.load()
+    finally:
+        os.close(reading)
+
+
 def test_without_a_file_there_is_none_to_look_at() -> None:
     source = Source(environ={})
     assert not source.load().strict

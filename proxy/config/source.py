@@ -14,6 +14,7 @@ from proxy.config.checks import NoAdapter, any_kind
 from proxy.config.effective import Config
 from proxy.config.layers import Layers
 from proxy.config.loading import layered, load, located
+from proxy.errors import ConfigError
 
 
 class _Stamp(NamedTuple):
@@ -41,12 +42,16 @@ class Source:
         self._no_adapter = no_adapter
         self._read: _Stamp | None = None
         self._seen: _Stamp | None = None
+        self._is_loaded = False
 
     def __repr__(self) -> str:
         return f"<Source {self._path or 'without a file'}>"
 
     def load(self) -> Config:
         """The configuration as it is now. Raises ConfigError."""
+        if self._is_loaded and self._is_pipe():  # it is empty now, which would pass for a configuration
+            raise ConfigError(f"{self._path}: is a pipe, which can be read only once: restart pillion, or use a file")
+        self._is_loaded = True
         self._read = self._seen = self._stamp()  # before it is read: what is written meanwhile is a change
         return load(self._path, self._environ, self._flags, self._no_adapter)
 
@@ -63,11 +68,15 @@ class Source:
         return is_news
 
     def _stamp(self) -> _Stamp | None:
-        """None where there is no file, or it is missing for the moment."""
-        if self._path is None:
+        """None where there is no file that can be read again, or it is missing for the moment."""
+        if self._path is None or self._is_pipe():
             return None
         try:
             found = self._path.stat()
             return _Stamp(os.path.realpath(self._path), found.st_mtime_ns, found.st_ino, found.st_size)
         except OSError:
             return None
+
+    def _is_pipe(self) -> bool:
+        """As a shell makes one of `<(...)`, and for standard input."""
+        return self._path is not None and self._path.is_fifo()
