@@ -18,7 +18,7 @@ from proxy.lanes.counting import count
 from proxy.lanes.elsewhere import ELSEWHERE, Elsewhere
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.heeding import Heeding
-from proxy.lanes.naming import has_odd_id
+from proxy.lanes.naming import has_odd_id, minds_ids
 from proxy.lanes.passing import PassThrough
 from proxy.lanes.respelling import respelled
 from proxy.lanes.translating import Translation
@@ -89,7 +89,9 @@ class Dispatch:
                     return await self._translate(call, target, preferred, taken)
                 return await self._pass_through.pass_on(call, target, taken)
             except UpstreamError as error:
-                if not call.is_translated and self._heeding.minds_developer(error, *_place(target, client), body):
+                if not call.is_translated and (
+                    minds_ids(error) or self._heeding.minds_developer(error, *_place(target, client), body)
+                ):
                     call.is_translated = True
                     return await self._translation.translate(call, target, preferred, taken)
                 if not (left := self._left(error, taken, call, target)):

@@ -15,8 +15,8 @@ from proxy.canon import Request, Text, Tool, ToolCall, ToolChoice, ToolResult, T
 from proxy.lanes.naming import named
 from proxy.lanes.pairing import pair
 from proxy.ports import ToolNames
-from tests.client import ANTHROPIC, OPENAI, ask
-from tests.evil import Evil, Scenario
+from tests.client import ANTHROPIC, OPENAI, Speech, ask
+from tests.evil import Evil, Received, Scenario
 from tests.gateway import pillion
 
 ODD = "files.read/all"
@@ -323,6 +323,57 @@ def test_claude_is_told_no_id_with_dots_or_colons(wire: str) -> None:
     request = Request(wire="elsewhere", model="m", turns=spoken(call("functions.f:0"), result("functions.f:0")))
     (made,) = set(ids(named(request, registry.dialect(wire))[0].turns))
     assert re.fullmatch("[a-zA-Z0-9_-]+", made)
+
+
+CLAUDES = "messages.1.content.0.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'"
+OPENAIS = "Invalid 'messages[1].tool_calls[0].id': string too long. Expected a string with maximum length 40."
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("speech", "name", "words"), [(ANTHROPIC, "functions.f:0", CLAUDES), (OPENAI, "c" * 41, OPENAIS)]
+)
+async def test_what_another_wires_host_has_called_reaches_the_clients_own_at_the_second_try(
+    speech: Speech, name: str, words: str, stream: bool
+) -> None:
+    """Its body passes through, with an id that another host gave to an earlier answer, and is refused."""
+    call = {"id": name, "type": "function", "function": {"name": "f.x", "arguments": "{}"}}
+    chats: dict[str, list[Any]] = {
+        OPENAI.name: [
+            {"role": "assistant", "tool_calls": [call]},
+            {"role": "tool", "tool_call_id": name, "content": "1"},
+        ],
+        ANTHROPIC.name: [
+            {"role": "assistant", "content": [{"type": "tool_use", "id": name, "name": "f.x", "input": {}}]},
+            {"role": "user", "content": [{"type": "tool_result", "tool_use_id": name, "content": "1"}]},
+        ],
+    }
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": words}}
+    refused = Scenario(status=400, headers=[("content-type", "application/json")], body=json.dumps(error).encode())
+    kind = "text/event-stream" if stream else "application/json"
+    answer = Scenario(headers=[("content-type", kind)], body=speech.stream if stream else speech.whole)
+
+    def host(request: Received) -> Scenario:
+        return refused if name.encode() in request.body else answer
+
+    async with Evil(answering=host) as evil, pillion(**speech.environ(evil.url)) as gateway:
+        said = [{"role": "user", "content": "Hi"}, *chats[speech.name]]
+        body = speech.request(stream, f"{speech.provider}/m", messages=said)
+        got = await ask(gateway, "POST", speech.path, body)
+        assert (got.status, got.header("x-pillion-dropped")) == (200, None)
+        first, second = evil.requests
+    assert name.encode() in first.body
+    assert len(set(re.findall(rb"call_[0-9a-f]{24}", second.body))) == 1
+    assert second.body.count(b"f.x") == 1  # nothing else changes
+
+
+async def test_a_request_without_such_an_id_is_not_sent_for_ever() -> None:
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": CLAUDES}}
+    refused = Scenario(status=400, headers=[("content-type", "application/json")], body=json.dumps(error).encode())
+    async with Evil(answering=lambda _: refused) as evil, pillion(**ANTHROPIC.environ(evil.url)) as gateway:
+        got = await ask(gateway, "POST", ANTHROPIC.path, ANTHROPIC.request(model="anthropic/m"))
+        assert got.status == 400
+        assert len(evil.requests) == 2
 
 
 # --- a host that takes no ids but its own kind -----------------------------------------------------------------------

@@ -13,6 +13,7 @@ from hashlib import sha256
 from msgspec.structs import replace
 
 from proxy.canon import Part, Request, Tool, ToolCall, ToolChoice, ToolResult, Turn
+from proxy.errors import UpstreamError
 from proxy.ports import Dialect, ToolNames
 
 _DIGEST = 8  # characters that tell apart two names that would become one
@@ -24,12 +25,10 @@ AS_THEY_ARE: Names = {}
 def named(request: Request, dialect: Dialect, own: bool = False, length: int | None = None) -> tuple[Request, Names]:
     """The request with names that this wire takes, and the client's names of its tools by those.
 
-    `own`: it came on this wire, so it follows its rules, or the host says that it does not. `length`: for a host whose
-    call ids must have so many letters and digits. That is not a rule of the wire, and other hosts' clients do not
-    follow it.
+    `own`: it came on this wire, so its tools have names by its rules, or the host says that they do not. Its ids may be
+    of another wire's host, which answered an earlier turn. `length`: for a host whose call ids must have so many
+    letters and digits. That is not a rule of the wire, and other hosts' clients do not follow it.
     """
-    if own and length is None:
-        return request, AS_THEY_ARE
     parts = (part for turn in request.turns for part in turn.parts)
     calls = [part for part in parts if type(part) is ToolCall or type(part) is ToolResult]
     names = {} if own else _respelled(_tool_names(request.tools, calls), dialect.tool_names)
@@ -86,6 +85,23 @@ def has_odd_id(body: bytes, length: int) -> bool:
         b'"tool_call' in body
         and re.search(rb'"(?:tool_call_)?id"\s*:\s*"(?![a-zA-Z0-9]{%d}")' % length, body) is not None
     )
+
+
+def minds_ids(error: UpstreamError) -> bool:
+    """Does the provider refuse an id on its own wire, since another host gave it, in an earlier turn?
+
+    Nobody looks for them before: that would cost every body which passes through, and hardly any has one.
+    """
+    return error.upstream_status == 400 and _is_of_an_id(error.message) is not None
+
+
+# Anthropic: "messages.1.content.0.tool_use.id: String should match pattern ...". Converse: "Value at
+# '...toolUse.toolUseId' failed to satisfy constraint: ...". OpenAI: "Invalid 'messages[1].tool_calls[0].id': string too
+# long."
+_is_of_an_id = re.compile(
+    r"(?i)(?:tool_use\.id|tool_?use_?id|tool_calls\[\d+\]\.id|call_id)\b.{0,80}(?:pattern|constraint|too long|length)",
+    re.DOTALL,
+).search
 
 
 def _digest(name: str) -> str:
