@@ -454,7 +454,7 @@ def test_a_setting_of_a_provider_that_is_not_there_is_told_of(variable: str, how
     assert given(**{variable: "x"}).warnings == (
         f"{variable} has no effect, because there is no provider {name}: {how}",
     )
-    assert given(**{variable: "x", "PILLION_UPSTREAM": "vllm", "OPENAI_API_KEY": KEY, "PILLION_VERTEX_BASE_URL": "http://v",
+    assert given(**{variable: "x", "PILLION_UPSTREAM": "vllm/m", "OPENAI_API_KEY": KEY, "PILLION_VERTEX_BASE_URL": "http://v",
                     "GOOGLE_CLOUD_LOCATION": "l", "GOOGLE_CLOUD_PROJECT": "p"}).warnings == ()  # fmt: skip
 
 
@@ -529,6 +529,35 @@ def test_a_key_in_quotes_is_sent_as_it_is_and_warned_of(quote: str) -> None:
         for whose in ("client_key", "the key of openai")
     )
     assert given(OPENAI_API_KEY=f"{quote}{KEY}", GROQ_API_KEY=quote).warnings == ()
+
+
+def test_an_upstream_without_a_model_is_told_of() -> None:
+    said = "upstream: openai has no default model, so every request is refused: make it openai/MODEL, or set"
+    assert given(PILLION_UPSTREAM="openai", OPENAI_API_KEY=KEY).warnings == (f"{said} PILLION_OPENAI_MODEL",)
+    for more in ({"PILLION_OPENAI_MODEL": "m"}, {"PILLION_UPSTREAM": "openai/m"}, {"PILLION_UPSTREAM": "echo"}):
+        assert given(**{"PILLION_UPSTREAM": "openai", "OPENAI_API_KEY": KEY, **more}).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ("openai: {model: m}", "the provider openai has no key: set OPENAI_API_KEY"),
+        ("gemini: ", "the provider gemini has no key: set GEMINI_API_KEY or GOOGLE_API_KEY"),
+        ("openai-east: {model: m}", "the provider openai-east has no key: set OPENAI_EAST_API_KEY"),
+        ("openai: {api_keys: [a, b]}", ""),
+        ("openai: {headers: {Authorization: Bearer x}}", ""),
+        ("openai: {base_url: 'https://gateway.example/v1'}", ""),
+        ("openai: {model: m}\ntransparent: openai", ""),
+        ("openai: {model: m}\nupstream: echo", ""),
+        ("bedrock: {location: us-east-1}", ""),
+        ("vertex: {project: p, location: l}", ""),
+        ("vllm: ", ""),
+    ],
+)
+def test_a_vendor_without_a_key_is_told_of(row: str, told: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"providers:\n  {row}\n")
+    assert load(file, {}).warnings == ((told,) if told else ())
 
 
 EGRESS = ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"]

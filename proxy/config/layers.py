@@ -4,7 +4,7 @@ From the bottom up: the defaults, a preset, the vendor's own variables, the file
 laid over each other as trees, key by key, before anything is converted, so that each value still knows its origin.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
@@ -20,6 +20,7 @@ from proxy.config.models import Around, with_cards
 from proxy.config.reading import contents, read
 from proxy.config.schema import File, Preset, Presets
 from proxy.config.unknown import unknown
+from proxy.config.useless import doubled, in_quotes, without_key, without_model
 from proxy.config.values import (
     DEFAULT,
     Keys,
@@ -38,8 +39,6 @@ from proxy.edge.address import address
 
 # Keys of a preset that a row does not inherit.
 _OF_A_PRESET = {"by_name", "always", "finds_credentials", "variables", "places", "keys"}
-# With what the paths of a kind of provider begin, and their SDKs' base URLs do not end.
-_ADDED = {"anthropic": "/v1", "gemini": "/v1beta", "ollama": "/api", "cohere": "/v2"}
 
 
 class Row(NamedTuple):
@@ -92,8 +91,10 @@ def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
         *unknown(environ, rows, data.presets.providers),
         *environment.placeless(data.presets.providers, rows, data.presets.not_instances),
         *environment.egress(_without_proxy(said, rows)),
-        *_in_quotes(said),
-        *_doubled(said),
+        *in_quotes(said),
+        *doubled(said),
+        *without_model(said, data.presets),
+        *without_key(said, data.presets, {name: row.key_names for name, row in rows.items()}, conversion.origins),
     )
     return _apart(Layers(said, rows, data.presets, conversion.origins, mistakes, warnings, _state_dir(environ)))
 
@@ -104,22 +105,6 @@ def _without_proxy(file: File, rows: Mapping[str, Row]) -> list[str]:
     if any(row.proxy for row in there.values()):
         return []
     return [name for name, row in there.items() if leads_away(row.base_url or "")]
-
-
-def _in_quotes(file: File) -> Iterator[str]:
-    """A sentence for each key that came with the quotes around it, as from an env file of docker's."""
-    keys = {f"the key of {name}": row.api_key for name, row in file.providers.items() if row is not None}
-    for whose, key in {"client_key": file.client_key, **keys}.items():
-        if key and len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
-            yield f"{whose} is in quotes, which are taken for a part of it: leave them out"
-
-
-def _doubled(file: File) -> Iterator[str]:
-    """A sentence for each base URL that ends as another SDK's does: it would be asked for /v1/v1/messages."""
-    for name, row in file.providers.items():
-        end = _ADDED.get(row.kind) if row is not None else None
-        if end and row is not None and (row.base_url or "").rstrip("/").endswith(end):
-            yield f"the base URL of {name} ends in {end}, which pillion adds itself: leave it out"
 
 
 def _state_dir(environ: Mapping[str, str]) -> Path | None:

@@ -1,0 +1,59 @@
+"""Which providers are configured so that a request to them can only fail?
+
+No mistakes that would keep pillion from starting: the others may be all that is needed today.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from proxy.config.address import leads_away
+from proxy.config.environment import prefix
+from proxy.config.schema import File, Presets, ProviderRow
+from proxy.config.values import Keys, Origin
+
+# With what the paths of a kind of provider begin, and their SDKs' base URLs do not end.
+_ADDED = {"anthropic": "/v1", "gemini": "/v1beta", "ollama": "/api", "cohere": "/v2"}
+_SHOWING = {"authorization", "x-api-key", "api-key", "x-goog-api-key"}  # headers that may hold the key
+
+
+def in_quotes(file: File) -> Iterator[str]:
+    """A sentence for each key that came with the quotes around it, as from an env file of docker's."""
+    keys = {f"the key of {name}": row.api_key for name, row in file.providers.items() if row is not None}
+    for whose, key in {"client_key": file.client_key, **keys}.items():
+        if key and len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
+            yield f"{whose} is in quotes, which are taken for a part of it: leave them out"
+
+
+def doubled(file: File) -> Iterator[str]:
+    """A sentence for each base URL that ends as another SDK's does: it would be asked for /v1/v1/messages."""
+    for name, row in file.providers.items():
+        end = _ADDED.get(row.kind) if row is not None else None
+        if end and row is not None and (row.base_url or "").rstrip("/").endswith(end):
+            yield f"the base URL of {name} ends in {end}, which pillion adds itself: leave it out"
+
+
+def without_model(file: File, presets: Presets) -> Iterator[str]:
+    """A sentence if all traffic goes to a provider whose model nobody has said."""
+    name = presets.synonyms.get(file.upstream or "", file.upstream or "")
+    row = file.providers.get(name)
+    if row is not None and not row.model:
+        how = f"make it {file.upstream}/MODEL, or set {prefix(name)}_MODEL"
+        yield f"upstream: {name} has no default model, so every request is refused: {how}"
+
+
+def without_key(
+    file: File, presets: Presets, key_names: Mapping[str, Sequence[str]], origins: Mapping[Keys, Origin]
+) -> Iterator[str]:
+    """A sentence for each provider that is asked at its vendor's own address without a key."""
+    need_none = {preset.kind for preset in presets.providers.values() if preset.finds_credentials}
+    asked = {*file.providers} if file.upstream is None else {file.upstream.partition("/")[0]}
+    for name, row in file.providers.items():
+        url = origins.get(("providers", name, "base_url"))
+        is_vendors = url is not None and not url.told
+        if row is None or name not in asked or name == file.transparent or not is_vendors:
+            continue
+        if not _has_key(row) and row.kind not in need_none and leads_away(row.base_url or ""):
+            yield f"the provider {name} has no key: set {' or '.join(key_names[name])}"
+
+
+def _has_key(row: ProviderRow) -> bool:
+    return bool(row.api_key or row.api_keys or _SHOWING & {header.lower() for header in row.headers})
