@@ -76,6 +76,16 @@ def test_what_is_shown_has_no_secret(file: Path, environ: dict[str, str]) -> Non
     assert KEY not in show(layered(file, environ))
 
 
+@pytest.mark.parametrize("keys", ["[{0}a, {0}b]", "[{0}a, {{key: {0}b}}]", "[{{key: {0}a, weight: 2}}, {0}b]"])
+def test_of_several_keys_none_is_shown(keys: str, tmp_path: Path) -> None:
+    """Also where some are rows, and others are not."""
+    file = tmp_path / "config.yaml"
+    file.write_text(f"providers: {{x: {{base_url: 'http://h', api_keys: {keys.format(KEY)}}}}}")
+    shown = show(layered(file, {}))
+    assert KEY not in shown
+    assert "'***'" in shown
+
+
 def test_what_is_shown_is_a_file_that_says_the_same(file: Path, environ: dict[str, str], tmp_path: Path) -> None:
     again = tmp_path / "again.yaml"
     again.write_text(show(layered(file, environ)).replace("proxy: '***'", "proxy: null"))

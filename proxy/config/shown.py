@@ -123,18 +123,22 @@ def _entry(name: str, value: Any, origins: Origins, keys: Keys, secret: bool) ->
         case list() if any(isinstance(item, Struct) for item in value):
             yield f"{name}:"
             for n, item in enumerate(value):
-                yield from _item(item, origins, (*keys, f"[{n}]"))
+                yield from _item(item, origins, (*keys, f"[{n}]"), secret)
         case _:
-            shown = "'***'" if secret and value else _text(value)
-            yield f"{name}: {shown}  # {_place(origins, keys)}"
+            yield f"{name}: {_shown(value, secret)}  # {_place(origins, keys)}"
 
 
-def _item(value: Any, origins: Origins, keys: Keys) -> Iterator[str]:
+def _item(value: Any, origins: Origins, keys: Keys, secret: bool) -> Iterator[str]:
     """An item of a list in which some items are tables."""
-    lines = (
-        _struct(value, origins, keys) if isinstance(value, Struct) else [f"{_text(value)}  # {_place(origins, keys)}"]
-    )
+    if isinstance(value, Struct):
+        lines = _struct(value, origins, keys)
+    else:
+        lines = iter([f"{_shown(value, secret)}  # {_place(origins, keys)}"])
     yield from (f"  {'  ' if n else '- '}{line}" for n, line in enumerate(lines))
+
+
+def _shown(value: Any, secret: bool) -> str:
+    return "'***'" if secret and value else _text(value)
 
 
 def _text(value: Any) -> str:
