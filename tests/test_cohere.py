@@ -431,6 +431,13 @@ def test_forward_edits_the_model_and_nothing_else() -> None:
 # --- what other wires ask of this one --------------------------------------------------------------------------------
 
 
+def test_a_plan_that_is_left_out_is_named_as_the_client_named_it() -> None:
+    plan = {"role": "assistant", "tool_plan": "p", "tool_calls": [CALL]}
+    thought = {"role": "assistant", "content": [{"type": "thinking", "thinking": "t"}]}
+    for told, name in (([plan], "tool_plan"), ([thought], "thinking"), ([plan, thought], "thinking")):
+        assert parsed(messages=told).name_of("thinking") == f"messages.{name}"
+
+
 def test_a_request_of_another_wire() -> None:
     request = foreign(
         turn("developer", Text(text="Be kind."), at="system"),

@@ -3,6 +3,8 @@
 A body in, a Request out. A wrong type raises a BadRequest that names the field's path. Nothing that was sent is lost.
 """
 
+from collections.abc import Iterable
+
 from msgspec.structs import replace
 
 from proxy.canon import (
@@ -33,22 +35,29 @@ PLAN = "tool_plan"  # key in the `extra` of a Thinking: it came as a plan, and g
 
 def parse_request(top: Fields) -> Request:
     knobs: Object = {name: getattr(top, take)(key) for name, (key, take) in KNOBS.items() if key in top.rest}
+    turns = _turns(top)
     request = Request(
         wire=NAME,
         model=top.need_name("model"),
-        turns=_turns(top),
+        turns=turns,
         stream=top.flag("stream") or False,
         include_usage=True,  # a stream of this wire always has it
         tools=_tools(top),
         tool_choice=_tool_choice(top),
         format=_format(top),
         reasoning=_reasoning(top),
-        names=SPELLED,
+        names=SPELLED | _thoughts(turns),
         **knobs,
     )
     for key, value in top.rest.items():
         (request.demands if value and key in DEMANDS else request.extra)[key] = value
     return request
+
+
+def _thoughts(turns: Iterable[Turn]) -> dict[str, str]:
+    """What the client calls its thoughts, where all of them are plans."""
+    thoughts = [part for turn in turns for part in turn.parts if isinstance(part, Thinking)]
+    return {"thinking": f"messages.{PLAN}"} if thoughts and all(PLAN in part.extra for part in thoughts) else {}
 
 
 # --- knobs -----------------------------------------------------------------------------------------------------------
