@@ -23,6 +23,7 @@ from proxy.spending.money import NANOS, nanos_of
 
 USAGE_ERROR = 2
 VERSION = f"pillion {__version__}"
+_NEARBY = Path("config.yaml")  # what `make run` loads, and who types `pillion check` beside it may think is meant
 
 
 def do(words: Sequence[str]) -> int:
@@ -58,6 +59,7 @@ def _do(arguments: argparse.Namespace, typed: dict[str, str]) -> int:
             print(json_schema())
         case "config", _:
             print(show(source.layered()), end="")
+            _tell_of_unread(source)
         case ("keys" | "spend" | "ledger" | "providers") as command, _:
             return _run(command, source, arguments)
         case "healthcheck", _:
@@ -65,7 +67,9 @@ def _do(arguments: argparse.Namespace, typed: dict[str, str]) -> int:
         case "wait", _:
             return probe.told(probe.wait(_where(load(arguments.config, flags=typed)), arguments.timeout))
         case "check", _:
-            return _run("check", source)
+            code = _run("check", source)
+            _tell_of_unread(source)
+            return code
         case _:
             return _run("serve", source, source)
     return 0
@@ -84,6 +88,12 @@ def _run(command: str, source: Source, *more: argparse.Namespace | Source) -> in
         raise ConfigError(f"{library} cannot be imported ({error.msg}): {how}") from None
     code: int = do(loaded, *more)
     return code
+
+
+def _tell_of_unread(source: Source) -> None:
+    if not source.has_file and _NEARBY.is_file():
+        said = f"{_NEARBY} was not read, since neither --config nor PILLION_CONFIG names it"
+        print(f"pillion: warning: {said}", file=sys.stderr)
 
 
 def _where(config: Config) -> Address:
@@ -195,7 +205,7 @@ def _configured(is_told: bool) -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         default=argparse.SUPPRESS,
-        help="the configuration file, config.yaml (PILLION_CONFIG)",
+        help="the configuration file; without it the one in PILLION_CONFIG, if any",
     )
     for flag in flags():
         parser.add_argument(

@@ -42,9 +42,15 @@ def environ(**more: str) -> dict[str, str]:
 
 
 def run(*words: str, **more: str) -> tuple[int, str, str]:
-    """Exit code, output and complaints."""
+    """Exit code, output and complaints. It is not typed beside our own config.yaml."""
+    return run_in(ROOT / "tests", *words, **more)
+
+
+def run_in(where: Path, *words: str, **more: str) -> tuple[int, str, str]:
     command = [sys.executable, "-W", "error", "-m", "proxy", *words]
-    done = subprocess.run(command, env=environ(**more), capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(
+        command, cwd=where, env=environ(**more), capture_output=True, text=True, timeout=30, check=False
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -220,6 +226,20 @@ def test_how_long_to_wait_is_a_number_of_seconds(said: str) -> None:
     for code, _, complaints in (run("wait", "--timeout", said), run("wait", PILLION_WAIT_TIMEOUT=said)):
         assert code == 2
         assert "must be a number of seconds from 0 to 86400 (as must PILLION_WAIT_TIMEOUT)" in complaints
+
+
+def test_a_file_beside_the_command_that_nobody_names_is_told_of(tmp_path: Path) -> None:
+    """`make run` loads it; whoever types `pillion check` there would think that it was found good."""
+    (tmp_path / "config.yaml").write_text("lissten: x\n")
+    told = "pillion: warning: config.yaml was not read, since neither --config nor PILLION_CONFIG names it\n"
+    assert run_in(tmp_path, "check") == (0, "ok: echo\n", told)
+    code, out, complaint = run_in(tmp_path, "config", "show")
+    assert (code, out.partition(":")[0], complaint) == (0, "listen", told)
+    assert run_in(tmp_path, "config", "schema")[2] == ""
+    for how in ({"PILLION_CONFIG": "config.yaml"}, {"PILLION_CONFIG": ""}):
+        words = ["check"] if how["PILLION_CONFIG"] else ["check", "--config", "config.yaml"]
+        code, _, complaint = run_in(tmp_path, *words, **how)
+        assert (code, complaint) == (2, "pillion: config.yaml:1: lissten: unknown key; did you mean listen?\n")
 
 
 def test_check_says_what_would_be_served() -> None:

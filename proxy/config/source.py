@@ -47,6 +47,10 @@ class Source:
     def __repr__(self) -> str:
         return f"<Source {self._path or 'without a file'}>"
 
+    @property
+    def has_file(self) -> bool:
+        return self._path is not None
+
     def load(self) -> Config:
         """The configuration as it is now. Raises ConfigError."""
         if self._is_loaded and self._is_pipe():  # it is empty now, which would pass for a configuration
