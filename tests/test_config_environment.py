@@ -531,6 +531,17 @@ def test_a_key_in_quotes_is_sent_as_it_is_and_warned_of(quote: str) -> None:
     assert given(OPENAI_API_KEY=f"{quote}{KEY}", GROQ_API_KEY=quote).warnings == ()
 
 
+def test_a_variable_as_a_shell_writes_it_is_sent_as_it_is_and_warned_of(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("client_key: $APP_KEY\nproviders: {openai: {api_key: $OPENAI_KEY}, groq: {api_key: a$b}}\n")
+    config = load(file, {"OPENAI_KEY": KEY})
+    assert config.providers["openai"].api_key.reveal() == "$OPENAI_KEY"
+    assert config.warnings == (
+        "client_key begins with $, and is taken as it stands: for what a variable holds, write ${NAME}",
+        "the key of openai begins with $, and is taken as it stands: for what a variable holds, write ${NAME}",
+    )
+
+
 def test_an_upstream_without_a_model_is_told_of() -> None:
     said = "upstream: openai has no default model, so every request is refused: make it openai/MODEL, or set"
     assert given(PILLION_UPSTREAM="openai", OPENAI_API_KEY=KEY).warnings == (f"{said} PILLION_OPENAI_MODEL",)

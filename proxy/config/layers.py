@@ -20,7 +20,7 @@ from proxy.config.models import Around, with_cards
 from proxy.config.reading import contents, read
 from proxy.config.schema import File, Preset, Presets
 from proxy.config.unknown import unknown
-from proxy.config.useless import doubled, in_quotes, without_key, without_model
+from proxy.config.useless import doubled, mistaken_keys, without_key, without_model
 from proxy.config.values import (
     DEFAULT,
     Keys,
@@ -91,7 +91,7 @@ def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
         *unknown(environ, rows, data.presets.providers),
         *environment.placeless(data.presets.providers, rows, data.presets.not_instances),
         *environment.egress(_without_proxy(said, rows)),
-        *in_quotes(said),
+        *mistaken_keys(said),
         *doubled(said),
         *without_model(said, data.presets),
         *without_key(said, data.presets, {name: row.key_names for name, row in rows.items()}, conversion.origins),

@@ -3,6 +3,7 @@
 No mistakes that would keep pillion from starting: the others may be all that is needed today.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from proxy.config.address import leads_away
@@ -12,15 +13,20 @@ from proxy.config.values import Keys, Origin
 
 # With what the paths of a kind of provider begin, and their SDKs' base URLs do not end.
 _ADDED = {"anthropic": "/v1", "gemini": "/v1beta", "ollama": "/api", "cohere": "/v2"}
+_A_SHELLS = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
 _SHOWING = {"authorization", "x-api-key", "api-key", "x-goog-api-key"}  # headers that may hold the key
 
 
-def in_quotes(file: File) -> Iterator[str]:
-    """A sentence for each key that came with the quotes around it, as from an env file of docker's."""
+def mistaken_keys(file: File) -> Iterator[str]:
+    """A sentence for each key that came with the quotes around it, as from an env file of docker's, or that is a
+    shell's name for a variable.
+    """
     keys = {f"the key of {name}": row.api_key for name, row in file.providers.items() if row is not None}
     for whose, key in {"client_key": file.client_key, **keys}.items():
         if key and len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
             yield f"{whose} is in quotes, which are taken for a part of it: leave them out"
+        elif key and _A_SHELLS.fullmatch(key):
+            yield f"{whose} begins with $, and is taken as it stands: for what a variable holds, write ${{NAME}}"
 
 
 def doubled(file: File) -> Iterator[str]:
