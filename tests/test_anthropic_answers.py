@@ -544,6 +544,7 @@ GOOD = [message_start(), block_start(0, type="text", text=""), block_delta(0, ty
         stream(
             *GOOD, block_start(1, type="x"), block_delta(1, type="input_json_delta", partial_json="["), block_stop(1)
         ),
+        stream(*GOOD, block_start(1, type="x"), block_delta(1, scent="~")).replace(b"~", b"\xff"),
         stream(*GOOD[1:]),
         stream(message_delta(), STOP),
         stream(STOP),

@@ -178,7 +178,7 @@ class StreamDecoder:
         if block is None or delta is None:
             raise nonsense(f"a delta is empty, or belongs to block {event.index}, which is not open")
         if isinstance(block.part, Opaque):
-            _grow(block.part.value, _OBJECT.decode(well_formed(data))["delta"], block.pieces)
+            _grow(block.part.value, _delta_of(data), block.pieces)
             return None
         kind, name = _DELTAS.get(delta.type, (None, ""))
         if kind is None:  # a kind that we do not know
@@ -228,6 +228,15 @@ def _kind_of(data: bytes) -> str:
         return KIND.decode(data).type
     except UNREADABLE:
         return ""
+
+
+def _delta_of(data: bytes) -> Object:
+    """All of an event's delta. What no field of ours is for, nobody has read before, and it may be unreadable."""
+    try:
+        delta: Object = _OBJECT.decode(well_formed(data))["delta"]
+    except UNREADABLE:
+        raise nonsense("an event is malformed") from None
+    return delta
 
 
 def _delta(index: int, name: str, more: Any) -> Delta:
