@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from proxy import registry
 from proxy.canon import (
     Audio,
     Citation,
@@ -429,6 +430,18 @@ def test_forward_edits_the_model_and_nothing_else() -> None:
 
 
 # --- what other wires ask of this one --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wire", ["openai_chat", "anthropic", "gemini", "bedrock", "ollama"])
+@pytest.mark.parametrize(
+    ("document", "dropped"),
+    [({"data": '{"x": 1}'}, ()), ({"data": {"x": 1}}, ()), ({"x": 1}, ()), ({"id": "d", "data": "x"}, ("document",))],
+)
+def test_a_result_as_cohere_documents_it_loses_nothing_but_its_id(wire: str, document: Json, dropped: Json) -> None:
+    result = {"role": "tool", "tool_call_id": "f_1", "content": [{"type": "document", "document": document}]}
+    asked = {"role": "user", "content": "hi"}
+    request = parsed(messages=[asked, {"role": "assistant", "tool_calls": [CALL]}, result], tools=[F])
+    assert registry.dialect(wire).encode(request).dropped == dropped
 
 
 def test_a_plan_that_is_left_out_is_named_as_the_client_named_it() -> None:

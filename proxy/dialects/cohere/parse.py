@@ -215,7 +215,8 @@ def _part(value: object, at: str) -> Part:
             document = fields.need_object("document")
             data = document.get("data")
             told = data if isinstance(data, str) else dump(document if data is None else data).decode()
-            return Text(text=told, at=at, extra=fields.rest | {"document": document})
+            kept = Verbatim(document) if data is None or document.keys() == {"data"} else document
+            return Text(text=told, at=at, extra=fields.rest | {"document": kept})
         case _:
             return Opaque(wire=NAME, value=as_object(value), at=at)
     part.at = at
