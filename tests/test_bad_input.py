@@ -6,12 +6,13 @@ import json
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 from tests.client import OPENAI, SPEECHES, Client, Got, Headers, Speech, client, lane_name, spell
 from tests.evil import Evil, Scenario
-from tests.gateway import Gateway, pillion
+from tests.gateway import Gateway, config_file, pillion
 from tests.nested import TOO_DEEP
 from tests.waiting import soon
 
@@ -148,6 +149,27 @@ async def test_an_unknown_model_is_a_404_that_lists_what_there_is(speech: Speech
         message = check(got, speech, 404, "model_not_found")
         assert "ANTHROPIC_API_KEY" in message
         assert "Providers: openai (could not be asked), echo" in message
+
+
+@pytest.mark.parametrize("model", [".", ".."])
+@pytest.mark.parametrize(
+    ("provider", "row"),
+    [
+        ("azure", "{api_version: '2024-10-21', api_key: k, base_url: %s}"),
+        ("bedrock", "{location: us-east-1, api_key: k, base_url: %s}"),
+        ("invoke", "{kind: bedrock, dialects: [bedrock_invoke], location: us-east-1, api_key: k, base_url: %s}"),
+    ],
+)
+async def test_a_model_of_dots_does_not_lead_out_of_the_path_of_models(
+    provider: str, row: str, model: str, tmp_path: Path
+) -> None:
+    async with Evil() as evil:
+        environ = config_file(f"providers: {{{provider}: {row % evil.url}}}", tmp_path)
+        async with gateway_and_client(**environ) as (_, one):
+            await one.send(spell("POST", OPENAI.path, OPENAI.request(model=f"{provider}/{model}"), OPENAI.headers))
+            message = check(await one.answer(), OPENAI, 400)
+            assert f"model: '{model}' cannot be a model's name" in message
+            assert not evil.requests
 
 
 @both_wires

@@ -11,7 +11,7 @@ https://learn.microsoft.com/en-us/azure/ai-foundry/openai/api-version-lifecycle
 import re
 from urllib.parse import quote
 
-from proxy.adapters.http import HTTPProvider
+from proxy.adapters.http import HTTPProvider, segment
 from proxy.config import Provider
 from proxy.ports import Headers, Outgoing
 from proxy.upstream import Upstream
@@ -45,7 +45,7 @@ class Azure(HTTPProvider):
     def target(self, outgoing: Outgoing) -> str:
         target = self._versioned(super().target(outgoing))
         if self._is_dated and outgoing.dialect == "openai_chat":
-            return f"/deployments/{quote(outgoing.model, safe='')}{target}"
+            return f"/deployments/{segment(outgoing.model)}{target}"
         return target
 
     def _versioned(self, target: str) -> str:

@@ -21,7 +21,7 @@ from proxy.adapters.listing import answers, ids
 from proxy.config import Provider, Secret, Timers
 from proxy.edge.exchange import Exchange
 from proxy.edge.origins import Origin, trusting
-from proxy.errors import Down, UpstreamError
+from proxy.errors import BadRequest, Down, UpstreamError
 from proxy.headers import ACCOUNTS, CREDENTIALS, spell
 from proxy.logs.redaction import Redaction, secrets_of_provider
 from proxy.ports import NO_HINTS, UNKNOWN, Abilities, Answer, Headers, Health, Hints, Outgoing
@@ -166,7 +166,7 @@ class HTTPProvider(ABC):
         paths = self.count_paths if outgoing.operation == "count_tokens" else self.paths
         path = paths[outgoing.dialect]
         if "{model}" in path:
-            path = path.replace("{model}", quote(outgoing.model, safe="", errors="surrogateescape"))
+            path = path.replace("{model}", segment(outgoing.model))
         return f"{path}?{outgoing.query}" if outgoing.query else path
 
     async def post(self, outgoing: Outgoing, target: str, body: bytes, credentials: bytes | None = None) -> Answer:
@@ -302,6 +302,16 @@ class HTTPProvider(ABC):
             self._heads.clear()
         head = self._heads[target] = self._origin.start(target, fixed)
         return head
+
+
+def segment(model: str) -> str:
+    """The model as one segment of a path. Raises BadRequest: a dot or two are none, not even percent-encoded.
+
+    https://www.rfc-editor.org/rfc/rfc3986#section-5.2.4
+    """
+    if model in (".", ".."):
+        raise BadRequest(f"model: {model!r} cannot be a model's name at this provider.", param="model")
+    return quote(model, safe="", errors="surrogateescape")
 
 
 def _said_by(config: Provider, holds_key: bool) -> frozenset[str]:

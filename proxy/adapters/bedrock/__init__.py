@@ -18,7 +18,7 @@ from msgspec.structs import replace
 
 from proxy.adapters.bedrock.credentials import Chain
 from proxy.adapters.bedrock.signing import Clock, Signer
-from proxy.adapters.http import HTTPProvider
+from proxy.adapters.http import HTTPProvider, segment
 from proxy.adapters.keys import Key
 from proxy.config import Provider
 from proxy.errors import Down, Refused
@@ -74,7 +74,7 @@ class Bedrock(HTTPProvider):
         model, paths = outgoing.model, self.stream_paths if outgoing.stream else self.paths
         if outgoing.operation == "count_tokens":
             model, paths = _GEOGRAPHY.sub("", model, count=1), self.count_paths
-        path = paths[outgoing.dialect].replace("{model}", quote(model, safe="", errors="surrogateescape"))
+        path = paths[outgoing.dialect].replace("{model}", segment(model))
         return f"{path}?{_canonical(outgoing.query)}" if outgoing.query else path
 
     async def send(self, outgoing: Outgoing) -> Answer:
