@@ -731,6 +731,7 @@ def test_a_meter_passes_over_an_event_that_is_too_long() -> None:
         (OverLimit("m", kind="quota_exceeded", code="insufficient_quota"), "billing_error"),
         (Down("m"), "api_error"),
         (Down("m", status=503), "api_error"),
+        (Down("m", status=424), "api_error"),  # of a model on Bedrock
         (Busy("m", status=529), "overloaded_error"),
         (Timeout("m"), "timeout_error"),
         (GatewayError("m"), "api_error"),

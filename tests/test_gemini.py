@@ -928,6 +928,7 @@ def test_every_word_of_google_s_has_a_reason(raw: Any, reason: Reason) -> None:
         (Busy("No.", status=529), 529, "UNAVAILABLE"),
         (BadRequest("No.", status=418), 418, "INVALID_ARGUMENT"),
         (GatewayError("No.", status=599), 599, "INTERNAL"),
+        (Down("No.", status=424), 424, "INTERNAL"),  # of a model on Bedrock
     ],
 )
 def test_our_errors_have_google_s_shape(error: GatewayError, code: int, word: str) -> None:

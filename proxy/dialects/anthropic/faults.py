@@ -70,5 +70,6 @@ def _error_word(error: GatewayError) -> str:
         return "billing_error"
     if error.kind == "timeout":
         return "timeout_error"
-    unnamed = "invalid_request_error" if error.status < 500 else "api_error"
+    servers = error.status >= 500 or error.kind == "server_error"  # a model's fault may be a 424
+    unnamed = "api_error" if servers else "invalid_request_error"
     return ERROR_WORDS.get(error.status, unnamed)

@@ -104,7 +104,8 @@ def error_body(error: GatewayError) -> bytes:
 
 def error_object(error: GatewayError) -> Object:
     """Our error in Google's shape. `error` must be the first key, as Google's SDK knows a broken stream by it."""
-    unnamed = "INVALID_ARGUMENT" if error.status < 500 else "INTERNAL"
+    servers = error.status >= 500 or error.kind == "server_error"  # a model's fault may be a 424
+    unnamed = "INTERNAL" if servers else "INVALID_ARGUMENT"
     details: list[Object] = [{"@type": f"{_TYPE}ErrorInfo", "reason": error.code.upper(), "domain": "pillion"}]
     if error.param:
         violation = {"field": error.param, "description": error.message}
