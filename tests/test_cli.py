@@ -242,6 +242,20 @@ def test_a_file_beside_the_command_that_nobody_names_is_told_of(tmp_path: Path) 
         assert (code, complaint) == (2, "pillion: config.yaml:1: lissten: unknown key; did you mean listen?\n")
 
 
+def test_check_tells_of_a_ledger_that_serving_would_miss(tmp_path: Path) -> None:
+    (tmp_path / "c.yaml").write_text("budgets: {b: {usd: 1}}")
+    state = {"PILLION_CONFIG": str(tmp_path / "c.yaml"), "PILLION_STATE_DIR": str(tmp_path / "state")}
+    code, out, complaint = run("check", **state)
+    assert (code, out) == (0, "ok: echo\n")
+    missing = f"the ledger in {tmp_path / 'state'} does not exist, but a strict budget needs it; "
+    assert complaint.startswith(f"pillion: warning: pillion does not start here: {missing}")
+    assert not (tmp_path / "state").exists()
+    assert run("serve", **state)[0] == 2
+    assert run("check", **state, PILLION_LEDGER_CREATE="true") == (0, "ok: echo\n", "")
+    assert run("ledger", "init", **state)[0] == 0
+    assert run("check", **state) == (0, "ok: echo\n", "")
+
+
 def test_check_says_what_would_be_served() -> None:
     assert run("check", OPENAI_API_KEY=KEY) == (0, "ok: openai, echo\n", "")
 

@@ -65,20 +65,23 @@ def serve(config: Config, source: Source) -> int:
 def check(config: Config) -> int:
     """Make everything that serving would make, and throw it away. Raises ConfigError."""
     check_aiohttp()
-    minted = asyncio.run(_tried(config))
-    for warning in (*config.warnings, *in_vain(config, minted)):
+    minted, missing = asyncio.run(_tried(config))
+    warnings = [*config.warnings, *in_vain(config, minted)]
+    if missing:  # no mistake of the configuration's, which may be checked on another machine than it is for
+        warnings.append(f"pillion does not start here: {missing}")
+    for warning in warnings:
         print(f"pillion: warning: {warning}", file=sys.stderr)
     names = [name for name, provider in config.providers.items() if not provider.assumed]
     print(f"ok: {', '.join([*names, 'echo'])}")
     return 0
 
 
-async def _tried(config: Config) -> Rows:
-    """Make the app and close it; the minted keys that it found. Raises ConfigError."""
+async def _tried(config: Config) -> tuple[Rows, str]:
+    """Make the app and close it; the minted keys that it found, and what it misses. Raises ConfigError."""
     app = App(config)
     try:
         app.now.check_headers()
-        return app.clients.ring.found
+        return app.clients.ring.found, app.accounting.ledger.missing
     finally:
         await app.close()
 

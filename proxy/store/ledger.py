@@ -68,6 +68,16 @@ class Ledger:
         self._sync = Sync(self._intents) if self._intents and self._config.synchronous == "full" else None
         self._writer.start()
 
+    @property
+    def missing(self) -> str:
+        """Why `open` would refuse, where that can be seen without touching anything; else ""."""
+        if not self.is_hard or self._config.create or self._files is None:
+            return ""
+        with suppress(OSError):
+            if not self._files.database.exists():
+                return f"the ledger in {self._files.folder} does not exist, but a strict budget needs it; {CONSENT}"
+        return ""
+
     async def check(self) -> None:
         """May a strict budget begin to count on it? Raises ConfigError, LedgerUnavailable."""
         if self._files is None or self._intents is None:
