@@ -23,6 +23,7 @@ from proxy.spending.money import NANOS, nanos_of
 
 USAGE_ERROR = 2
 VERSION = f"pillion {__version__}"
+_NO_LISTENERS = {"keys", "spend", "ledger", "providers"}  # they need no client key to be safe
 _NEARBY = Path("config.yaml")  # what `make run` loads, and who types `pillion check` beside it may think is meant
 
 
@@ -46,7 +47,7 @@ def _with_command(words: Sequence[str]) -> Sequence[str]:
 
 def _do(arguments: argparse.Namespace, typed: dict[str, str]) -> int:
     """Raises ConfigError."""
-    if arguments.command == "keys":  # they may be the very keys without which pillion does not listen there
+    if arguments.command in _NO_LISTENERS:  # who types `keys` may be about to make the key that is missing
         typed = typed | {"PILLION_ALLOW_OPEN": "1"}
     source = Source(arguments.config, typed, no_adapter=registry.no_adapter)
     if "alone" in arguments and arguments.what is None:

@@ -46,6 +46,8 @@ NOT_YET = {
                "/datasets", "/connectors", "/finetuning", "/check-api-key", "/v2"),
 }  # fmt: skip
 
+STORED = "/chat/completions"  # behind it, those that OpenAI has kept; itself it takes chats
+
 
 class Ways(NamedTuple):
     """The middlewares before a handler, the outermost first."""
@@ -234,6 +236,7 @@ def missing() -> list[Route]:
     ]
     return [
         *unserved,
+        Route(ANY, STORED, "missing", partial(not_yet, STORED), "openai_chat", tail=True),
         Route("POST", "/models", "missing", no_verb, tail=True, versions=GOOGLES),
         Route("GET", "/responses", "missing", no_websocket, "openai_responses"),
         Route("GET", "/openai/v1/responses", "missing", no_websocket, "openai_responses", versions=BARE),

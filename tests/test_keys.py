@@ -225,6 +225,8 @@ def test_a_minted_key_is_enough_to_listen_to_strangers(folder: Path, typed: Type
     far = {"PILLION_LISTEN": "0.0.0.0:1"}
     with pytest.raises(ConfigError, match="there is no client key: set PILLION_CLIENT_KEY, make one by `pillion keys"):
         load(flags=far)
+    for words in (["ledger", "init"], ["spend"]):  # they listen nowhere
+        assert main([*words, "--listen", "0.0.0.0:1"]) == 0
     typed.add("ann", "--listen", "0.0.0.0:1")
     assert load(flags=far).listen.port == 1
     typed("revoke", "ann", "--listen", "0.0.0.0:1")

@@ -277,7 +277,8 @@ ROUTES = [
     ("POST", "/messages/batches", 501),
     ("POST", "/nothing", 404),
     ("POST", "/chat/completions/", 200),
-    ("POST", "/chat/completions/more", 404),
+    ("GET", "/chat/completions/chatcmpl-1/messages", 501),
+    ("POST", "/chat/completionsx", 404),
     ("GET", "/nothing/", 404),
 ]
 
