@@ -71,6 +71,7 @@ BODIES = [
     (b'{"model":"\xff"}', "invalid_json", "The request body is not UTF-8 (byte 10)."),
     (b'{"model":"m","stream":"\xff"}', "invalid_json", "The request body is not UTF-8 (byte 23)."),
     (b'{"model":"m","\xff":1}', "invalid_json", "The request body is not UTF-8 (byte 14)."),
+    (b'{"model":"m","nobody":["reads \xc3\xa9, \xff"]}', "invalid_json", "The request body is not UTF-8 (byte 34)."),
     (b'{"model":NaN}', "invalid_json", "not valid JSON"),
     (b"<html>", "invalid_json", "not valid JSON"),
     (b"[]", "invalid_json", "must be a JSON object"),

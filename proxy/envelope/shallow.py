@@ -14,6 +14,7 @@ the provider byte for byte: two equal keys in a message are for its parser to ju
 """
 
 import re
+from codecs import utf_8_decode
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -26,11 +27,23 @@ SHORT = 4096  # bytes; in a longer body it is faster to step over a dozen values
 MEMBERS = 1000  # on the first level; no wire has a hundred, and each is stepped over
 LONGEST_KEY = 1000  # characters
 
+PIECE = 64 * 1024  # bytes; a whole body would be copied, at up to four bytes a character
+
 _decode = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 # A separator, a key and its colon; `\\.` steps over every escape.
 _next_value = re.compile(rb'[ \t\r\n]*+[{,][ \t\r\n]*+"(?:[^"\\]++|\\.)*+"[ \t\r\n]*+:[ \t\r\n]*+', re.DOTALL).match
 _ends = re.compile(rb"[ \t\r\n]*+\{?[ \t\r\n]*+\}[ \t\r\n]*+").fullmatch
+
+
+def _check_unicode(body: bytes) -> None:
+    """The scan does not look at the characters of a value. Raises BadRequest."""
+    at, view = 0, memoryview(body)
+    while at < len(body):
+        try:
+            at += utf_8_decode(view[at : at + PIECE], "strict", at + PIECE >= len(body))[1]
+        except UnicodeDecodeError as error:
+            raise unreadable("The request body", body, error) from None
 
 
 class Envelope:
@@ -53,6 +66,8 @@ class Envelope:
             raise BadRequest("The request body is nested too deeply.", code="invalid_json") from None
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise unreadable("The request body", body, error) from None
+        if not body.isascii():
+            _check_unicode(body)
         names = "".join(self.members)
         if len(self.members) > MEMBERS or (len(names) > LONGEST_KEY and max(map(len, self.members)) > LONGEST_KEY):
             message = f"The request body has more than {MEMBERS} keys, or a key of more than {LONGEST_KEY} characters."
@@ -91,7 +106,7 @@ class Envelope:
             value = msgspec.json.decode(raw)
         except RecursionError:
             raise BadRequest(f"{key} is nested too deeply.", code="invalid_json", param=key) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:  # no UTF-8, a number beyond all bounds
+        except msgspec.DecodeError as error:  # a number beyond all bounds
             raise unreadable(key, self.body, error, param=key) from None
         if isinstance(value, dict) and (len(value) > 1 or bytes(raw).count(b'"') > 2):  # else there is at most one key
             Envelope(bytes(raw))
