@@ -97,6 +97,22 @@ async def test_no_key_and_a_wrong_key_are_refused(headers: dict[str, str], query
     assert not [shown for shown in ("wrong", "right") if shown in caught.value.message]
 
 
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("right", "The Authorization header must be `Bearer` and pillion's client key."),
+        ("Basic right", "The Authorization header must be `Bearer` and pillion's client key."),
+        ("Bearer ", "No API key was sent: send pillion's client key as your API key."),
+        ("Bearer", "No API key was sent: send pillion's client key as your API key."),
+        ("", "No API key was sent: send pillion's client key as your API key."),
+    ],
+)
+async def test_a_key_without_its_scheme_is_not_said_to_be_none(said: str, told: str) -> None:
+    with pytest.raises(Unauthorized) as caught:
+        await auth(config())(call({"authorization": said}, {}), fine)
+    assert caught.value.message == told
+
+
 IN_THE_QUERY = {
     "key=wrong&key=right": 401,
     "key=right&key=wrong": 401,

@@ -40,4 +40,6 @@ def shown_key(
         raise Unauthorized("The request has two different API keys: send only one.", code="conflicting_api_keys")
     if said.lower().startswith(_SIGNED) or _PRESIGNED in query:
         raise Unauthorized(_NO_SIGNATURE.format(wanted=wanted), code="signature_not_supported")
+    if said and said[:6].lower() != "bearer":
+        raise Unauthorized(f"The Authorization header must be `Bearer` and {wanted}.", code="missing_api_key")
     raise Unauthorized(f"No API key was sent: send {wanted} as your API key.", code="missing_api_key")
