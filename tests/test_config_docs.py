@@ -123,8 +123,10 @@ def _default(leaf: Leaf) -> str:
 
 
 def _described(leaf: Leaf) -> str:
-    options = leaf.kind.values if isinstance(leaf.kind, inspect.LiteralType) else ()
-    return leaf.description + (f" One of {', '.join(f'`{option}`' for option in options)}." if options else "")
+    is_list = isinstance(leaf.kind, inspect.ListType)
+    kind = leaf.kind.item_type if isinstance(leaf.kind, inspect.ListType) else leaf.kind
+    options = ", ".join(f"`{option}`" for option in kind.values) if isinstance(kind, inspect.LiteralType) else ""
+    return leaf.description + (f" {'Any' if is_list else 'One'} of {options}." if options else "")
 
 
 def _sentence(schema: Any, key: str) -> str:

@@ -542,6 +542,15 @@ def test_a_variable_as_a_shell_writes_it_is_sent_as_it_is_and_warned_of(tmp_path
     )
 
 
+def test_a_price_for_a_single_token_is_told_of(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "prices: {echo/a: {input: 0.0000025, output: 0.4, request: 0.000001}, echo/b: {input: 0, output: 1}}"
+    )
+    said = "prices.echo/a.input is 2.5e-06 dollars for a million tokens, not for one: is it 2.5?"
+    assert load(file, {}).warnings == (said,)
+
+
 def test_an_upstream_without_a_model_is_told_of() -> None:
     said = "upstream: openai has no default model, so every request is refused: make it openai/MODEL, or set"
     assert given(PILLION_UPSTREAM="openai", OPENAI_API_KEY=KEY).warnings == (f"{said} PILLION_OPENAI_MODEL",)

@@ -20,7 +20,7 @@ from proxy.config.models import Around, with_cards
 from proxy.config.reading import contents, read
 from proxy.config.schema import File, Preset, Presets
 from proxy.config.unknown import unknown
-from proxy.config.useless import doubled, mistaken_keys, without_key, without_model
+from proxy.config.useless import doubled, mistaken_keys, per_token, without_key, without_model
 from proxy.config.values import (
     DEFAULT,
     Keys,
@@ -93,6 +93,7 @@ def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
         *environment.egress(_without_proxy(said, rows)),
         *mistaken_keys(said),
         *doubled(said),
+        *per_token(said),
         *without_model(said, data.presets),
         *without_key(said, data.presets, {name: row.key_names for name, row in rows.items()}, conversion.origins),
     )

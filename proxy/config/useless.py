@@ -1,10 +1,13 @@
-"""Which providers are configured so that a request to them can only fail?
+"""What is configured so that it can hardly be meant?
 
-No mistakes that would keep pillion from starting: the others may be all that is needed today.
+Keys, prices, and providers whose requests can only fail. None of it keeps pillion from starting: it may be meant after
+all, and the rest is of use.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+
+from msgspec.structs import asdict
 
 from proxy.config.address import leads_away
 from proxy.config.environment import prefix
@@ -13,6 +16,7 @@ from proxy.config.values import Keys, Origin
 
 # With what the paths of a kind of provider begin, and their SDKs' base URLs do not end.
 _ADDED = {"anthropic": "/v1", "gemini": "/v1beta", "ollama": "/api", "cohere": "/v2"}
+_CHEAPEST = 0.0001  # dollars for a million tokens: in our list, none costs less than 0.0016
 _A_SHELLS = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
 _SHOWING = {"authorization", "x-api-key", "api-key", "x-goog-api-key"}  # headers that may hold the key
 
@@ -44,6 +48,15 @@ def without_model(file: File, presets: Presets) -> Iterator[str]:
     if row is not None and not row.model:
         how = f"make it {file.upstream}/MODEL, or set {prefix(name)}_MODEL"
         yield f"upstream: {name} has no default model, so every request is refused: {how}"
+
+
+def per_token(file: File) -> Iterator[str]:
+    """A sentence for each price that would be one for a single token, which makes every budget endless."""
+    for model, price in file.prices.items():
+        for name, dollars in asdict(price).items():
+            if name != "request" and dollars and dollars < _CHEAPEST:
+                said = f"prices.{model}.{name} is {dollars:g} dollars for a million tokens, not for one"
+                yield f"{said}: is it {dollars * 1e6:g}?"
 
 
 def without_key(

@@ -60,7 +60,8 @@ class Retry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Annotated[float, Meta(ge=1, le=100)], Meta(description="The factor by which the pause grows with each retry.")
     ] = 2.0
     retryable_errors: Annotated[
-        list[str], Meta(description="The kinds of error after which the same target is retried.")
+        list[str],
+        Meta(description="The kinds of error (operations.md lists them) after which the same target is retried."),
     ] = field(default_factory=lambda: ["rate_limit", "server_error", "network_error", "timeout"])
     budget: Annotated[
         Share, Meta(description="The share of requests that may be retries, in addition to three every ten seconds.")

@@ -166,9 +166,10 @@ class File(Struct, kw_only=True, forbid_unknown_fields=True):
         Meta(description="The one provider, which gets the app's own key unchanged; pillion then needs no client key."),
     ] = None
     limits: Annotated[LimitsRow, Meta(description="Rate limits.")] = field(default_factory=LimitsRow)
-    prices: Annotated[dict[str, Price], Meta(description="Prices by PROVIDER/MODEL. They override the price list.")] = (
-        field(default_factory=dict)
-    )
+    prices: Annotated[
+        dict[str, Price],
+        Meta(description="Prices by PROVIDER/MODEL, in dollars for a million tokens. They override the price list."),
+    ] = field(default_factory=dict)
     unknown_price: Annotated[
         Literal["dearest", "refuse", "free"],
         Meta(

@@ -109,15 +109,20 @@ class JWT(Struct, kw_only=True, forbid_unknown_fields=True):
 class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a model costs, in dollars per million tokens. What has no price here costs as `input` or `output` does."""
 
-    input: Annotated[Dollars, Meta(description="Input tokens, not from a cache.")]
-    output: Annotated[Dollars, Meta(description="Output tokens.")]
-    cache_read: Annotated[Dollars | None, Meta(description="Input tokens read from a cache.")] = None
+    input: Annotated[Dollars, Meta(description="Dollars for a million input tokens, not from a cache.")]
+    output: Annotated[Dollars, Meta(description="Dollars for a million output tokens.")]
+    cache_read: Annotated[
+        Dollars | None,
+        Meta(description="Likewise, of those that were read from a cache. What has no price costs as the two above."),
+    ] = None
     cache_write: Annotated[Dollars | None, Meta(description="Input tokens written to a cache for five minutes.")] = None
     cache_write_1h: Annotated[Dollars | None, Meta(description="Input tokens written to a cache for an hour.")] = None
     reasoning: Annotated[Dollars | None, Meta(description="Reasoning tokens.")] = None
     audio_input: Annotated[Dollars | None, Meta(description="Audio tokens of the input.")] = None
     audio_output: Annotated[Dollars | None, Meta(description="Audio tokens of the output.")] = None
-    request: Annotated[Dollars | None, Meta(description="Each request, in dollars, not per million.")] = None
+    request: Annotated[
+        Dollars | None, Meta(description="Dollars for each request, besides its tokens; not for a million.")
+    ] = None
 
 
 class Alerts(Struct, frozen=True, forbid_unknown_fields=True):
