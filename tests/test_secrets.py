@@ -566,6 +566,22 @@ def test_every_form_is_taken_out_of_a_text(spell: Callable[[str], str]) -> None:
     assert [trace for trace in traces(secret) if trace in hidden.encode()] == []
 
 
+def test_what_other_languages_escape_is_known() -> None:
+    """What json_encode does in PHP, encoding/json in Go, Gson in Java and System.Text.Json in .NET; and of URLs what
+    Python's `quote` leaves alone, and older encoders spell in lower case.
+    """
+    secret = "sk-canary+01/23&45='"
+    for said in (
+        r"sk-canary+01\/23&45='",
+        r"sk-canary+01/23\u002645='",
+        r"sk-canary+01/23\u002645\u003d\u0027",
+        r"sk-canary\u002B01/23\u002645=\u0027",
+        "sk-canary%2B01/23%2645%3D%27",
+        "sk-canary%2b01%2f23%2645%3d%27",
+    ):
+        assert Redaction([Secret(secret)])(f"it is {said}, they say") == "it is ***, they say"
+
+
 def test_of_headers_only_the_values_that_hold_a_secret_change() -> None:
     hide = Redaction([Secret("sk-canary-0123"), Secret("")])
     lines = {"date": "Sat, 21 Nov 2026 09:03:06 GMT", "x-a": "1", "x-b": "sk-canary-0123, they say"}
@@ -658,6 +674,17 @@ async def test_no_key_gets_out_with_an_error_of_a_providers_own_wire(wire: Wire)
             plays = Scenario(headers=JSON, body=wire.bare(said))
             got = await ask(gateway, "POST", wire.whole_path, json.dumps({**wire.asked, **wire.whole}).encode())
             assert (got.status >= 400, hidden_in(got)) == (True, [])
+
+
+@pytest.mark.parametrize("wire", WIRES.values(), ids=WIRES)
+async def test_no_key_gets_out_where_some_of_its_characters_are_escaped(wire: Wire) -> None:
+    """In an error on the client's own wire, whose bytes are the provider's, and read as JSON."""
+    escaped = wire.bare(WIRE_KEY).replace(b"-canary", rb"\u002dc\u0061nary")
+    plays = Scenario(status=401, headers=JSON, body=escaped)
+    async with Evil(answering=lambda request: plays) as evil, pillion(**wire.environ(evil.url)) as gateway:
+        got = await ask(gateway, "POST", wire.path, json.dumps(wire.asked).encode())
+    assert WIRE_KEY in json.dumps(json.loads(escaped))
+    assert (got.status, WIRE_KEY in json.dumps(json.loads(got.body))) == (401, False)
 
 
 def hidden_in(got: Got) -> list[bytes]:

@@ -12,11 +12,17 @@ LONGEST = 2000  # characters that are worth repeating
 _key = re.compile(
     r"\b(?:(?:sk|pk|rk|gsk|xai|pplx|hf|r8|fw|csk|nvapi|tgp)[-_]|AIza)[\w*-]{6,}|\bAQ\.[\w-]{6,}|\bya29\.[\w.-]{6,}"
 )
+_escape = re.compile(r"(?<!\\)\\+u00([0-7][0-9a-fA-F])")  # it looks behind, so that a long run is searched once
 
 
 def repeated(message: str) -> str:
     """The message without keys, cut to length."""
     return _key.sub("***", message)[:LONGEST]
+
+
+def unescaped(text: str) -> str:
+    """JSON with its ASCII characters as they are, however deep it is quoted: for looking at, not for reading."""
+    return _escape.sub(lambda found: chr(int(found[1], 16)), text).replace("\\/", "/") if "\\" in text else text
 
 
 def shows_key(text: str) -> bool:

@@ -13,7 +13,7 @@ from time import monotonic, time
 from proxy.errors import Down, UpstreamError
 from proxy.framing import MAX_WHOLE, Unframed
 from proxy.grammar.complaints import understand
-from proxy.grammar.repeating import repeated, shows_key
+from proxy.grammar.repeating import repeated, shows_key, unescaped
 from proxy.grammar.statuses import says_no_more
 from proxy.lanes.begun import Begun
 from proxy.limits import ratelimits
@@ -195,7 +195,7 @@ def blame(call: Call, error: UpstreamError) -> None:
     error.param = hide(error.param) if error.param else None
     if error.body is not None:
         text = error.body.decode("utf-8", "surrogateescape")
-        if shows_key(text) or hide(text) != text:
+        if any(shows_key(said) or hide(said) != said for said in {text, unescaped(text)}):
             error.body = None
 
 

@@ -6,6 +6,7 @@ that refuses a key may repeat it as it was, in base64, as in a URL, or in the mi
 
 import html
 import json
+import re
 from base64 import b64encode
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, unquote, urlsplit
@@ -14,6 +15,8 @@ from proxy.config import Config, Provider, Secret
 
 SHORTEST = 8  # characters; shorter are `EMPTY`, `ollama` and other placeholders, which also stand in plain sentences
 HIDDEN = "***"
+# What encoders of JSON escape for the sake of HTML: Go's, Gson, and .NET's.
+_ODD_IN_HTML = ("&<>", "&<>'=", "&<>'+`")
 
 
 class Redaction:
@@ -91,8 +94,14 @@ def spellings(value: str) -> Iterator[str]:
     """The ways in which a value may stand in a text."""
     data = value.encode("utf-8", "surrogateescape")
     yield value
-    yield json.dumps(value)[1:-1]
-    yield quote(data, safe="")
+    yield (escaped := json.dumps(value)[1:-1])
+    yield escaped.replace("/", "\\/")
+    for odd in _ODD_IN_HTML:
+        for form in ("\\u{:04x}", "\\u{:04X}"):
+            yield escaped.translate({ord(char): form.format(ord(char)) for char in odd})
+    for safe in ("", "/"):
+        yield (quoted := quote(data, safe=safe))
+        yield re.sub("%..", lambda found: found[0].lower(), quoted)
     yield html.escape(value)
     for offset in range(3):  # its place in a group of three bytes differs: alone, behind `Bearer ` or behind `user:`
         encoded = _base64(data, offset)
