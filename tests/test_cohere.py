@@ -610,6 +610,9 @@ def test_a_choice_among_no_tools_is_not_sent(mode: Json) -> None:
     assert "tool_choice" not in sent(foreign(tool_choice=ToolChoice(mode)))
 
 
+QUOTING = Text(text="x", citations=[Citation(wire="anthropic", value={})])
+
+
 @pytest.mark.parametrize(
     ("fields", "dropped"),
     [
@@ -633,10 +636,10 @@ def test_a_choice_among_no_tools_is_not_sent(mode: Json) -> None:
         ({"turns": [turn("user", Text(text="x"), extra={"name": "n"})]}, "name"),
         ({"turns": [turn("user", ToolResult(id="a", is_error=True))]}, "tool_result.is_error"),
         ({"turns": [turn("assistant", Text(text="x"), Thinking(redacted="sealed"))]}, "thinking"),
-        (
-            {"turns": [turn("assistant", Text(text="x", citations=[Citation(wire="anthropic", value={})]))]},
-            "text.citations",
-        ),
+        ({"turns": [turn("assistant", QUOTING)]}, "text.citations"),
+        ({"turns": [turn("user", QUOTING)]}, "text.citations"),
+        ({"turns": [turn("system", QUOTING)]}, "text.citations"),
+        ({"turns": [turn("user", ToolResult(id="a", parts=[QUOTING]))]}, "text.citations"),
     ],
     ids=str,
 )

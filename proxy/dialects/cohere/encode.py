@@ -227,12 +227,7 @@ class Encoding:
         return self._own or not (thought.redacted or plans(self._request.model))
 
     def _cited(self, part: Part, index: int) -> list[Object]:
-        if not isinstance(part, Text) or not part.citations:
-            return []
-        if not self._own:
-            self.dropped.add("text.citations")
-            return []
-        return spelled(part.citations, index)
+        return spelled(part.citations, index) if isinstance(part, Text) and self._own else []
 
     def _call(self, call: ToolCall) -> Object:
         if call.kind == "custom":
@@ -255,6 +250,8 @@ class Encoding:
                 if self._own and "document" in part.extra:
                     return {"type": "document", **part.extra}
                 self.dropped.unsealed(part)
+                if part.citations and not self._own:
+                    self.dropped.add("text.citations")
                 return {"type": "text", "text": part.text} | self.dropped.marks(part)
             case Refusal():
                 return {"type": "text", "text": part.text} | self.dropped.marks(part)
