@@ -94,6 +94,8 @@ def refused(request: Request) -> str:
 
 # --- the path --------------------------------------------------------------------------------------------------------
 
+VERTEX = "p/locations/l/publishers/google"
+
 
 @pytest.mark.parametrize(
     ("rest", "query", "expected"),
@@ -105,6 +107,9 @@ def refused(request: Request) -> str:
         ("gemini-2.5-pro:streamGenerateContent", {}, Peek("gemini-2.5-pro", True, as_array=True)),
         ("anthropic/claude-x:generateContent", {}, Peek("anthropic/claude-x", False)),
         ("ollama/qwen:4b:generateContent", {}, Peek("ollama/qwen:4b", False)),
+        (f"{VERTEX}/models/openai/gpt-5:generateContent", {}, Peek("openai/gpt-5", False)),
+        (f"{VERTEX}/openai/gpt-5:generateContent", {}, Peek("openai/gpt-5", False)),  # Vercel's SDK
+        (f"{VERTEX}/groq/qwen/models/q:generateContent", {}, Peek("groq/qwen/models/q", False)),
     ],
 )
 def test_the_path_says_the_model_and_whether_it_streams(rest: str, query: dict[str, str], expected: Peek) -> None:

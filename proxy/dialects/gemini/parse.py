@@ -79,11 +79,15 @@ def bare(name: str) -> str:
 
 
 def published(path: str) -> str:
-    """The model in a path of Vertex AI's. Google's own go by their names, others by publisher and name."""
+    """The model in a path of Vertex AI's. Google's own go by their names, others by publisher and name.
+
+    Vercel's SDK leaves `models/` out before a name that has a slash, such as `openai/gpt-5`.
+    """
     place, _, model = path.partition("/models/")  # the first: Fireworks' names of models have it in them as well
     publisher = place.rpartition("publishers/")[2]
     if not model or not publisher or "/" in publisher:
-        return path
+        told = path.partition("/publishers/google/")[2]
+        return told if "/" in told else path
     return model if publisher == "google" else f"{publisher}/{model}"
 
 
