@@ -237,7 +237,16 @@ async def test_what_is_cut_is_counted_and_logged(caplog: pytest.LogCaptureFixtur
         await evil.received(2)
         async with draining(gateway, most=0.05) as end:
             assert await end == 2
-    assert "2 answers were cut" in caplog.text
+    assert "2 answers were cut off, because they were not finished" in caplog.text
+
+
+async def test_one_that_is_cut_is_one_answer(caplog: pytest.LogCaptureFixture) -> None:
+    async with Evil(half(ANTHROPIC)) as evil, pillion(**ANTHROPIC.environ(evil.url)) as gateway, client(gateway) as one:
+        await asked(one, ANTHROPIC, True, "claude")
+        await begun(one)
+        async with draining(gateway, most=0.05) as end:
+            assert await end == 1
+    assert "1 answer was cut off, because it was not finished when pillion had to stop" in caplog.text
 
 
 # --- who may ask for it ----------------------------------------------------------------------------------------------

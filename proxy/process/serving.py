@@ -173,8 +173,9 @@ async def drain(app: App, hurry: asyncio.Event) -> int:
     await _wait_for(app.left(), hurry, deadline - loop.time())
     cut = app.cut(GatewayError("pillion is shutting down: try again.", status=503, code="shutting_down"))
     if cut:
-        words = "%d answers were cut off, because they were not finished when pillion had to stop"
-        log.warning(words, cut, extra={"event": "cut", "cut": cut})
+        what, were = ("1 answer was", "it was") if cut == 1 else (f"{cut} answers were", "they were")
+        words = "%s cut off, because %s not finished when pillion had to stop"
+        log.warning(words, what, were, extra={"event": "cut", "cut": cut})
         await _wait_for(app.left(), asyncio.Event(), LAST_WORDS)
     return cut
 
