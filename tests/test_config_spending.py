@@ -147,6 +147,17 @@ def test_keys_that_are_none_are_not_told_to_be_the_same(tmp_path: Path) -> None:
     assert len(str(caught.value).splitlines()) == 4
 
 
+def test_a_weight_may_be_any_number_above_0(tmp_path: Path) -> None:
+    text = "providers: {openai: {api_keys: [{key: a, weight: 0.7}, {key: b, weight: 0.3}]}}\n"
+    text += "routes: {r: {targets: [{target: echo/a, weight: 2}, {target: echo/b, weight: 0.5}]}}"
+    config = loaded(text, tmp_path)
+    assert [weight for _, weight in config.providers["openai"].api_keys] == [0.7, 0.3]
+    assert config.routes["r"].targets == (("echo/a", 2), ("echo/b", 0.5))
+    for weight in ("0", "-1", ".5", ".inf", "1e400"):
+        with pytest.raises(ConfigError, match=r"routes.r.targets\[0\].weight: expected a number"):
+            loaded(f"routes: {{r: {{targets: [{{target: echo/a, weight: {weight}}}]}}}}", tmp_path)
+
+
 def test_a_budget_may_be_of_whomever_a_token_names(tmp_path: Path) -> None:
     text = "keys: {a: {key: x}}\nbudgets: {b: {usd: 1, client: 'auth0|7'}}\n" + ISSUED + "}"
     assert loaded(text, tmp_path).budgets["b"].client == "auth0|7"

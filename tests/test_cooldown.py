@@ -1,6 +1,7 @@
 """Is a key that the provider refuses left alone for as long as it should be, and the last one never for good?"""
 
 from collections import Counter
+from collections.abc import Sequence
 from math import inf, nan
 from typing import NamedTuple
 
@@ -31,7 +32,7 @@ CAUSES: dict[str, tuple[UpstreamError, bool, float, float]] = {
 WALL = 1_800_000_000.0
 
 
-def keys(count: int = 3, weights: list[int] | None = None) -> tuple[Cooldown, Clock]:
+def keys(count: int = 3, weights: Sequence[float] | None = None) -> tuple[Cooldown, Clock]:
     clock = Clock()
     return Cooldown([f"key {n}" for n in range(count)], weights or [1] * count, clock), clock
 
@@ -175,6 +176,15 @@ def test_each_is_asked_as_often_as_its_weight_says_and_not_in_one_go(weights: li
     cooldown, _ = keys(len(weights), weights)
     for _ in range(3):
         assert Counter(cooldown.pick("m") for _ in range(sum(weights))) == Counter(dict(enumerate(weights)))
+
+
+@pytest.mark.parametrize("weights", [[0.7, 0.3], [0.1] * 10, [1e-6, 1e-7], [1e9, 3e8], [2.5, 0.5, 1]])
+def test_weights_need_not_be_whole(weights: list[float]) -> None:
+    cooldown, _ = keys(len(weights), weights)
+    for _ in range(100):
+        counts = Counter(cooldown.pick("m") for _ in range(260))
+        shares = {index: 260 * weight / sum(weights) for index, weight in enumerate(weights)}
+        assert all(abs(counts[index] - share) < len(weights) for index, share in shares.items())
 
 
 def test_a_weight_is_spread_over_the_turns() -> None:

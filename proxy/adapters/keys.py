@@ -55,7 +55,7 @@ class Keys:
     def __init__(
         self,
         provider: str,
-        rows: Sequence[tuple[Secret, int]],
+        rows: Sequence[tuple[Secret, float]],
         spell: Callable[[str], bytes],
         clock: Callable[[], float] = monotonic,
         wall: Callable[[], float] = time,

@@ -74,7 +74,7 @@ class Provider(NamedTuple):
     seals: frozenset[str] | None = None  # the makers whose seals its models make; None: not known
     seals_vouched: bool = False  # the operator, or the preset of this host, says that it makes no others
     counts_tokens: bool = False  # at the Responses API's own endpoint
-    api_keys: tuple[tuple[Secret, int], ...] = ()  # where there are several: each with its weight
+    api_keys: tuple[tuple[Secret, float], ...] = ()  # where there are several: each with its weight
     limits: Limits = Limits()
     prices: str = ""  # the name of its price list
     vouched: bool = False  # the operator, or the preset of this host, says that it has all of its dialects
@@ -91,7 +91,7 @@ class Provider(NamedTuple):
 class Route(NamedTuple):
     """A model name of the operator's. Its targets: each a PROVIDER/MODEL and a weight."""
 
-    targets: tuple[tuple[str, int], ...]
+    targets: tuple[tuple[str, float], ...]
     strategy: str
     cache: bool | None  # None: the cache's own setting
 

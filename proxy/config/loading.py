@@ -181,7 +181,7 @@ def _provider(name: str, layers: Layers) -> Provider:
     )
 
 
-def _api_keys(name: str, value: ProviderRow, layers: Layers) -> Iterator[tuple[Secret, int]]:
+def _api_keys(name: str, value: ProviderRow, layers: Layers) -> Iterator[tuple[Secret, float]]:
     for n, row in enumerate(value.api_keys):
         place = ("providers", name, "api_keys", f"[{n}]")
         if isinstance(row, str):

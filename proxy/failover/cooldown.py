@@ -17,7 +17,8 @@ a hundred refusals at once are one.
 """
 
 from collections.abc import Callable, Sequence
-from math import inf
+from fractions import Fraction
+from math import inf, lcm
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -68,13 +69,13 @@ class _Rest:
 class Cooldown:
     """The keys of one provider, one at least, by their place in the list.
 
-    `names`: one for each key, never the key itself; another key has another name. `weights`: whole numbers. `clock`:
-    seconds, never going back.
+    `names`: one for each key, never the key itself; another key has another name. `weights`: above 0. `clock`: seconds,
+    never going back.
     """
 
-    def __init__(self, names: Sequence[str], weights: Sequence[int], clock: Callable[[], float]) -> None:
+    def __init__(self, names: Sequence[str], weights: Sequence[float], clock: Callable[[], float]) -> None:
         self._names = list(names)
-        self._weights = weights
+        self._weights = _whole(weights)
         self._clock = clock
         self._all = range(len(names))
         self._turns = [0] * len(names)  # how far each is ahead of the others, in weight
@@ -257,6 +258,13 @@ class Cooldown:
         self.leaves_out = True
         if len(rests) > MODELS:
             del rests[next(filter(None, rests))]  # the oldest of those for a single model
+
+
+def _whole(weights: Sequence[float]) -> list[int]:
+    """The same shares in whole numbers, whose sums are exact, however many turns there are."""
+    shares = [Fraction(str(weight)) for weight in weights]  # 0.7 is 7/10, not the binary fraction beside it
+    common = lcm(*(share.denominator for share in shares))
+    return [int(share * common) for share in shares]
 
 
 def _meant(error: UpstreamError, model: str) -> tuple[str, _Pause | None]:

@@ -21,7 +21,7 @@ class Plan(NamedTuple):
     """`weights` stand beside the targets; `name` is the route's, "" where there is none. `how`: see Catalog.how."""
 
     targets: Sequence[Target]
-    weights: Sequence[int] = ()
+    weights: Sequence[float] = ()
     strategy: str = "order"
     name: str = ""
     how: str = ""

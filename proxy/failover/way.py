@@ -151,7 +151,7 @@ class Way:
             yield from (option.target for option in order(plan.strategy, options, key, random.random))
         yield from rules.planner.others(plan)
 
-    def _option(self, target: Target, weight: int) -> Option[Target]:
+    def _option(self, target: Target, weight: float) -> Option[Target]:
         rules, by_cost = self._rules, self._plan.strategy == "least_cost"
         cost = rules.estimate(self._call, target) if by_cost else None
         return Option(target, repr(target), weight, cost, rules.standings.of(target).latency)

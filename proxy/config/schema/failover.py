@@ -5,14 +5,14 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from proxy.access.allowance import Count
-from proxy.config.schema.scalars import Delay, Seconds, Share
+from proxy.config.schema.scalars import Delay, Seconds, Share, Weight
 
 
 class TargetRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of a route's targets."""
 
     target: Annotated[str, Meta(description="PROVIDER/MODEL.")]
-    weight: Annotated[Count, Meta(description="Its share, relative to the others.")] = 1
+    weight: Annotated[Weight, Meta(description="Its share, relative to the others.")] = 1
 
 
 class RouteRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

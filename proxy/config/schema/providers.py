@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 from proxy.access.allowance import Count, Limits
-from proxy.config.schema.scalars import Seconds, SecretText
+from proxy.config.schema.scalars import Seconds, SecretText, Weight
 
 Sampling = Literal["always", "unthinking", "never"]
 Thoughts = Literal["refused", "taken", "demanded"]
@@ -70,7 +70,7 @@ class APIKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of a provider's several keys."""
 
     key: Annotated[SecretText, Meta(description="The key.")]
-    weight: Annotated[Count, Meta(description="Its share, relative to the others.")] = 1
+    weight: Annotated[Weight, Meta(description="Its share, relative to the others.")] = 1
 
 
 class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):

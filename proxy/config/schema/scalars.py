@@ -7,5 +7,6 @@ from msgspec import Meta
 Seconds: TypeAlias = Annotated[float, Meta(gt=0, le=86400, extra={"unit": "seconds"})]
 Delay: TypeAlias = Annotated[float, Meta(ge=0, le=86400, extra={"unit": "seconds"})]
 Dollars: TypeAlias = Annotated[float, Meta(ge=0, le=10**9, extra={"unit": "dollars"})]
+Weight: TypeAlias = Annotated[float, Meta(gt=0, le=10**9)]
 Share: TypeAlias = Annotated[float, Meta(ge=0, le=1)]
 SecretText: TypeAlias = Annotated[str, Meta(extra={"secret": True})]
