@@ -413,6 +413,41 @@ async def test_where_nobody_wants_that_it_is_not(tmp_path: Path, monkeypatch: py
         await soon(lambda: bool(looks))  # as it is wanted by now
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_a_file_that_is_gone_is_told_of_once_and_again_when_it_is_back(
+    wanted: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Also where it is read on a signal only: the next start needs it."""
+    caplog.set_level(logging.INFO, "pillion")
+
+    def told() -> list[tuple[str, str]]:
+        lines = [(getattr(each, "event", ""), each.levelname) for each in caplog.records]
+        return [line for line in lines if line[0].startswith("config_file")]
+
+    async with changing(tmp_path, reload=wanted) as gateway:
+        aside = gateway.file.rename(tmp_path / "aside.yaml")
+        await soon(lambda: bool(told()))
+        await asyncio.sleep(0.05)
+        assert told() == [("config_file_lost", "WARNING")]
+        words = f"{gateway.file} cannot be found (no such file or directory): what was read from it stays in force"
+        assert words in caplog.text
+        aside.rename(gateway.file)
+        await soon(lambda: len(told()) > 1)
+        await asyncio.sleep(0.05)
+        assert told()[1:] == [("config_file_back", "INFO")]
+        assert gateway.reloads.results == {(SUCCESS,): 0, (FAILURE,): 0}
+
+
+async def test_a_file_is_not_gone_while_another_takes_its_place(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    source = Source(file, environ={})
+    assert [bool(source.lost()) for _ in range(3)] == [False, True, True]  # the first look may fall in between
+    file.write_text("")
+    assert [source.lost() for _ in range(2)] == ["", ""]
+    file.unlink()
+    assert not source.lost()
+
+
 def test_a_file_that_is_being_written_is_left_alone_until_it_is_still(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("strict: true\n")
@@ -471,6 +506,7 @@ def test_without_a_file_there_is_none_to_look_at() -> None:
     source = Source(environ={})
     assert not source.load().strict
     assert not source.has_changed()
+    assert not any(source.lost() for _ in range(3))
     assert repr(source) == "<Source without a file>"
 
 

@@ -14,6 +14,7 @@ from proxy.config.checks import NoAdapter, any_kind
 from proxy.config.effective import Config
 from proxy.config.layers import Layers
 from proxy.config.loading import layered, load, located
+from proxy.config.secret import why_unreadable
 from proxy.errors import ConfigError
 
 
@@ -43,9 +44,13 @@ class Source:
         self._read: _Stamp | None = None
         self._seen: _Stamp | None = None
         self._is_loaded = False
+        self._is_missing = False
 
     def __repr__(self) -> str:
-        return f"<Source {self._path or 'without a file'}>"
+        return f"<Source {self}>"
+
+    def __str__(self) -> str:
+        return str(self._path or "without a file")
 
     @property
     def has_file(self) -> bool:
@@ -70,6 +75,17 @@ class Source:
         if is_news:
             self._read = self._seen
         return is_news
+
+    def lost(self) -> str:
+        """Why there is no file any more; "" where there is one, or was at the last look: the next may be on its way."""
+        before, why = self._is_missing, ""
+        try:
+            if self._path is not None:
+                self._path.stat()
+        except OSError as error:
+            why = why_unreadable(error)
+        self._is_missing = bool(why)
+        return why if before else ""
 
     def _stamp(self) -> _Stamp | None:
         """None where there is no file that can be read again, or it is missing for the moment."""

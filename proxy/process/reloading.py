@@ -64,6 +64,7 @@ class Reloading:
         self._asked = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._is_over = False
+        self._has_file = True
         self._watch()
 
     def __repr__(self) -> str:
@@ -96,11 +97,22 @@ class Reloading:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._every):  # wait_for, up to Python 3.11, may lose a cancellation
                     await self._asked.wait()
+            self._miss()
             if self._asked.is_set():
                 self._asked.clear()
                 await self._reload("SIGHUP")
             elif self._app.config.reload and self._source.has_changed():
                 await self._reload("file")
+
+    def _miss(self) -> None:
+        """Say once that the file is gone, since nothing else would before the next start, and once that it is back."""
+        lost, had = self._source.lost(), self._has_file
+        self._has_file = not lost
+        if lost and had:
+            words = "%s cannot be found (%s): what was read from it stays in force, but a start would fail"
+            log.warning(words, self._source, lost, extra={"event": "config_file_lost"})
+        elif not lost and not had:
+            log.info("%s is there again", self._source, extra={"event": "config_file_back"})
 
     async def _reload(self, by: str) -> None:
         before = self._app.config
