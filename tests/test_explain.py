@@ -489,6 +489,49 @@ async def test_a_price_that_nobody_knows_is_told_as_what_would_be_said() -> None
     async with Evil() as evil, pillion(**OPENAI.environ(evil.url), PILLION_UNKNOWN_PRICE="refuse") as gateway:
         said = await rehearsed(gateway, OPENAI.request(model="openai/nobody-knows-it"))
     assert said["cost"] == {"about_usd": None, "bound_usd": None, "price_source": "unknown_price"}
+    assert (said["targets"][0]["refused"], said["request"]["refused"]["code"]) == ("unknown_price", "unknown_price")
+
+
+SPENDING = """
+budgets: {small: {usd: 0.000001, model: openai/gpt-4o-mini, window: total, mode: MODE}}
+ledger: {create: true}
+providers: {openai: {base_url: URL/v1, api_key: x}}
+routes: {both: {targets: [openai/gpt-4o-mini, openai/gpt-4o]}}
+"""
+
+
+@pytest.mark.parametrize("mode", ["strict", "lenient"])
+async def test_a_target_whose_budget_is_spent_is_told(mode: str, tmp_path: Path) -> None:
+    async with Evil(whole(OPENAI)) as evil:
+        config = config_file(SPENDING.replace("URL", evil.url).replace("MODE", mode), tmp_path)
+        async with pillion(**config) as gateway:
+            body = OPENAI.request(model="both", max_tokens=7)
+            if mode == "lenient":
+                assert (await rehearsed(gateway, body))["targets"][0] == {"target": "openai/gpt-4o-mini"}
+                await chat(gateway, OPENAI, body)
+            said = await rehearsed(gateway, body)
+            got = await chat(gateway, OPENAI, body)
+            budget = json.loads((await ask(gateway, "GET", "/v1/budgets")).body)
+    assert said["targets"] == [
+        {"target": "openai/gpt-4o-mini", "refused": "insufficient_quota"},
+        {"target": "openai/gpt-4o"},
+    ]
+    refused = said["request"]["refused"]
+    assert (refused["status"], refused["message"]) == (got.status, OPENAI.error(got.body)["message"])
+    assert "Budget `small` has 0" in refused["message"]
+    assert (said["request"]["lane"], said["request"]["bytes"] > 50) == ("passed_through", True)
+    assert budget["data"][0]["reserved_usd"] == "0"
+
+
+async def test_a_limit_of_the_requests_own_is_told() -> None:
+    async with Evil() as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        body = OPENAI.request(model="openai/gpt-4o", max_tokens=7)
+        said = await rehearsed(gateway, body, headers=[("x-pillion-cost-limit", "0.000001")])
+        counted = json.dumps({"model": "openai/gpt-4o", "messages": [HI]}).encode()
+        free = await rehearsed(gateway, counted, "/v1/messages/count_tokens", [("x-pillion-cost-limit", "0.000001")])
+    assert said["targets"] == [{"target": "openai/gpt-4o", "refused": "cost_limit_exceeded"}]
+    assert said["request"]["refused"]["code"] == "cost_limit_exceeded"
+    assert free["request"]["refused"] is None
 
 
 async def test_a_target_that_rests_is_told() -> None:

@@ -147,6 +147,10 @@ class Counter:
             return self.spent + self.reserved + bound <= self.limit
         return self.spent + self.reserved < self.limit
 
+    def affords(self, bound: int | None) -> bool:
+        """Would it be admitted, as far as is known here?"""
+        return self.admits(bound)
+
     def take(self, bound: int | None) -> None:
         """Set aside an amount for a request that was admitted."""
         if bound is None and (bound := self.cap) is None:

@@ -59,6 +59,10 @@ class Leased(Counter):
             return amount == 0
         return amount <= self.free and (self.strict or self.spent < self.limit)
 
+    def affords(self, bound: int | None) -> bool:
+        """What the others hold, only the store knows; and what it would lease, only who asks for it."""
+        return self.amount(bound) is not None and super().admits(bound)
+
     def cause(self, bound: int | None) -> Cause:
         return "unbounded" if self.amount(bound) is None else super().cause(bound)
 

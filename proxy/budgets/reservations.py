@@ -16,6 +16,7 @@ from proxy.budgets.purse import KEPT, Make, Purse
 from proxy.budgets.refusal import refusal
 from proxy.budgets.windows import WINDOWS
 from proxy.config import Budget
+from proxy.errors import OverBudget
 from proxy.spending.money import dollars
 
 PURSES = 10_000  # budgets of single clients; clients beyond that share one
@@ -149,6 +150,13 @@ class Budgets:
         held = Reservation((client, provider, model), at, bound, counters)
         self._open.add(held)
         return held
+
+    def refusal(self, client: str, provider: str, model: str, bound: int | None, at: float) -> OverBudget | None:
+        """Why this could not be set aside by now; None where it could. Nothing is, and no alert goes out."""
+        for counter in self.counters(client, provider, model, at):
+            if not counter.affords(bound):
+                return refusal(counter, bound, counter.cause(bound), self._clock())
+        return None
 
     def settle(self, held: Reservation, nanos: int) -> None:
         """Count what the attempt cost. Raises RuntimeError the second time, and ValueError: a negative cost."""

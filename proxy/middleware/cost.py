@@ -16,7 +16,7 @@ from proxy.budgets import Budgets, Leases, Reservation
 from proxy.canon import BUCKETS, NO_USAGE, Usage
 from proxy.edge.aside import aside
 from proxy.envelope import Envelope
-from proxy.errors import BadRequest
+from proxy.errors import BadRequest, GatewayError
 from proxy.ports import Bill, Call, Handler, Reply, Target
 from proxy.prices import Price, Prices
 from proxy.reports.outcome import outcome
@@ -74,6 +74,21 @@ class Cost:
         price = self._prices.of(target.adapter.name, target.model, time.time(), tier_asked(call, target))
         guess, bound = price.bound(read, written), self._bound(call, target, price)
         return Foreseen(guess if bound is None else min(guess, bound), bound, price.source)
+
+    async def refusal(self, call: Call, target: Target) -> GatewayError | None:
+        """What `reserve` would raise there by now, as far as is known without asking a fleet's store for anything."""
+        if call.operation == "count_tokens":
+            return None
+        provider, model, now = target.adapter.name, target.model, time.time()
+        try:
+            price = self._prices.of(provider, model, now, tier_asked(call, target))
+            if not self._budgets.is_there and call.wishes.cost_limit is None:
+                return None
+            bound = await aside(len(call.envelope.body), self._bound, call, target, price)
+            _check_limit(call, bound)
+        except GatewayError as error:
+            return error
+        return self._budgets.refusal(call.client, provider, model, bound, now)
 
     async def reserve(self, call: Call) -> Held:
         """Before any byte goes to the provider. Raises OverBudget, LedgerUnavailable, UnknownPrice, BadRequest."""

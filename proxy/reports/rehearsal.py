@@ -18,7 +18,7 @@ from proxy.errors import GatewayError
 from proxy.limits.need import need_of
 from proxy.middleware.cost import Cost
 from proxy.middleware.failover import Failover
-from proxy.ports import Adapter, Answer, Call, Dialect, Handler, Middleware, Outgoing, Reply, Target
+from proxy.ports import Adapter, Answer, Attempt, Call, Dialect, Handler, Middleware, Outgoing, Reply, Target
 from proxy.reports.explain import NOT_ALLOWED, short
 from proxy.reports.replies import reply_of
 from proxy.routing import Routing
@@ -72,18 +72,25 @@ class Rehearsal:
             "stream": call.stream,
             "model": {"asked": short(call.model), "understood_as": call.how or None},
             "strategy": plan.strategy if plan.name else None,
-            "targets": [
-                {"target": _name(one.target)} | ({"skipped": one.skipped} if one.skipped else {}) for one in targets
-            ],
+            "targets": [await self._place(call, one) for one in targets],
             "request": None if first is None else await self._carried(call, first),
             "tokens": await aside(size, _tokens, call),
             "cost": None if first is None else await aside(size, self._priced, call, first),
         }
         return reply_of(said)
 
+    async def _place(self, call: Call, one: Attempt) -> dict[str, Any]:
+        """One of the targets: why it would be passed over, or what its budgets, or its price, would refuse it with."""
+        row = {"target": _name(one.target)}
+        if one.skipped:
+            return row | {"skipped": one.skipped}
+        refusal = await self._cost.refusal(call, one.target)
+        return row if refusal is None else row | {"refused": refusal.code}
+
     async def _carried(self, call: Call, target: Target) -> dict[str, Any]:
         """How the request would reach the first target, or why it would not."""
-        size, refused = 0, None
+        size = 0
+        refused = await self._cost.refusal(call, target)
         call.target = target
         try:
             check(call)
@@ -92,7 +99,7 @@ class Rehearsal:
         except _Held as held:
             size = len(held.outgoing.body)
         except GatewayError as error:
-            refused = {"status": error.status, "code": error.code, "param": error.param, "message": error.message}
+            refused = error
         return {
             "target": _name(target),
             "lane": ("translated" if call.is_translated else "passed_through") if call.wire else None,
@@ -100,7 +107,7 @@ class Rehearsal:
             "to": call.wire or None,
             "bytes": size,
             "dropped": list(map(short, call.dropped)),
-            "refused": refused,
+            "refused": None if refused is None else _refused(refused),
         }
 
     def _priced(self, call: Call, target: Target) -> dict[str, Any]:
@@ -147,6 +154,10 @@ UNFETCHED = cast(Fetcher, _Unfetched())
 
 def _name(target: Target) -> str:
     return f"{target.adapter.name}/{short(target.model)}"
+
+
+def _refused(error: GatewayError) -> dict[str, Any]:
+    return {"status": error.status, "code": error.code, "param": error.param, "message": error.message}
 
 
 def _tokens(call: Call) -> dict[str, Any]:
