@@ -33,7 +33,8 @@ from proxy.dialects.ollama import Ollama
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.errors import Unrepresentable
-from proxy.lanes.sieve import Sieve
+from proxy.grammar.receipts import NAMES_TOLD
+from proxy.lanes.sieve import MOST, Sieve
 from proxy.ports import Dialect
 from tests import laws
 from tests.client import ANTHROPIC, OPENAI, Got, ask, chat
@@ -264,6 +265,22 @@ async def test_what_is_known_before_the_head_stands_in_it(plays: Scenario) -> No
         assert content(got) == ("Grüße", "stop")
         (line,) = await told(kept)
         assert line["dropped"] == ["seed", "server_tool_use", "web_search_tool_result"]
+
+
+async def test_a_provider_cannot_have_its_key_or_endless_names_told() -> None:
+    kept, key = Kept(), "sk-anthropic-secret"
+    plays = whole(*({"type": name} for name in (key, *(f"work_{number}" for number in range(500)))))
+    async with Evil(plays) as evil, telling(log_to(kept), ANTHROPIC.environ(evil.url)) as gateway:
+        got = await chat(gateway, OPENAI, OPENAI.request(model="claude"))
+        names = (got.header("x-pillion-dropped") or "").split(", ")
+        assert (names[:2], names[-1], len(names)) == (
+            ["***", "work_0"],
+            f"and {MOST - NAMES_TOLD} more",
+            NAMES_TOLD + 1,
+        )
+        assert content(got) == ("Grüße", "stop")
+        (line,) = await told(kept)
+        assert key not in json.dumps(line) + got.raw_headers
 
 
 async def test_what_comes_later_is_logged_and_counted() -> None:

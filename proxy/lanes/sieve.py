@@ -14,6 +14,8 @@ from msgspec.structs import replace
 
 from proxy.canon import Citation, Close, Delta, Event, Opaque, Open, Refusal, Start, Usage
 
+MOST = 100  # names that are noted; it is the provider who makes them up
+
 
 class Sieve:
     """Takes what is another wire's own out of one answer. `wire`: the one that the client understands.
@@ -27,7 +29,7 @@ class Sieve:
         self._cites = cites
         self._own = False  # the answer is in it
         self._out: set[int] = set()  # blocks that were left out, and are still open
-        self.dropped: list[str] = []  # each name once
+        self.dropped: list[str] = []  # each name once, the first MOST of them
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
         """What is left of them."""
@@ -72,7 +74,7 @@ class Sieve:
         return (event if self._own or not part.extra else replace(event, part=replace(part, extra={})),)
 
     def _note(self, name: str) -> None:
-        if name not in self.dropped:
+        if len(self.dropped) < MOST and name not in self.dropped:
             self.dropped.append(name)
 
 

@@ -29,6 +29,7 @@ class Telling:
         self._sieve = Sieve(request.wire, call.dialect.cites, call.dialect.declines)
         self._renderer = renderer
         self._asked = call.dropped  # the receipt of the request
+        self._named = 0  # names that are in the receipt of the answer
 
     def feed(self, chunk: bytes, last: bool) -> bytes:
         """What the client gets; with a `fault`, what came before it."""
@@ -48,9 +49,18 @@ class Telling:
         except BadRequest as error:  # the renderer cannot spell it: it is nested too deeply
             message = f"The provider's answer could not be translated: {error.message}"
             self.fault = Down(message, provider=provider_of(self._call), code="upstream_protocol")
-        if self._sieve.dropped:  # told in a header, if the head still waits; else in the log and the metrics
-            self._call.dropped = (*self._asked, *self._sieve.dropped)
+        if len(self._sieve.dropped) > self._named:
+            self._name()
         return b"".join(out)
+
+    def _name(self) -> None:
+        """What is left out is told in a header, if the head still waits; else in the log and the metrics.
+
+        The names are the provider's, and it may repeat our key in any place.
+        """
+        assert self._call.target is not None  # it answers
+        self._named = len(self._sieve.dropped)
+        self._call.dropped = (*self._asked, *map(self._call.target.adapter.hide, self._sieve.dropped))
 
     def _filled(self, said: Sequence[Event], end: Finish) -> Sequence[Event]:
         """The end of an answer, with an estimate of its tokens where needed: a zero would be taken for a count."""
