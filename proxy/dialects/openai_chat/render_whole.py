@@ -101,4 +101,4 @@ def _choice_fields(number: int, choice: Choice, seed: str, legacy: bool) -> Obje
 
 def _extend(fields: Object, key: str, values: list[Any]) -> None:
     if values:
-        fields[key] = [*fields.get(key, ()), *values]
+        fields.setdefault(key, []).extend(values)
