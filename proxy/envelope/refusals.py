@@ -5,12 +5,14 @@ from collections.abc import Mapping
 
 from proxy.errors import BadRequest
 
+_CUT = "it contains half of a surrogate pair, as where a text is cut inside an emoji"
+
 
 def unreadable(what: str, body: bytes, error: Exception, param: str | None = None) -> BadRequest:
     """`what` is the part that is not JSON. Of bytes that are not UTF-8, msgspec knows only the place in one string."""
     if isinstance(error, UnicodeDecodeError):
         return BadRequest(f"The request body is not UTF-8{_at(body)}.", code="invalid_json", param=param)
-    why = "it contains half of a surrogate pair" if _is_half_a_pair(error, body) else error
+    why = _CUT if _is_half_a_pair(error, body) else error
     return BadRequest(f"{what} is not valid JSON: {why}.", code="invalid_json", param=param)
 
 
