@@ -343,6 +343,15 @@ async def test_an_app_that_speaks_tls_is_told_what_to_do(caplog: pytest.LogCaptu
     assert "The request is TLS, and pillion speaks plain HTTP: use http://." in caplog.text
 
 
+async def test_an_app_that_speaks_http_2_is_told_what_to_do(caplog: pytest.LogCaptureFixture) -> None:
+    """AWS's SDK for JavaScript, which says nothing but "Protocol error"."""
+    caplog.set_level("INFO", "pillion")
+    async with gateway_and_client() as (_, one):
+        await one.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0")
+        assert (await one.head())[0] == 400
+    assert "The request is HTTP/2, and pillion speaks HTTP/1.1." in caplog.text
+
+
 @pytest.mark.parametrize("data", NOT_HTTP, ids=lambda value: ascii(value)[:60])
 async def test_what_is_not_http_is_refused_in_our_words_and_the_connection_closed(
     data: bytes, caplog: pytest.LogCaptureFixture

@@ -15,7 +15,10 @@ from proxy.edge.inbound import Inbound, Sender
 
 HEAD_LIMIT = 64 * 1024  # bytes of a request's line and headers; also of what is not body between two pieces of a body
 HEADERS_LIMIT = 256  # header lines
-_TLS = b"\x16\x03"  # how a ClientHello begins (RFC 8446, 5.1)
+_OTHERS = {
+    b"\x16\x03": "is TLS, and pillion speaks plain HTTP: use http://",  # a ClientHello (RFC 8446, 5.1)
+    b"PRI * HTTP/2": "is HTTP/2, and pillion speaks HTTP/1.1",  # (RFC 9113, 3.4)
+}
 
 
 class Malformed(NamedTuple):
@@ -107,9 +110,7 @@ class Requests:
             if not self.deaf:
                 self._read_as_it_is(data[upgrade.args[0] :])
         except httptools.HttpParserError:
-            told = (
-                "is TLS, and pillion speaks plain HTTP: use http://" if data.startswith(_TLS) else "is not valid HTTP"
-            )
+            told = next((told for start, told in _OTHERS.items() if data.startswith(start)), "is not valid HTTP")
             self.reject(400, "invalid_http", f"The request {told}.")
         if self.heading:
             self._go_on()
