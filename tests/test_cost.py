@@ -101,6 +101,20 @@ async def test_so_does_one_that_breaks(tmp_path: Path) -> None:
         assert value("pillion_cost_usd_total", {"provider": "openai", "model": "other"}) is None
 
 
+async def test_tokens_are_counted_of_each_attempt_as_the_ledger_has_them(tmp_path: Path) -> None:
+    """Of one that broke after its provider had counted, and before it had said anything, and of the next one."""
+    begun = ANTHROPIC.stream.partition(b"event: content_block_start")[0]
+    broken = Scenario(body=begun, headers=SSE, framing="chunked")
+    route = "routes: {r: {targets: [anthropic/m, openai/m]}}"
+    async with Evil(broken, STREAM) as evil, priced(evil, tmp_path, route) as gateway:
+        got = await ask(gateway, "POST", OPENAI.path, OPENAI.request(stream=True, model="r"))
+        assert (got.status, got.header("x-pillion-attempts")) == (200, "2")
+        value = gateway.app.metrics.registry.get_sample_value
+        for row in await booked(gateway):
+            place = {"provider": row["provider"], "model": "m", "kind": "input"}
+            assert value("pillion_tokens_total", place) == row["tokens"]["input"] > 0
+
+
 async def test_a_refusal_pays_no_fee_for_the_request(tmp_path: Path) -> None:
     fee = config_file("prices: {openai/m: {input: 1, output: 3, request: 0.01}}", tmp_path)
     refusals = [Scenario(status=status, body=b'{"error":{"message":"no"}}', headers=JSON) for status in (401, 429, 503)]

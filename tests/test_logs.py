@@ -14,7 +14,6 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from prometheus_client.exposition import generate_latest
 
 from proxy import logs
 from proxy.canon import Iteration, Usage
@@ -26,7 +25,6 @@ from proxy.logs import writer as writing
 from proxy.logs.redaction import Redaction
 from proxy.logs.writer import Writer
 from proxy.middleware.journal import Entry, Journal, Tokens
-from proxy.middleware.metrics import Metrics
 from proxy.middleware.witness import Witness
 from proxy.ports import Call, Reply
 from proxy.reports.explain import Explain
@@ -76,18 +74,16 @@ async def told(kept: Kept, count: int = 1) -> list[Fields]:
 
 
 async def test_what_ran_beside_an_answer_counts_as_it_does_in_the_ledger() -> None:
-    """For metrics, the log and explain: a compaction, which the answer's own counts leave out."""
-    counts, kept, explain, asked = Metrics({"echo": {"m"}}), Kept(), Explain(10, str), targeted()
+    """For the log and explain: a compaction, which the answer's own counts leave out."""
+    kept, explain, asked = Kept(), Explain(10, str), targeted()
     asked.usage = Usage(input=5, output=2, beside=(Iteration("", Usage(input=60, output=7)),))
-    witness = Witness(counts.ended, Journal(log_to(kept)).ended, explain.keep)
+    witness = Witness(Journal(log_to(kept)).ended, explain.keep)
 
     async def answer(call: Call) -> Reply:
         return Reply(200, [], b"")
 
     for ending in (await witness(asked, answer)).endings:
         ending(None)
-    told = generate_latest(counts.registry).decode()
-    assert re.search(r'pillion_tokens_total\{[^}]*"input"[^}]*\} 65', told)
     (line,) = kept.lines
     assert (line["tokens"]["input"], line["tokens"]["output"]) == (65, 9)
     asked.rest = asked.id

@@ -12,7 +12,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as read_text
 
 from proxy.adapters.echo import Echo
-from proxy.canon import Usage
+from proxy.canon import Iteration, Usage
 from proxy.config import load
 from proxy.errors import BadRequest, Busy, Down, GatewayError, Timeout, UnknownModel
 from proxy.middleware import metrics as counting
@@ -89,19 +89,28 @@ async def test_a_call_counts_at_its_end() -> None:
     asked = targeted()
     reply = await counts.ask(asked)
     assert counts.samples("pillion_requests_total") == {}
-    asked.usage = Usage(input=5, output=2, cache_read=3)
     (ending,) = reply.endings
     ending(None)
     assert counts.samples("pillion_requests_total") == {("chat", "echo", "m", "200"): 1}
-    assert counts.samples("pillion_tokens_total") == {
-        ("echo", "m", "input"): 5,
-        ("echo", "m", "output"): 2,
-        ("echo", "m", "cache_read"): 3,
-    }
     assert counts.samples("pillion_request_duration_seconds_count") == {("echo", "m"): 1}
     assert counts.samples("pillion_time_to_first_byte_seconds_count") == {("echo", "m"): 1}
     assert counts.samples("pillion_overhead_seconds_count") == {(): 1}
     assert counts.samples("pillion_upstream_attempts_total") == {("echo",): 1}
+
+
+async def test_tokens_are_those_of_attempts() -> None:
+    counts, asked = Counts(), targeted()
+    asked.usage = Usage(input=5, output=2, cache_read=3)
+    assert asked.target is not None
+    counts.metrics.paid(asked.target, 1, False, True, asked.usage)
+    counts.metrics.paid(asked.target, 1, False, True, Usage(input=60, beside=(Iteration("", Usage(output=7)),)))
+    counts.metrics.paid(asked.target, 1, False, True, None)
+    await counts.answer(asked)
+    assert counts.samples("pillion_tokens_total") == {
+        ("echo", "m", "input"): 65,
+        ("echo", "m", "output"): 9,
+        ("echo", "m", "cache_read"): 3,
+    }
 
 
 FAILURES = [

@@ -29,8 +29,8 @@ from proxy.store import ESTIMATED, STREAM, UNPRICED, Ledger, Row
 
 LEAST = 16  # tokens: OpenAI's Responses API takes no lower limit, and is asked for so many in its place
 
-# Nano-dollars for one attempt; whether the price was a guess, and whether the target has answered.
-Paid = Callable[[Target, int, bool, bool], None]
+# Nano-dollars for one attempt; was the price a guess, has the target answered, and what tokens has it counted?
+Paid = Callable[[Target, int, bool, bool, Usage | None], None]
 
 
 class Held(Struct, frozen=True, gc=False):
@@ -157,7 +157,7 @@ class Cost:
         call.price_source = price.source
         if row.flags and _is_guess(usage, flags, row.nanos, is_known):
             call.is_guess = True
-        self._paid(call.target, row.nanos, not is_known, call.headed > 0)
+        self._paid(call.target, row.nanos, not is_known, call.headed > 0, call.usage)
 
     def _so_far(self, call: Call) -> Bill:
         """What a call has cost by now, including an answer that is still under way."""

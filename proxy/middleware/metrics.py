@@ -103,11 +103,13 @@ class Metrics(Collector):
         """Does it count under its own name?"""
         return (provider, model) in self._places
 
-    def paid(self, target: Target, nanos: int, is_guess: bool, is_answered: bool) -> None:
-        """An attempt has cost so much. This comes before the end of its call."""
+    def paid(self, target: Target, nanos: int, is_guess: bool, is_answered: bool, usage: Usage | None) -> None:
+        """An attempt has cost so much, and its provider has counted these tokens. This comes before its call's end."""
         place = self._place(target, is_answered)
         place.nanos += nanos
         place.guessed += is_guess
+        if usage is not None:
+            place.tokens = list(map(add, place.tokens, astuple(usage.whole)))  # whose other fields are no tokens
 
     def state(self, name: str, about: str, **facts: str) -> None:
         """Show facts that do not change."""
@@ -128,8 +130,6 @@ class Metrics(Collector):
         place.duration.observe(sight.taken)
         if call.dropped:
             self._dropped.update(self._bounded(name, self._fields) for name in call.dropped)
-        if call.usage is not None:
-            _count(place, call.usage)
 
     def attempted(self, call: Call, error: BaseException | None) -> None:
         """Once for each target that was asked: the head of its answer is there, or none will come."""
@@ -218,11 +218,9 @@ class Metrics(Collector):
         if error.code in TIMERS:
             self._timeouts[TIMERS[error.code], target.adapter.name] += 1
 
-    def broke(self, target: Target, error: GatewayError, usage: Usage | None) -> None:
+    def broke(self, target: Target, error: GatewayError) -> None:
         """The stream of an attempt broke, and another attempt is counted as its call's."""
         self._blame(target, error)
-        if usage is not None:
-            _count(self._place(target), usage)
 
     def _place(self, target: Target | None, is_answered: bool = False) -> Place:
         where = ("", "") if target is None else (target.adapter.name, target.model)
@@ -252,10 +250,6 @@ class Metrics(Collector):
 
     def _is_label(self, name: str) -> bool:
         return len(name) <= LONGEST_NAME and name.isprintable() and self._hide(name) == name
-
-
-def _count(place: Place, usage: Usage) -> None:
-    place.tokens = list(map(add, place.tokens, astuple(usage.whole)))  # whose other fields are no tokens
 
 
 def _timers(providers: Iterable[str]) -> Iterator[tuple[str, str]]:

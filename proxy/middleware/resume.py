@@ -16,7 +16,7 @@ from typing import NamedTuple, Protocol
 
 from msgspec.structs import replace
 
-from proxy.canon import NO_USAGE, Usage
+from proxy.canon import NO_USAGE
 from proxy.config import Retry
 from proxy.edge.aside import aside
 from proxy.edge.onlookers import conclude, show
@@ -31,7 +31,7 @@ from proxy.ports import Attempt, Call, Handler, Peek, Renderer, Reply, Target
 
 NO_PREFILL = "cannot continue a text"
 
-Broke = Callable[[Target, GatewayError, Usage | None], None]
+Broke = Callable[[Target, GatewayError], None]
 
 
 class Choosing(Protocol):
@@ -196,7 +196,7 @@ class _Stream:
         self._settle(fault)
         _note_break(call, fault)
         if call.target is not None:
-            self._rules.broke(call.target, fault, call.usage)
+            self._rules.broke(call.target, fault)
         if broken is not None:
             copy_attempt(call, broken)
         self._broken = None
@@ -217,7 +217,7 @@ class _Stream:
         self._settle(error)
         broken = self._broken
         if broken is not None and broken.target is not None and self._failed is not None:
-            self._rules.broke(broken.target, self._failed, broken.usage)
+            self._rules.broke(broken.target, self._failed)
 
 
 async def _shown(reply: Reply, request_id: str) -> AsyncGenerator[bytes]:
