@@ -271,6 +271,13 @@ def test_no_limit_is_no_number_of_tokens(limit: int) -> None:
     assert (request.max_tokens, request.extra) == (None, {"options": {"num_predict": limit}})
 
 
+def test_a_decimal_number_counts_without_its_fraction() -> None:
+    """As Ollama reads it: https://github.com/ollama/ollama/blob/main/api/types.go, FromMap."""
+    request = parsed(options={"num_predict": 128.0, "top_k": 40.9, "seed": -1.5})
+    assert (request.max_tokens, request.top_k, request.seed) == (128, 40, -1)
+    assert parsed(options={"num_predict": -1.0}).extra == {"options": {"num_predict": -1}}
+
+
 def test_messages_make_it_a_chat_whatever_else_there_is() -> None:
     request = parsed(prompt="p", raw=True)
     assert (request.extra, request.demands) == ({"prompt": "p"}, {"raw": True})
@@ -292,6 +299,14 @@ def test_an_images_first_bytes_show_its_type(start: bytes, media: str) -> None:
     data = base64.b64encode(start).decode()
     request = parsed(messages=[{"role": "user", "content": "", "images": [data]}])
     assert request.turns[0].parts == [Image(source=Inline(data, media))]
+
+
+def test_an_image_with_broken_lines_is_one() -> None:
+    """Go's base64, and so Ollama, reads over line breaks."""
+    data = base64.encodebytes(b"\x89PNG\r\n\x1a\n" + bytes(90)).decode()
+    folded = f"{data[:3]}\r\n{data[3:]}"
+    request = parsed(messages=[{"role": "user", "content": "", "images": [folded]}])
+    assert request.turns[0].parts == [Image(source=Inline(data.replace("\n", ""), "image/png"))]
 
 
 @pytest.mark.parametrize("data", ["no base64!", "é", "a", "data:image/png;base64,aGk="])
@@ -424,7 +439,6 @@ def spoken(**fields: Json) -> Json:
         ({"top_logprobs": 1.5}, "top_logprobs"),
         ({"options": []}, "options"),
         ({"options": {"temperature": "hot"}}, "options.temperature"),
-        ({"options": {"num_predict": 1.5}}, "options.num_predict"),
         ({"options": {"num_predict": True}}, "options.num_predict"),
         ({"options": {"top_k": "1"}}, "options.top_k"),
         ({"options": {"seed": []}}, "options.seed"),

@@ -27,7 +27,7 @@ from proxy.canon import (
     Turn,
 )
 from proxy.dialects.ollama.words import DEMANDS, NAME, OPTIONS, OWN_EFFORT, SPELLED, TOOL_NAMES
-from proxy.grammar.fields import Fields, Object, as_object, dump, standard_base64, wrong, wrong_word
+from proxy.grammar.fields import Fields, Object, as_object, dump, is_number, standard_base64, wrong, wrong_word
 from proxy.grammar.filetypes import media_type_of_base64
 from proxy.grammar.functions import function_tool
 
@@ -59,7 +59,7 @@ def parse_request(top: Fields) -> Request:
 
 def _options(top: Fields) -> Object:
     options = top.inner("options")
-    knobs: Object = {name: getattr(options, take)(key) for name, (key, take) in OPTIONS.items() if key in options.rest}
+    knobs: Object = {name: take(options, key) for name, (key, take) in _TAKEN.items() if key in options.rest}
     if knobs.get("max_tokens", 0) < 0:  # no limit, or the whole window
         options.rest["num_predict"] = knobs.pop("max_tokens")
     if isinstance(options.rest.get("stop"), str):
@@ -68,6 +68,17 @@ def _options(top: Fields) -> Object:
         knobs["stop"] = options.texts("stop")
     top.keep("options", options)
     return knobs
+
+
+def _count(options: Fields, key: str) -> int | None:
+    """An integer. Ollama reads 40.0 and 40.9 as 40: https://github.com/ollama/ollama/blob/main/api/types.go, FromMap."""
+    value = options.rest.get(key)
+    if isinstance(value, float) and is_number(value):
+        options.rest[key] = int(value)
+    return options.integer(key)
+
+
+_TAKEN = {name: (key, _count if kind is int else Fields.number) for name, (key, kind) in OPTIONS.items()}
 
 
 def _format(top: Fields) -> Format | None:
@@ -157,8 +168,9 @@ def _images(fields: Fields) -> list[Image]:
 
 def inline(data: str) -> Inline:
     """An image, in base64, with the media type that its first bytes show; "" if they show none."""
+    data = standard_base64(data)
     media_type = media_type_of_base64(data)
-    return Inline(standard_base64(data), media_type if media_type.startswith("image/") else "")
+    return Inline(data, media_type if media_type.startswith("image/") else "")
 
 
 def _call(fields: Fields) -> ToolCall:

@@ -27,14 +27,14 @@ DEMANDS = {
 
 # The canonical fields that are in `options`: the wire's name, and the type that each must have.
 # https://docs.ollama.com/modelfile#valid-parameters-and-values
-OPTIONS = {
-    "max_tokens": ("num_predict", "integer"),
-    "temperature": ("temperature", "number"),
-    "top_p": ("top_p", "number"),
-    "top_k": ("top_k", "integer"),
-    "seed": ("seed", "integer"),
-    "presence_penalty": ("presence_penalty", "number"),
-    "frequency_penalty": ("frequency_penalty", "number"),
+OPTIONS: dict[str, tuple[str, type]] = {
+    "max_tokens": ("num_predict", int),
+    "temperature": ("temperature", float),
+    "top_p": ("top_p", float),
+    "top_k": ("top_k", int),
+    "seed": ("seed", int),
+    "presence_penalty": ("presence_penalty", float),
+    "frequency_penalty": ("frequency_penalty", float),
 }
 
 # For receipts and refusals: our name for a field, and the one that this wire's clients use, if it is another.
