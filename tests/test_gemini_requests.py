@@ -596,7 +596,10 @@ def test_thinking_is_understood_and_goes_back(thinking: dict[str, Any], reasonin
         ({"toolConfig": {"functionCallingConfig": {"mode": "SOME"}}}, "toolConfig.functionCallingConfig.mode"),
         ({"generationConfig": []}, "generationConfig"),
         ({"generationConfig": {"topK": 1.5}}, "generationConfig.topK"),
-        ({"generationConfig": {"temperature": "1"}}, "generationConfig.temperature"),
+        ({"generationConfig": {"temperature": "hot"}}, "generationConfig.temperature"),
+        ({"generationConfig": {"topP": "1e999"}}, "generationConfig.topP"),
+        ({"generationConfig": {"seed": "1.5"}}, "generationConfig.seed"),
+        ({"generationConfig": {"seed": ""}}, "generationConfig.seed"),
         ({"generationConfig": {"stopSequences": [5]}}, "generationConfig.stopSequences[0]"),
         ({"generationConfig": {"responseModalities": [{}]}}, "generationConfig.responseModalities[0]"),
         ({"generationConfig": {"responseSchema": {}, "responseJsonSchema": {}}}, "generationConfig.responseJsonSchema"),
@@ -618,6 +621,22 @@ def test_what_is_nested_too_deeply_is_refused(key: str, depth: int) -> None:
     for parse in (WIRE.parse, WIRE.count_parse):
         with pytest.raises(BadRequest, match="nested too deeply"):
             parse(deep % (inner * depth, b"}" * (depth + 1)), ASKED)
+
+
+def test_a_number_in_quotes_is_that_number() -> None:
+    """As Google reads it: https://protobuf.dev/programming-guides/json/"""
+    request = config(
+        maxOutputTokens="256", temperature="0.5", topP="1", topK="4e1", seed="-7", thinkingConfig={"thinkingBudget": "9"}
+    )
+    assert (request.max_tokens, request.temperature, request.top_p) == (256, 0.5, 1)
+    assert (request.top_k, request.seed) == (40, -7)
+    assert request.reasoning is not None
+    assert request.reasoning.budget == 9
+
+
+def test_a_media_types_case_is_no_matter() -> None:
+    parts = parsed(contents=[{"parts": [{"inlineData": {"mimeType": "IMAGE/PNG", "data": "aGk="}}]}]).turns[0].parts
+    assert parts == [Image(source=Inline("aGk=", "IMAGE/PNG"))]
 
 
 # --- schemas ---------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ _of_youtube = re.compile(r"https?://(?:www\.|m\.)?(?:youtube\.com|youtu\.be)/", 
 
 def medium(media_type: str, source: Source) -> Medium:
     kinds: dict[str, type[Image | Audio | Video]] = {"image": Image, "audio": Audio, "video": Video}
-    return kinds.get(media_type.partition("/")[0], Document)(source=source)
+    return kinds.get(media_type.partition("/")[0].lower(), Document)(source=source)
 
 
 def read_inline(fields: Fields) -> Medium:

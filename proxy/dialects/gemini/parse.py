@@ -4,6 +4,7 @@ A body in, a Request out. A wrong type raises BadRequest with the field's path, 
 lost.
 """
 
+import re
 from collections.abc import Sequence
 
 from proxy.canon import Format, Reasoning, Request, Tool, ToolChoice, Turn
@@ -37,7 +38,7 @@ def parse_request(body: Object, peek: Peek) -> Request:
     check_model(top, peek.model)
     config = top.inner("generationConfig")
     names = names_in(config.rest, SPELLED, SPELLED_BY)
-    knobs: Object = {name: config.number(key) for name, key in NUMBERS.items() if key in config.rest}
+    knobs: Object = {name: _number(config, key) for name, key in NUMBERS.items() if key in config.rest}
     knobs |= {name: _count(config, key) for name, key in COUNTS.items() if key in config.rest}
     request = Request(
         wire=NAME,
@@ -102,14 +103,30 @@ def check_model(top: Fields, model: str) -> None:
 # --- generationConfig ------------------------------------------------------------------------------------------------
 
 
+def _number(fields: Fields, key: str) -> float | None:
+    _unquote(fields, key)
+    return fields.number(key)
+
+
 def _count(fields: Fields, key: str) -> int | None:
     """An integer, which 40.0 is to Google."""
+    _unquote(fields, key)
     value = fields.rest.pop(key, None)
     if value is None:
         return None
     if not is_number(value) or value != int(value):
         raise wrong(fields.path(key), "an integer", value)
     return int(value)
+
+
+def _unquote(fields: Fields, key: str) -> None:
+    """Google reads a number in quotes as that number: https://protobuf.dev/programming-guides/json/"""
+    value = fields.rest.get(key)
+    if isinstance(value, str) and (found := _is_number(value)):
+        fields.rest[key] = float(value) if found[1] else int(value)
+
+
+_is_number = re.compile(r"-?[0-9]{1,40}([.][0-9]{1,40}|(?:[.][0-9]{1,40})?[eE][-+]?[0-9]{1,3})?").fullmatch
 
 
 def _word(value: object, at: str, words: Sequence[str]) -> str:
