@@ -97,6 +97,21 @@ async def test_what_waits_for_its_provider_or_its_own_body_says_so(speech: Speec
         await until(gateway, 0)
 
 
+@pytest.mark.parametrize("whose", ["LIMITS_CLIENT", "OPENAI_LIMITS"])
+async def test_what_waits_for_a_limit_says_so(whose: str) -> None:
+    limits = {f"PILLION_{whose}_CONCURRENT": "1", "PILLION_LIMITS_QUEUE_SECONDS": "60"}
+    async with Evil(SILENT, SILENT) as evil, pillion(**limits, **OPENAI.environ(evil.url)) as gateway:
+        async with client(gateway) as first, client(gateway) as second:
+            await send(first, OPENAI, "openai/m", stream=False)
+            await evil.received(1)
+            await send(second, OPENAI, "openai/m", stream=False)
+            assert [row["phase"] for row in await until(gateway, 2)] == ["waiting", "queued"]
+            first.leave("rst")
+            await evil.received(2)
+            assert [row["phase"] for row in await until(gateway, 1)] == ["waiting"]
+        await until(gateway, 0)
+
+
 @pytest.mark.parametrize("length", [400, 40_000])
 @pytest.mark.parametrize("speech", [ANTHROPIC, OPENAI], ids=lane_name)
 async def test_a_count_that_came_with_the_beginning_is_not_that_of_the_whole(speech: Speech, length: int) -> None:

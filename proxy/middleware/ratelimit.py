@@ -146,9 +146,11 @@ class RateLimit:
 
     async def _turn(self, call: Call, scopes: Sequence[Scope], need: Need) -> Held:
         began = monotonic()
+        call.is_queued = True
         try:
             return await self._admission.enter(scopes, need, call.left(), call)
         finally:
+            call.is_queued = False
             call.held_up(began)
 
     async def _limited(self, call: Call, handler: Handler, scope: Limited) -> Reply:
