@@ -890,6 +890,19 @@ def test_an_error_in_a_stream(error: Json, kind: type[UpstreamError], status: in
     assert isinstance(read.error, kind)
 
 
+@pytest.mark.parametrize("said", [{}, {"choices": []}])
+def test_a_chunk_that_is_an_error_ends_a_stream_that_has_not_ended(said: Json) -> None:
+    """[DONE] follows it, and must not make the answer look whole."""
+    error = {"object": "error", "message": "m", "type": "BadRequestError", "param": None, "code": 400} | said
+    for before in ([], [chunk({"content": "a"})]):
+        body = sse(*before, error)
+        found, read = failed(body), metered([body]).error
+        assert (type(found), found.message) == (Refused, "m")
+        assert isinstance(read, Refused)
+    whole = json.dumps(error).encode()
+    assert (failed(whole, stream=False).message, type(metered([whole], stream=False).error)) == ("m", Refused)
+
+
 def test_an_error_beside_choices_ends_a_stream_that_has_not_ended() -> None:
     late = chunk({"content": ""}, error={"code": 400, "message": "Token limit reached"})
     assert isinstance(failed(sse(chunk({"content": "a"}), late)), Refused)

@@ -26,7 +26,7 @@ from proxy.canon import (
     Usage,
 )
 from proxy.dialects.openai_chat.citations import citations_of
-from proxy.dialects.openai_chat.faults import fault
+from proxy.dialects.openai_chat.faults import error_in, fault
 from proxy.dialects.openai_chat.parse_turns import source_of
 from proxy.dialects.openai_chat.reasoning import Thought, flat, thoughts_in
 from proxy.dialects.openai_chat.usage import said_usage, told_usage
@@ -135,7 +135,7 @@ class _Answer(Voices):
         if not isinstance(choices, list):
             raise nonsense("choices is not an array")
         self._out = []
-        error = chunk.get("error")
+        error = error_in(chunk)
         if error and not choices:
             raise fault(error)
         self._noted = error or self._noted

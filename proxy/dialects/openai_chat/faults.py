@@ -30,6 +30,11 @@ def _plain(headers: Mapping[str, str], body: bytes) -> str | None:
     return body.decode(errors="replace") if is_plain and not body.lstrip().startswith(b"<") else None
 
 
+def error_in(said: Object) -> object:
+    """The error in an answer, or in a chunk of one. vLLM's and Mistral's may be all of it, as they are behind a status."""
+    return said.get("error") or (said if said.get("object") == "error" else None)
+
+
 def fault(error: object, status: int = 200, headers: Headers = (), body: bytes | None = None) -> UpstreamError:
     """The error that a provider's error object and status mean. `error`: an object, a text, or anything at all."""
     said = as_object(error)

@@ -13,11 +13,11 @@ import msgspec
 from msgspec import Struct
 
 from proxy.canon import Usage
-from proxy.dialects.openai_chat.faults import fault
+from proxy.dialects.openai_chat.faults import error_in, fault
 from proxy.dialects.openai_chat.usage import said_usage, told_usage
 from proxy.framing import Batches, data_of
 from proxy.grammar import whole
-from proxy.grammar.fields import UNREADABLE, as_list, as_object, as_text
+from proxy.grammar.fields import UNREADABLE, as_list, as_object, as_text, object_in
 from proxy.grammar.watching import LateMeter, bounds, event_at, giving_last, holding
 
 MAX_EVENT = 1024 * 1024  # bytes; a longer event holds an image or a sound, and no usage worth buffering it for
@@ -29,7 +29,6 @@ class _Said(Struct):
     model: Any = None
     usage: Any = None
     choices: Any = None
-    error: Any = None
     x_groq: Any = None
     service_tier: Any = None
 
@@ -49,7 +48,6 @@ class _Whole(Struct):
     model: Any = None
     usage: Any = None
     choices: msgspec.Raw = msgspec.Raw()
-    error: Any = None
     x_groq: Any = None
     service_tier: Any = None
 
@@ -117,10 +115,11 @@ class StreamMeter(LateMeter):
         return events
 
     def _blame(self, events: bytes) -> None:
-        for said in map(_read_event, holding(events, b'"error"')):
+        for event in holding(events, b'"error"'):
+            said, error = _read_event(event), error_in(object_in(data_of(event)))
             broken = any(reason == "error" for _, reason in said.finish_reasons())
-            if self._error is None and (broken or (said.error and not said.choices)):
-                self._error = fault(said.error)
+            if self._error is None and (broken or (error and not said.choices)):
+                self._error = fault(error)
 
 
 def _read_event(event: bytes) -> _Said:
@@ -139,5 +138,5 @@ class WholeMeter(whole.Meter):
         self.finished = True
         self.usage = said_usage(said.usage, said.x_groq, said.service_tier, said.model)
         self.model = as_text(said.model)
-        if said.error and bytes(said.choices) in _NO_CHOICES:
-            self.error = fault(said.error)
+        if bytes(said.choices) in _NO_CHOICES and (error := error_in(object_in(body))):
+            self.error = fault(error)
