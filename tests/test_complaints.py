@@ -109,6 +109,18 @@ SAID = [
     (NO_MODEL, "bedrock", 400, "The provided model identifier is invalid."),
     (NO_MODEL, "bedrock", 400, "Invocation of model ID a.b-v1:0 with on-demand throughput isn\u2019t supported. Retry"),
     (NO_MODEL, "openai_chat", 400, "foo/bar is not a valid model ID"),
+    (NO_MODEL, "openai_chat", 404, "The model `foo` does not exist."),
+    (NO_MODEL, "openai_chat", 400, "Model Not Exist"),
+    (NO_MODEL, "anthropic", 404, "model: claude-9"),
+    (NO_MODEL, "gemini", 404, "models/gemini-9 is not found for API version v1beta, or is not supported for generate"),
+    (NO_MODEL, "gemini", 404, "This model models/gemini-1.5-pro is no longer available. Please update your code"),
+    (NO_MODEL, "gemini", 404, "Publisher Model `projects/p/locations/l/publishers/google/models/m` was not found or"),
+    (NO_MODEL, "bedrock", 404, "Could not resolve the foundation model from the provided model identifier."),
+    (NO_MODEL, "bedrock", 404, "This model version has reached the end of its life. Please refer to the AWS docs"),
+    (NO_MODEL, "cohere", 404, "model 'command-x' not found, make sure the correct model ID was used"),
+    (NO_MODEL, "cohere", 404, "model 'command-x' was removed on September 15, 2025"),
+    (SPENT, "openai_chat", 402, "Insufficient credits. Add more using https://openrouter.ai/settings/credits"),
+    (SPENT, "cohere", 402, "Please add or update your payment method."),
     (UNABLE, "ollama", 400, "registry.ollama.ai/library/gemma:2b does not support tools"),
     (UNABLE, "bedrock", 400, "This model doesn't support tool use."),
     (LOCATION, "gemini", 400, "User location is not supported for the API use."),
@@ -174,6 +186,11 @@ def test_what_a_client_wrote_and_a_vendor_repeats_means_nothing(message: str) ->
 def test_a_limit_of_a_minute_is_no_empty_account() -> None:
     error = understood("bedrock", 429, spelled("bedrock", 429, "Too many tokens, please wait before trying again."))
     assert judged(error) == BUSY
+
+
+def test_bedrocks_name_for_an_empty_account() -> None:
+    headers = {"x-amzn-errortype": "ServiceQuotaExceededException"}
+    assert judged(understood("bedrock", 400, {"message": "Your request exceeds your quota."}, **headers)) == SPENT
 
 
 async def test_an_empty_account_has_another_target_asked_and_its_key_rests(tmp_path: Any) -> None:

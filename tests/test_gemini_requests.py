@@ -626,7 +626,12 @@ def test_what_is_nested_too_deeply_is_refused(key: str, depth: int) -> None:
 def test_a_number_in_quotes_is_that_number() -> None:
     """As Google reads it: https://protobuf.dev/programming-guides/json/"""
     request = config(
-        maxOutputTokens="256", temperature="0.5", topP="1", topK="4e1", seed="-7", thinkingConfig={"thinkingBudget": "9"}
+        maxOutputTokens="256",
+        temperature="0.5",
+        topP="1",
+        topK="4e1",
+        seed="-7",
+        thinkingConfig={"thinkingBudget": "9"},
     )
     assert (request.max_tokens, request.temperature, request.top_p) == (256, 0.5, 1)
     assert (request.top_k, request.seed) == (40, -7)

@@ -70,6 +70,15 @@ _SENTENCES: dict[_Meaning, tuple[str, ...]] = {
         "Invocation of model ID .{1,200} with on-demand throughput isn.t supported",
         "Invalid model: ",  # Mistral
         "[^ ]{1,200} is not a valid model ID",  # OpenRouter
+        "model: [^ ]{1,200}$",  # Anthropic
+        "models/[^ ]{1,200} is not found for API version",  # Google, and the next two
+        "This model (?:models/)?[^ ]{1,200} is no longer available",
+        "Publisher Model .{1,300} (?:was )?not found",
+        "Could not resolve the foundation model",  # Bedrock, and the next one
+        "This model version has reached the end of its life",
+        "The model `[^ ]{1,200}` does not exist",  # vLLM
+        "model '[^ ]{1,200}' (?:was )?(?:not found|removed)",  # Cohere
+        "Model Not Exist",  # DeepSeek
     ),
     _UNABLE: (
         "[^ ]{1,300} does not support (?:tools|thinking|chat)$",  # Ollama
@@ -90,6 +99,8 @@ def understand(error: UpstreamError) -> None:
     """Give an error the code and the kind that its words mean, where its status tells too little."""
     if _is_vague(error) and (meant := _meaning(error)):
         error.code, error.kind = meant
+    elif error.kind == "quota_exceeded" and error.code == type(error).code:  # 402, and Bedrock's name for it
+        error.code = _SPENT.code
 
 
 def _is_vague(error: UpstreamError) -> bool:
