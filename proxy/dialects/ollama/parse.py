@@ -71,7 +71,7 @@ def _options(top: Fields) -> Object:
 
 
 def _count(options: Fields, key: str) -> int | None:
-    """An integer. Ollama reads 40.0 and 40.9 as 40: https://github.com/ollama/ollama/blob/main/api/types.go, FromMap."""
+    """An integer. Ollama reads 40.0 and 40.9 as 40: FromMap in github.com/ollama/ollama/blob/main/api/types.go."""
     value = options.rest.get(key)
     if isinstance(value, float) and is_number(value):
         options.rest[key] = int(value)

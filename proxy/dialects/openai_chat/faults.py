@@ -31,7 +31,7 @@ def _plain(headers: Mapping[str, str], body: bytes) -> str | None:
 
 
 def error_in(said: Object) -> object:
-    """The error in an answer, or in a chunk of one. vLLM's and Mistral's may be all of it, as they are behind a status."""
+    """The error in an answer, or in a chunk of one. vLLM's and Mistral's may be all of it."""
     return said.get("error") or (said if said.get("object") == "error" else None)
 
 
