@@ -489,11 +489,13 @@ def stopping(usd: str) -> str:
     return f"budgets: {{all: {{usd: 1, unbounded_usd: {usd}, stop_streams: true}}}}\nledger: {{create: true}}\n"
 
 
-async def test_a_stream_that_has_spent_what_was_set_aside_is_stopped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("resume", ["false", "true"])
+async def test_a_stream_that_has_spent_what_was_set_aside_is_stopped(tmp_path: Path, resume: str) -> None:
     head, chunk = OPENAI.stream.split(b"\n\n")[:2]
     long = head + b"\n\n" + (chunk + b"\n\n") * 1000
     endless = Scenario(body=long, headers=SSE, framing="chunked", cut_at=len(long) - 1, how="stall", split=2000)
-    async with Evil(endless) as evil, priced(evil, tmp_path, stopping("0.00002")) as gateway:
+    rules, other = stopping("0.00002"), {"PILLION_FAILOVER_RESUME": resume}
+    async with Evil(endless) as evil, priced(evil, tmp_path, rules, **other) as gateway:
         got = await ask(gateway, "POST", OPENAI.path, OPENAI.request(stream=True, model="openai/m"))
         assert got.status == 200
         assert OPENAI.error(OPENAI.last_event(got.body))["code"] == "insufficient_quota"
@@ -502,6 +504,7 @@ async def test_a_stream_that_has_spent_what_was_set_aside_is_stopped(tmp_path: P
         (statement,) = gateway.app.accounting.budgets.statements()
         assert statement.reserved == 0
         assert 0.00002 * NANOS < statement.spent < 0.004 * NANOS
+        assert b"pillion_upstream_errors_total{" not in (await ask(gateway, "GET", "/metrics")).body  # nor its fault
 
 
 async def test_a_short_stream_is_stopped_too(tmp_path: Path) -> None:

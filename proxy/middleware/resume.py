@@ -221,7 +221,7 @@ class _Stream:
 
 
 async def _shown(reply: Reply, request_id: str) -> AsyncGenerator[bytes]:
-    """Its chunks, each shown first to those who watch the attempt."""
+    """Its chunks, each shown first to those who watch the attempt. Raises what one of them has stopped it for."""
     if isinstance(reply.body, bytes):
         show(reply, reply.body, request_id)
         yield reply.body
@@ -230,6 +230,8 @@ async def _shown(reply: Reply, request_id: str) -> AsyncGenerator[bytes]:
         async for chunk in chunks:
             show(reply, chunk, request_id)
             yield chunk
+            if reply.stopped is not None:
+                raise reply.stopped
 
 
 def _may_be_resumed(call: Call) -> bool:
