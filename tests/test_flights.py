@@ -199,6 +199,20 @@ async def test_the_first_one_leaves_before_the_head_and_the_others_go_on(provide
     assert (provider.asked, provider.ended, first.cancelled()) == (1, [None], True)
 
 
+async def test_the_first_one_has_waited_for_the_provider_until_it_left(provider: Provider) -> None:
+    flights, asked = Flights(LONGEST), call()
+    first = asyncio.ensure_future(share(flights, provider, asked))
+    await settle()
+    second = asyncio.ensure_future(taken(flights, provider))
+    await asyncio.sleep(0.01)
+    first.cancel()
+    await settle()
+    assert 0.005 < asked.waited < 1
+    provider.say(*CHUNKS)
+    provider.end()
+    await second
+
+
 async def test_the_first_one_leaves_in_the_middle_and_the_others_go_on(provider: Provider) -> None:
     flights = Flights(LONGEST)
     provider.say(CHUNKS[0])

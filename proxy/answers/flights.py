@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from copy import copy
 from functools import partial
+from time import monotonic
 from typing import NamedTuple, TypeAlias
 
 from proxy.answers.seats import Seat, Seated, why_ended
@@ -61,11 +62,14 @@ class Flights:
         """Join the flight of this key, or start one. Raises what the handler does, as an error of its own."""
         flight = self._open.get(key) or self._take_off(key, call, handler)
         seat = flight.join()
+        began, counted = monotonic(), call.waited + call.delayed
         try:
             await flight.headed()
         except BaseException as error:
             seat.stopped = why_ended(error)
             await flight.part(seat)
+            if flight.call is call and flight.goes_on:  # which counts that time only at its end
+                call.waited += monotonic() - began - (call.waited + call.delayed - counted)
             raise
         return Shared(flight.reply(seat), flight.call)
 
@@ -109,6 +113,10 @@ class Flight:
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+
+    @property
+    def goes_on(self) -> bool:
+        return not self._has_landed
 
     # --- those who share it ---
 
