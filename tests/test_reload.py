@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from errno import EACCES
 from pathlib import Path
 from typing import Any
 
@@ -485,6 +486,31 @@ def test_a_file_that_is_gone_is_no_change_and_one_that_is_back_is(tmp_path: Path
     assert not any(source.has_changed() for _ in range(3))
     file.write_text("strict: false\n")
     assert [source.has_changed() for _ in range(3)] == [False, True, False]
+
+
+async def test_a_file_that_cannot_be_reached_for_a_while_is_looked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where a folder on the way to it was closed to us."""
+    file, stat = tmp_path / "config.yaml", Path.stat
+
+    def denied(path: Path, **how: Any) -> os.stat_result:
+        if path == file:
+            raise PermissionError(EACCES, "Permission denied", str(path))
+        return stat(path, **how)
+
+    async with changing(tmp_path) as gateway:
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "stat", denied)
+            await soon(lambda: "cannot be found (permission denied to user" in caplog.text)
+        gateway.write(strict=True)
+        await soon(lambda: gateway.app.config.strict)
+
+
+def test_a_file_that_cannot_be_reached_at_the_start_is_told_of(tmp_path: Path) -> None:
+    source = Source(tmp_path / ("x" * 300) / "config.yaml", environ={})
+    with pytest.raises(ConfigError, match=r"config\.yaml: file name too long"):
+        source.load()
 
 
 def test_a_pipe_is_read_once() -> None:

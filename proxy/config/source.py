@@ -6,6 +6,7 @@ links are followed: Kubernetes puts a new version of a ConfigMap behind one.
 """
 
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -99,4 +100,7 @@ class Source:
 
     def _is_pipe(self) -> bool:
         """As a shell makes one of `<(...)`, and for standard input."""
-        return self._path is not None and self._path.is_fifo()
+        try:
+            return self._path is not None and stat.S_ISFIFO(self._path.stat().st_mode)
+        except OSError:  # whoever reads it says why
+            return False
