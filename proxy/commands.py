@@ -5,6 +5,7 @@ providers, wait, healthcheck, version. What a single command needs is imported o
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -92,7 +93,7 @@ def _run(command: str, source: Source, *more: argparse.Namespace | Source) -> in
 
 
 def _tell_of_unread(source: Source) -> None:
-    if not source.has_file and _NEARBY.is_file():
+    if not source.has_file and os.path.isfile(_NEARBY):
         said = f"{_NEARBY} was not read, since neither --config nor PILLION_CONFIG names it"
         print(f"pillion: warning: {said}", file=sys.stderr)
 

@@ -1,10 +1,12 @@
 """Is the sum of the rows what the sums say, to the last unit (figure L6), and does each question get its part?"""
 
+import os
 import sqlite3
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
+from errno import EACCES
 from math import ceil, floor
 from pathlib import Path
 from typing import Any
@@ -198,6 +200,20 @@ def test_where_there_is_no_ledger_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"there is no ledger in .*state_dir"):
         read_usage(tmp_path, Query())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_may_not_be_looked_into_is_told_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As that of another user is. A name that is too long is refused in the same way, also to root."""
+    folder = tmp_path / ("x" * 300)
+    with pytest.raises(ConfigError, match=r"ledger\.db: file name too long"):
+        read_usage(folder, Query())
+    monkeypatch.setattr(Path, "stat", denied)
+    with pytest.raises(ConfigError, match=rf"ledger\.db: permission denied to user {os.geteuid()}, as whom this runs"):
+        read_usage(tmp_path, Query())
+
+
+def denied(path: Path, **_: Any) -> None:
+    raise PermissionError(EACCES, "Permission denied", str(path))
 
 
 def version(number: int) -> Any:

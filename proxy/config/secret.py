@@ -155,6 +155,8 @@ def sendable(value: str) -> bool:
 
 def why_unreadable(error: OSError | ValueError) -> str:
     """In words, without the contents that a decoding error carries."""
+    if isinstance(error, PermissionError):
+        return f"permission denied to user {os.geteuid()}, as whom this runs"
     return (error.strerror or "cannot be read").lower() if isinstance(error, OSError) else "not UTF-8"
 
 

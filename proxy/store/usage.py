@@ -11,6 +11,7 @@ from math import ceil, floor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from proxy.config.secret import why_unreadable
 from proxy.errors import ConfigError
 from proxy.store.database import PATIENCE
 from proxy.store.files import Files
@@ -130,8 +131,14 @@ def totals(database: sqlite3.Connection) -> list[Total]:
 def read_usage(folder: Path, query: Query) -> list[Group]:
     """For commands, also while pillion runs: what has been written so far. Raises ConfigError."""
     path = Files(folder).database
-    if not path.exists():
-        raise ConfigError(f"there is no ledger in {folder}: nothing has been spent yet, or state_dir is wrong")
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        raise ConfigError(
+            f"there is no ledger in {folder}: nothing has been spent yet, or state_dir is wrong"
+        ) from None
+    except OSError as error:
+        raise ConfigError(f"{path}: {why_unreadable(error)}") from None
     where = f"{path.absolute().as_uri()}?mode=ro"
     try:
         with closing(sqlite3.connect(where, uri=True, timeout=PATIENCE)) as database:
