@@ -431,6 +431,7 @@ def test_a_variable_that_is_none_is_told_of(variable: str, meant: str) -> None:
         ("PILLION_OPENAI_HEADERS", ": providers.openai.headers can be set in the configuration file alone"),
         ("PILLION_OPENAI_KEYS", ": providers.openai.keys can be set in the configuration file alone"),
         ("PILLION_MY_HOST_BASE_URL", ": give the provider a row in the configuration file"),
+        ("PILLION_MY_HOST_API_KEYS", ": give the provider a row in the configuration file"),
         ("PILLION_HTTPS_PROXY", ""),
         ("PILLION_METRICS_PORT", ""),
     ],
@@ -444,17 +445,20 @@ def test_one_that_no_variable_could_be_is_told_of_without_a_guess(variable: str,
 @pytest.mark.parametrize(
     ("variable", "how"),
     [
-        ("PILLION_OPENAI_MODEL", "set OPENAI_API_KEY, or give the provider a row in the configuration file"),
-        ("PILLION_VLLM_MODEL", "set PILLION_VLLM_BASE_URL, or give the provider a row in the configuration file"),
-        ("PILLION_VERTEX_PROJECT", "give the provider a row in the configuration file"),
+        ("PILLION_OPENAI_MODEL", "set OPENAI_API_KEY"),
+        ("PILLION_VLLM_MODEL", "set PILLION_VLLM_BASE_URL"),
+        ("PILLION_OLLAMA_CLOUD_MODEL", "set PILLION_OLLAMA_CLOUD_API_KEY"),
+        ("PILLION_BEDROCK_MODEL", "set AWS_BEARER_TOKEN_BEDROCK, or name it under `providers`"),
+        ("PILLION_VERTEX_PROJECT", "name it under `providers`"),
     ],
 )
 def test_a_setting_of_a_provider_that_is_not_there_is_told_of(variable: str, how: str) -> None:
-    name = variable.split("_")[1].lower()
+    name = "-".join(variable.split("_")[1:-1]).lower()
     assert given(**{variable: "x"}).warnings == (
         f"{variable} has no effect, because there is no provider {name}: {how}",
     )
     assert given(**{variable: "x", "PILLION_UPSTREAM": "vllm/m", "OPENAI_API_KEY": KEY, "PILLION_VERTEX_BASE_URL": "http://v",
+                    "AWS_BEARER_TOKEN_BEDROCK": KEY, "AWS_REGION": "us-east-1", "PILLION_OLLAMA_CLOUD_API_KEY": KEY,
                     "GOOGLE_CLOUD_LOCATION": "l", "GOOGLE_CLOUD_PROJECT": "p"}).warnings == ()  # fmt: skip
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from proxy.config.address import clash, is_base, is_proxy, leads_to
-from proxy.config.environment import prefix
+from proxy.config.environment import prefix, way
 from proxy.config.layers import Layers, Row, listeners
-from proxy.config.schema import File, Preset, ProviderRow
+from proxy.config.schema import File, ProviderRow
 from proxy.config.secret import secret_text, sendable, why_unreadable
 from proxy.config.values import Keys, Places, spelled
 from proxy.edge.address import LONGEST, Address, address
@@ -187,14 +187,6 @@ def hint(layers: Layers, name: str) -> str:
     provider = layers.presets.synonyms.get(provider, provider)
     preset = None if provider in layers.rows else layers.presets.providers.get(provider)
     return f": {way(provider, preset)}" if preset else ""
-
-
-def way(name: str, preset: Preset) -> str:
-    """How the preset of this name becomes a provider."""
-    own = "BASE_URL" if preset.free else "API_KEY"
-    variables = [f"{prefix(name)}_{own}"] if preset.by_name else preset.keys
-    ways = [f"set {' or '.join(variables)}"] if variables else []
-    return ", or ".join([*ways, "name it under `providers`"] if preset.finds_credentials else ways)
 
 
 def _provider(layers: Layers, row: Row, value: ProviderRow, ours: Collection[Address]) -> None:

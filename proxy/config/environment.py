@@ -241,6 +241,14 @@ def prefix(provider: str) -> str:
     return f"PILLION_{_upper(provider)}"
 
 
+def way(name: str, preset: Preset) -> str:
+    """How the preset of this name becomes a configured provider."""
+    own = "BASE_URL" if preset.free else "API_KEY"
+    variables = [f"{prefix(name)}_{own}"] if preset.by_name else preset.keys
+    ways = [f"set {' or '.join(variables)}"] if variables else []
+    return ", or ".join([*ways, "name it under `providers`"] if preset.finds_credentials else ways)
+
+
 def own_key(provider: str, preset_name: str, preset: Preset) -> str:
     """The variable that holds an instance's key: OPENAI_EAST_API_KEY for openai-east."""
     stem = _stems(_by_key({preset_name: preset}))

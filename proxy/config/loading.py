@@ -12,6 +12,7 @@ from proxy.access.allowance import ClientKey
 from proxy.config import checks, spending, targets
 from proxy.config.checks import NoAdapter, any_kind
 from proxy.config.effective import Config, HeldKey, Provider, Route
+from proxy.config.environment import way
 from proxy.config.layers import Layers, gathered
 from proxy.config.models import Cards, known
 from proxy.config.schema import ClientKeyRow, Model, ProviderRow, RouteRow, TargetRow
@@ -89,7 +90,7 @@ def _config(layers: Layers) -> Config:
         synonyms=presets.synonyms,
         serves=serves | {name: provider.serves for name, provider in providers.items()},
         presets={name: tuple(row.keys) for name, row in presets.providers.items()},
-        ways={name: checks.way(name, row) for name, row in presets.providers.items()},
+        ways={name: way(name, row) for name, row in presets.providers.items()},
         warnings=layers.warnings,
         keys=tuple(_held(name, row, layers) for name, row in file.keys.items()),
         jwt=file.jwt,

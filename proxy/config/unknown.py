@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from msgspec import Struct, inspect
 
-from proxy.config.environment import BESIDE, UNNAMED, leaves, prefix
+from proxy.config.environment import BESIDE, UNNAMED, leaves, prefix, way
 from proxy.config.schema import File, Preset, ProviderRow
 
 # What Kubernetes sets in each container if a service is called pillion, or pillion-something. Its _PORT is a URL
@@ -19,7 +19,7 @@ _SERVICE_LINK = re.compile(
 )
 # What other servers call it.
 _ELSEWHERE = dict.fromkeys(("PILLION_HOST", "PILLION_PORT", "PILLION_ADDRESS", "PILLION_BIND"), "PILLION_LISTEN")
-_MAKING = ("_BASE_URL", "_API_KEY")  # what makes a preset a provider, and no other name
+_MAKING = ("_BASE_URL", "_API_KEY", "_API_KEYS")  # what makes a preset a provider, and no other name
 _ROW = "give the provider a row in the configuration file"
 _ALIKE, _A_SLIP = 0.7, 0.9  # of what follows PILLION_, which all have in common
 
@@ -33,7 +33,7 @@ def unknown(environ: Mapping[str, str], configured: Collection[str], presets: Ma
     known = _of_the_server().union(*(_spelled(ProviderRow, prefix(name)) for name in configured if odd))
     for name in sorted(odd - known):
         if name in idle:
-            how = _configuring(idle[name], presets[idle[name]])
+            how = way(idle[name], presets[idle[name]])
             yield f"{name} has no effect, because there is no provider {idle[name]}: {how}"
         else:
             yield _sentence(name, known | idle.keys(), [*configured, *absent])
@@ -41,11 +41,6 @@ def unknown(environ: Mapping[str, str], configured: Collection[str], presets: Ma
 
 def _of_the_server() -> set[str]:
     return BESIDE | _spelled(File, "PILLION")
-
-
-def _configuring(name: str, preset: Preset) -> str:
-    variables = [f"{prefix(name)}_BASE_URL"] if preset.by_name else preset.keys
-    return f"set {' or '.join(variables)}, or {_ROW}" if variables else _ROW
 
 
 def _sentence(name: str, known: Collection[str], providers: Iterable[str]) -> str:
