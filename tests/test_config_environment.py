@@ -573,6 +573,7 @@ def test_an_upstream_without_a_model_is_told_of() -> None:
         ("openai: {base_url: 'https://gateway.example/v1'}", ""),
         ("openai: {model: m}\ntransparent: openai", ""),
         ("openai: {model: m}\nupstream: echo", ""),
+        ("gemini: \nupstream: google/m", "the provider gemini has no key: set GEMINI_API_KEY or GOOGLE_API_KEY"),
         ("bedrock: {location: us-east-1}", ""),
         ("vertex: {project: p, location: l}", ""),
         ("vllm: ", ""),

@@ -208,7 +208,7 @@ def _provider(layers: Layers, row: Row, value: ProviderRow, ours: Collection[Add
         note(layers, (*keys, key), problem)
     for n, variable in enumerate(value.keys):
         if not _VARIABLE.fullmatch(variable):  # a key in its place would be shown by `config show`
-            note(layers, (*keys, "keys", f"[{n}]"), "must be a variable's name; a key itself belongs into api_key")
+            note(layers, (*keys, "keys", f"[{n}]"), "must be a variable's name; a key itself belongs in api_key")
     for key in value.body.keys() & _OF_THE_REQUEST:
         note(layers, (*keys, "body", key), "can be set only by the request")
     for header, text in value.headers.items():

@@ -43,9 +43,9 @@ def doubled(file: File) -> Iterator[str]:
 
 def without_model(file: File, presets: Presets) -> Iterator[str]:
     """A sentence if all traffic goes to a provider whose model nobody has said."""
-    name = presets.synonyms.get(file.upstream or "", file.upstream or "")
+    name, model = _chosen(file, presets)
     row = file.providers.get(name)
-    if row is not None and not row.model:
+    if row is not None and not (model or row.model):
         how = f"make it {file.upstream}/MODEL, or set {prefix(name)}_MODEL"
         yield f"upstream: {name} has no default model, so every request is refused: {how}"
 
@@ -64,7 +64,7 @@ def without_key(
 ) -> Iterator[str]:
     """A sentence for each provider that is asked at its vendor's own address without a key."""
     need_none = {preset.kind for preset in presets.providers.values() if preset.finds_credentials}
-    asked = {*file.providers} if file.upstream is None else {file.upstream.partition("/")[0]}
+    asked = {*file.providers} if file.upstream is None else {_chosen(file, presets)[0]}
     for name, row in file.providers.items():
         url = origins.get(("providers", name, "base_url"))
         is_vendors = url is not None and not url.told
@@ -72,6 +72,12 @@ def without_key(
             continue
         if not _has_key(row) and row.kind not in need_none and leads_away(row.base_url or ""):
             yield f"the provider {name} has no key: set {' or '.join(key_names[name])}"
+
+
+def _chosen(file: File, presets: Presets) -> tuple[str, str]:
+    """Provider and model of `upstream`, each "" where it names none."""
+    name, _, model = (file.upstream or "").partition("/")
+    return name if name in file.providers else presets.synonyms.get(name, name), model
 
 
 def _has_key(row: ProviderRow) -> bool:
