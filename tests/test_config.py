@@ -124,7 +124,7 @@ def test_the_line_end_of_a_key_file_is_no_part_of_the_key() -> None:
 def test_what_a_provider_without_a_key_would_serve_is_known_too() -> None:
     config = load(environ={})
     assert config.serves["anthropic"] == ("claude",)
-    assert config.presets["gemini"] == ("GEMINI_API_KEY", "GOOGLE_API_KEY")
+    assert config.ways["gemini"] == "set GEMINI_API_KEY or GOOGLE_API_KEY"
 
 
 def test_the_defaults_model_may_be_any_providers(file: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from proxy.cli import main
 from proxy.config import flags, json_schema, layered, load, show
+from proxy.config.layers import gathered
 from proxy.config.reading import read
 from proxy.config.values import Mistakes
 from tests.test_config_docs import EXAMPLE, uncommented
@@ -214,8 +215,8 @@ def no_keys(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 
 
 def load_names() -> list[str]:
-    presets = load(environ={}).presets
-    return [name for keys in presets.values() for key in keys for name in (key, f"{key}_FILE")] + ["PILLION_CONFIG"]
+    keys = [key for preset in gathered(None, {}, {}).presets.providers.values() for key in preset.keys]
+    return [name for key in keys for name in (key, f"{key}_FILE")] + ["PILLION_CONFIG"]
 
 
 @pytest.mark.usefixtures("no_keys")

@@ -180,7 +180,7 @@ def _is_first_strict(config: Config, row: Minted) -> bool:
 
 def _is_known(config: Config, provider: str) -> bool:
     """Presets count as well: the serving pillion may have keys for providers that this command has not."""
-    return provider == "echo" or provider in config.providers or provider in config.presets
+    return provider == "echo" or provider in config.providers or provider in config.ways
 
 
 def _with(config: Config, rows: Rows, row: Minted) -> Rows:

@@ -128,7 +128,6 @@ class Config(NamedTuple):
     providers: dict[str, Provider]  # echo is not among them: it is always there
     synonyms: dict[str, str]
     serves: dict[str, tuple[str, ...]]  # by provider, with or without a key: the beginnings of its models' names
-    presets: dict[str, tuple[str, ...]]  # by provider that has a preset: the variables of its key
     ways: dict[str, str]  # by provider that has a preset: how it becomes one that is configured
     warnings: tuple[str, ...]  # settings without effect, a sentence each
     keys: tuple[HeldKey, ...]  # of clients

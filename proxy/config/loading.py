@@ -89,7 +89,6 @@ def _config(layers: Layers) -> Config:
         providers=providers,
         synonyms=presets.synonyms,
         serves=serves | {name: provider.serves for name, provider in providers.items()},
-        presets={name: tuple(row.keys) for name, row in presets.providers.items()},
         ways={name: way(name, row) for name, row in presets.providers.items()},
         warnings=layers.warnings,
         keys=tuple(_held(name, row, layers) for name, row in file.keys.items()),

@@ -28,9 +28,11 @@ def unknown(environ: Mapping[str, str], configured: Collection[str], presets: Ma
     """A sentence for each variable without an effect. `configured`: the names of the providers that there are."""
     ours = [name for name, text in environ.items() if name.startswith("PILLION_") and text]
     odd = {name for name in ours if not _SERVICE_LINK.fullmatch(f"{name}={environ[name]}")} - _of_the_server()
-    absent = presets.keys() - configured if odd else set()
+    if not odd:
+        return
+    absent = presets.keys() - configured
     idle = {each: name for name in absent for each in _spelled(ProviderRow, prefix(name))}
-    known = _of_the_server().union(*(_spelled(ProviderRow, prefix(name)) for name in configured if odd))
+    known = _of_the_server().union(*(_spelled(ProviderRow, prefix(name)) for name in configured))
     for name in sorted(odd - known):
         if name in idle:
             how = way(idle[name], presets[idle[name]])
