@@ -115,8 +115,8 @@ async def test_who_waits_for_the_app_or_a_turn_is_not_slow(kind: str) -> None:
     assert got.status == 200
     assert line["id"] == got.header("x-pillion-request-id")
     assert line["delayed_ms"] > 200
-    assert line["overhead_ms"] < 200
-    assert float(got.header("x-pillion-overhead-ms") or "none") < 200
+    for ours in (line["overhead_ms"], float(got.header("x-pillion-overhead-ms") or "none")):
+        assert ours < line["first_byte_ms"] - 200  # however busy the machine
 
 
 @pytest.mark.parametrize("stream", [False, True])
