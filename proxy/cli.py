@@ -18,8 +18,9 @@ STOPPED = 143  # and for SIGTERM
 def main(argv: list[str] | None = None) -> int:
     """The exit code.
 
-    0; 1: the address is taken, or pillion is not up; 2: the configuration or a library cannot be used; 3: answers were
-    cut off at the end; 141: the reader of our output closed it; 143: a container was stopped before pillion was up.
+    0; 1: the address is taken, or pillion is not up; 2: the configuration, a library or what is kept cannot be used;
+    3: answers were cut off at the end; 141: the reader of our output closed it; 143: a container was stopped before
+    pillion was up.
     """
     words = sys.argv[1:] if argv is None else argv
     if (question := probe.plain(words)) is not None:

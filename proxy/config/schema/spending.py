@@ -113,7 +113,7 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     output: Annotated[Dollars, Meta(description="Dollars for a million output tokens.")]
     cache_read: Annotated[
         Dollars | None,
-        Meta(description="Likewise, of those that were read from a cache. What has no price costs as the two above."),
+        Meta(description="Likewise, input tokens read from a cache. What has no price costs as one of the two above."),
     ] = None
     cache_write: Annotated[Dollars | None, Meta(description="Input tokens written to a cache for five minutes.")] = None
     cache_write_1h: Annotated[Dollars | None, Meta(description="Input tokens written to a cache for an hour.")] = None
