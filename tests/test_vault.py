@@ -261,7 +261,12 @@ def test_a_client_that_keeps_all_thoughts_but_not_their_places_gets_those_back()
     brought: list[Part] = [replace(THOUGHT, extra={"x": 1}), HIDDEN]
     said = restored(vault, user(), assistant(*brought, Text(text="ab"), CALL))
     assert said[1] == [brought[0], first, HIDDEN, second, CALL]
-    others: list[list[Part]] = [[HIDDEN, Text(text="ab"), CALL], [*brought, Text(text="other"), CALL], [*brought, CALL]]
+    others: list[list[Part]] = [
+        [HIDDEN, Text(text="ab"), CALL],
+        [*brought, Thinking(text="aloud"), Text(text="ab"), CALL],
+        [*brought, Text(text="other"), CALL],
+        [*brought, CALL],
+    ]
     for turn in others:
         assert restored(vault, user(), assistant(*turn))[1] == turn
 

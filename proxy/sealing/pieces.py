@@ -78,13 +78,13 @@ def fill(turns: list[Turn], kept: Kept) -> None:
     shown = [part for part in parts if isinstance(part, Thinking)]
     _sign([part for part in said if isinstance(part, Text)], kept, "text")
     _sign([part for part in said if isinstance(part, ToolCall)], kept, "call")
-    thoughts: list[Part] = [_thought(piece) for piece in kept if piece.kind in ("thinking", "redacted")]
-    brought = [part for part in shown if part.is_sealed]
-    if brought:
-        seals = [piece.seal for piece in kept if piece.kind in ("thinking", "redacted")]
-        if [part.redacted or part.signature for part in brought] == seals and len(turns) == 1:
-            turns[0].parts = _in_order(said, kept, brought) or turns[0].parts
+    sealed = [piece for piece in kept if piece.kind in ("thinking", "redacted")]
+    if any(part.is_sealed for part in shown):
+        is_all = [part.redacted or part.signature for part in shown] == [piece.seal for piece in sealed]
+        if is_all and len(turns) == 1:
+            turns[0].parts = _in_order(said, kept, shown) or turns[0].parts
         return
+    thoughts: list[Part] = list(map(_thought, sealed))
     made = _in_order(said, kept, thoughts) if len(turns) == 1 else None
     if made is not None:
         turns[0].parts = made if thoughts else [*shown, *made]
