@@ -609,6 +609,7 @@ def test_retry_after_travels_and_a_signature_does_not() -> None:
         (Timeout("x"), "ModelTimeoutException"),
         (Down("x"), "ServiceUnavailableException"),
         (GatewayError("x"), "InternalServerException"),
+        (Down("x", status=499), "InternalServerException"),  # of Google, which gave up
         (Refused("x", status=403, upstream_type="ExpiredTokenException"), "ExpiredTokenException"),
         (Busy("x", upstream_type="overloaded_error"), "ThrottlingException"),
     ],

@@ -2,7 +2,7 @@
 
 import re
 
-from proxy.errors import Busy, Down, Kind, Refused, Timeout, UpstreamError
+from proxy.errors import Busy, Down, GatewayError, Kind, Refused, Timeout, UpstreamError
 
 _KINDS: dict[int, Kind] = {401: "authentication", 402: "quota_exceeded", 403: "authentication"}
 
@@ -14,6 +14,11 @@ def class_of(status: int, quota: bool = False) -> tuple[type[UpstreamError], Kin
     if status in (408, 504):
         return Timeout, None
     return (Down, None) if status >= 500 else (Refused, _KINDS.get(status))
+
+
+def is_servers(error: GatewayError) -> bool:
+    """Is it no mistake of the client's? For a wire that has no word for its status: a model's failure may be a 424."""
+    return error.status >= 500 or error.kind == "server_error"
 
 
 def says_no_more(status: int, message: str, nothing: str) -> bool:

@@ -10,7 +10,7 @@ from proxy.dialects.anthropic.words import ERROR_STATUS, ERROR_WORDS
 from proxy.errors import GatewayError, Headers, Unrepresentable, UpstreamError
 from proxy.grammar.fields import UNREADABLE, as_object, as_text, decode_json, dump, kept_headers, no_answer
 from proxy.grammar.overflow import in_words_of
-from proxy.grammar.statuses import class_of
+from proxy.grammar.statuses import class_of, is_servers
 
 # Anthropic's SDK keeps the chats of its tool runner in threads. At this error it sends the whole chat instead.
 _UNTHREADED = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
@@ -70,6 +70,5 @@ def _error_word(error: GatewayError) -> str:
         return "billing_error"
     if error.kind == "timeout":
         return "timeout_error"
-    servers = error.status >= 500 or error.kind == "server_error"  # a model's fault may be a 424
-    unnamed = "api_error" if servers else "invalid_request_error"
+    unnamed = "api_error" if is_servers(error) else "invalid_request_error"
     return ERROR_WORDS.get(error.status, unnamed)

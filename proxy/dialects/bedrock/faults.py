@@ -12,7 +12,7 @@ from proxy.errors import Down, GatewayError, Headers, Kind, UpstreamError
 from proxy.framing.eventstream import Message, encode_message
 from proxy.grammar.fields import Object, as_object, as_text, dump, kept_headers, no_answer, object_in
 from proxy.grammar.overflow import in_words_of
-from proxy.grammar.statuses import class_of
+from proxy.grammar.statuses import class_of, is_servers
 
 _told = in_words_of("Input is too long for requested model", "(?:prompt|input) is too long|Input Tokens Exceeded")
 _SIGNATURES = {"InvalidSignatureException", "IncompleteSignature"}
@@ -95,13 +95,13 @@ def error_name(error: GatewayError) -> str:
         return error.upstream_type
     if error.kind == "quota_exceeded":
         return "ServiceQuotaExceededException"
-    unnamed = "ValidationException" if error.status < 500 else "InternalServerException"
+    unnamed = "InternalServerException" if is_servers(error) else "ValidationException"
     return ERROR_WORDS.get(error.status, unnamed)
 
 
 def exception_of(error: GatewayError) -> bytes:
     """The message that ends a live stream, and makes SDKs raise."""
-    unnamed = "validationException" if error.status < 500 else "internalServerException"
+    unnamed = "internalServerException" if is_servers(error) else "validationException"
     headers = (
         (":exception-type", EXCEPTION_WORDS.get(error.status, unnamed)),
         (":content-type", "application/json"),

@@ -11,7 +11,7 @@ from proxy.dialects.gemini.words import ERROR_STATUS, ERROR_WORDS
 from proxy.errors import GatewayError, Headers, Kind, Refused, UpstreamError
 from proxy.grammar.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, dump, kept_headers
 from proxy.grammar.overflow import in_words_of
-from proxy.grammar.statuses import class_of
+from proxy.grammar.statuses import class_of, is_servers
 
 _TYPE = "type.googleapis.com/google.rpc."
 
@@ -104,8 +104,7 @@ def error_body(error: GatewayError) -> bytes:
 
 def error_object(error: GatewayError) -> Object:
     """Our error in Google's shape. `error` must be the first key, as Google's SDK knows a broken stream by it."""
-    servers = error.status >= 500 or error.kind == "server_error"  # a model's fault may be a 424
-    unnamed = "INTERNAL" if servers else "INVALID_ARGUMENT"
+    unnamed = "INTERNAL" if is_servers(error) else "INVALID_ARGUMENT"
     details: list[Object] = [{"@type": f"{_TYPE}ErrorInfo", "reason": error.code.upper(), "domain": "pillion"}]
     if error.param:
         violation = {"field": error.param, "description": error.message}
