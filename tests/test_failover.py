@@ -26,6 +26,7 @@ from proxy.errors import (
 from proxy.failover.breaker import Rules
 from proxy.failover.plan import Planner
 from proxy.failover.standing import Standings
+from proxy.limits.refusal import OverTargetLimit
 from proxy.middleware.failover import Failover
 from proxy.ports import UNKNOWN, Abilities, Call, Reply, Target
 from proxy.registry import dialect
@@ -606,6 +607,33 @@ async def test_a_client_waits_no_longer_than_until_the_first_of_all_is_back(
     with pytest.raises(Busy) as caught:
         await world.ask("smart")
     assert list(caught.value.headers) == told
+
+
+async def test_a_limit_of_ours_says_too_when_the_client_may_come_again() -> None:
+    def limited(seconds: int) -> OverTargetLimit:
+        return OverTargetLimit("ours", headers=[("retry-after", str(seconds))])
+
+    for first, second in ((limited(40), busy(("retry-after", "5"))), (busy(("retry-after", "40")), limited(5))):
+        upstreams = Upstreams(a=[first], b=[second])
+        world = World([Provider("a"), Provider("b")], upstreams, routes=route("a/m", "b/m"), retry=Retry(max_retries=0))
+        with pytest.raises(type(first)) as caught:
+            await world.ask("smart")
+        assert list(caught.value.headers) == [("retry-after", "5")]
+
+
+async def test_a_limit_that_is_never_passed_says_nothing_of_when() -> None:
+    headers = [
+        ("x-should-retry", "false"),
+        ("x-ratelimit-remaining-requests", "0"),
+        ("x-ratelimit-reset-requests", "1s"),
+    ]
+    upstreams = Upstreams(
+        a=[busy(("retry-after", "40"))], b=[OverTargetLimit("ours", headers=[("x-should-retry", "false"), *spent])]
+    )
+    world = World([Provider("a"), Provider("b")], upstreams, routes=route("a/m", "b/m"), retry=Retry(max_retries=0))
+    with pytest.raises(Busy) as caught:
+        await world.ask("smart")
+    assert list(caught.value.headers) == [("retry-after", "40")]
 
 
 async def test_nor_longer_than_until_one_has_rested() -> None:

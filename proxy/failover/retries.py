@@ -19,7 +19,7 @@ the same target is asked again (`retryable_errors`); the rows say where that wou
     our own 4xx         | no                            | only where this target's wire is what cannot say it
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from typing import NamedTuple
 
 from proxy.errors import GatewayError, Kind, UpstreamError
@@ -87,9 +87,8 @@ def verdict(error: GatewayError, retryable: Collection[str], now: float) -> Verd
     if not isinstance(error, UpstreamError):  # ours: nobody was asked, and we would say the same again
         rule = _BY_NAME.get(error.code)
         return Verdict(False, error.elsewhere if rule is None else rule.elsewhere)
-    headers = {name.lower(): value for name, value in error.headers}
     rule = _rule(error)
-    again = rule.again and (rule.kind or error.kind) in retryable and _may_be_asked(headers)
+    again = rule.again and (rule.kind or error.kind) in retryable and is_of_use(error)
     return Verdict(again, rule.elsewhere, asked_by(error, now))
 
 
@@ -100,9 +99,11 @@ def _rule(error: UpstreamError) -> _Rule:
     return _BY_STATUS.get(error.status) or _BY_KIND.get(error.kind, _RETRIED)
 
 
-def _may_be_asked(headers: Mapping[str, str]) -> bool:
-    """OpenAI and Anthropic say in this header where it is in vain, and their own SDKs obey it."""
-    return headers.get("x-should-retry", "").strip().lower() != "false"
+def is_of_use(error: GatewayError) -> bool:
+    """To ask again: OpenAI, Anthropic and we say in a header where it is in vain, and their SDKs obey it."""
+    return not any(
+        name.lower() == "x-should-retry" and value.strip().lower() == "false" for name, value in error.headers
+    )
 
 
 # The whole timer ran out, and may well do so again: after these the same target is asked only where there is no other.

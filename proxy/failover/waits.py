@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from math import ceil
 
-from proxy.errors import Headers, UpstreamError
+from proxy.errors import GatewayError, Headers, UpstreamError
 from proxy.limits.resets import MILLISECONDS, SECONDS, http_date, seconds_from
 
 LONGEST = 60.0  # seconds that a request may be told to wait; who says more means that it is not to ask again
@@ -23,10 +23,12 @@ Reading = Callable[[str, float], float | None]  # a value, and the time; seconds
 _is_number = re.compile(r"(?:\d{1,18}\.?\d{0,18}|\.\d{1,18})(?:[eE][+-]?\d{1,3})?", re.ASCII).fullmatch
 
 
-def asked_by(error: UpstreamError, now: float, longest: float = LONGEST) -> float | None:
+def asked_by(error: GatewayError, now: float, longest: float = LONGEST) -> float | None:
     """By an error's headers. A point in time is by the provider's clock, if its date tells that: ours may be wrong."""
-    then = http_date(error.date)
-    lines = error.headers if error.heard is None else error.heard  # the translated ones are by our own clock
+    then, lines = None, error.headers
+    if isinstance(error, UpstreamError):
+        then = http_date(error.date)
+        lines = lines if error.heard is None else error.heard  # the translated ones are by our own clock
     headers = {name.lower(): value for name, value in lines}
     return retry_after(headers, now if then is None else then, longest)
 

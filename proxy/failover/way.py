@@ -22,7 +22,7 @@ from proxy.failover.needs import lacking
 from proxy.failover.pacing import Backoff, RetryBudget
 from proxy.failover.plan import Plan, Planner
 from proxy.failover.race import Asking, Race
-from proxy.failover.retries import WAITED, Verdict, verdict
+from proxy.failover.retries import WAITED, Verdict, is_of_use, verdict
 from proxy.failover.standing import RESTING, RESTS, UNWELL, Standing, Standings, is_unasked
 from proxy.failover.sticking import conversation
 from proxy.failover.trial import Trial
@@ -281,5 +281,5 @@ class Way:
 
 
 def _wait(error: GatewayError) -> float | None:
-    """Seconds for which a target asks us to wait."""
-    return asked_by(error, time(), inf) if isinstance(error, UpstreamError) else None
+    """Seconds for which a target, or a limit of ours, asks to wait; None where nobody says, or it is in vain."""
+    return asked_by(error, time(), inf) if is_of_use(error) else None
