@@ -35,7 +35,7 @@ _LONGEST = 60  # characters of a name in a table
 
 # Spreadsheets take a cell that begins so for a formula, also in full width; and clients choose the names of models.
 # https://owasp.org/www-community/attacks/CSV_Injection
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 _TEXT = "'"
 
 
@@ -163,7 +163,10 @@ def as_csv(groups: Sequence[Group], by: Sequence[str], has_head: bool = True) ->
 
 
 def _as_text(name: str) -> str:
-    """A name as a spreadsheet takes it for text. Taking one leading apostrophe away gives it back."""
+    """A name as a spreadsheet takes it for text, and fit for a terminal. To have it back, take one leading apostrophe
+    away.
+    """
+    name = visible(name, len(name))
     return _TEXT + name if name.startswith((*_FORMULA, _TEXT)) else name
 
 
