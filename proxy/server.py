@@ -243,8 +243,9 @@ async def _receive(inbound: Inbound, limit: int, patience: Patience) -> bytes:
     headers = inbound.headers
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise BadRequest("content-encoding: the request body must not be compressed.", status=415)
-    if headers.get("content-type", "application/json") != "application/json":
-        media_type = headers["content-type"].partition(";")[0].strip().lower()
+    said = headers.get("content-type")
+    if said and said != "application/json":  # an empty one says as little as none
+        media_type = said.partition(";")[0].strip().lower()
         is_json = media_type == "application/json" or media_type.endswith("+json")
         # Clients such as aiohttp's name a type even where there is no body. So does a form on a web page, which browsers
         # send to any site without asking: its types are refused all the same.

@@ -219,7 +219,7 @@ async def test_an_encoded_body_is_a_415(speech: Speech, coding: str) -> None:
         await usable(one, got, speech)
 
 
-MEDIA = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "", ";;;", "caf\udce9"]
+MEDIA = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", ";;;", "caf\udce9"]
 
 
 @pytest.mark.parametrize("media", MEDIA)
@@ -233,9 +233,11 @@ async def test_what_is_no_json_by_its_own_word_is_a_415(speech: Speech, media: s
         await usable(one, got, speech)
 
 
-@pytest.mark.parametrize("media", ["application/json; charset=utf-8", "Application/JSON", "application/vnd.x+json"])
+@pytest.mark.parametrize(
+    "media", ["application/json; charset=utf-8", "Application/JSON", "application/vnd.x+json", "", " \t"]
+)
 @both_wires
-async def test_json_under_any_of_its_names_is_taken(speech: Speech, media: str) -> None:
+async def test_json_under_any_of_its_names_and_under_none_is_taken(speech: Speech, media: str) -> None:
     async with gateway_and_client() as (_, one):
         body = speech.request(model="echo/text")
         await one.send(spell("POST", speech.path, body, [*speech.headers, ("Content-Type", media)]))
