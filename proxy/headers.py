@@ -2,8 +2,8 @@
 
 All headers travel between client and provider, except: those of one connection (RFC 9110, 7.6.1) and what `Connection`
 names; credentials (the adapter sends its own) and whatever sounds like one; cookies; what a browser says about its
-page; and what the rewritten body makes untrue. `Via` (RFC 9110, 7.6.3) travels on with our own entry behind it, so that
-we recognise a request that comes back to us.
+page, and what tells one what to do; and what the rewritten body makes untrue. `Via` (RFC 9110, 7.6.3) travels on with
+our own entry behind it, so that we recognise a request that comes back to us.
 """
 
 import re
@@ -41,13 +41,18 @@ _NEVER_OUT = (
         " x-http-method x-http-method-override x-method-override x-original-uri x-original-url x-rewrite-url".split()
     )
 )
+# What acts on a browser, or on requests that come later: we would say it in our own name, for our own origin.
+_ACTING = frozenset(
+    "set-cookie set-cookie2 clear-site-data refresh location content-location link alt-svc service-worker-allowed"
+    " strict-transport-security public-key-pins public-key-pins-report-only www-authenticate set-login"
+    " content-security-policy content-security-policy-report-only permissions-policy speculation-rules sourcemap"
+    " accept-ch critical-ch nel report-to reporting-endpoints".split()
+)
 _NEVER_BACK = (
     HOP_BY_HOP
     | CREDENTIALS  # a host that mirrors what it was sent would show the client our key
-    | frozenset(
-        "content-length content-encoding set-cookie set-cookie2 server alt-svc strict-transport-security via"
-        " x-request-id request-id x-amzn-requestid".split()
-    )
+    | _ACTING
+    | frozenset("content-length content-encoding server via x-request-id request-id x-amzn-requestid".split())
 )
 # The headers that carry an answer's id: for every client, and those that the SDKs of one wire look for.
 _IDS = "x-request-id: {0}\r\nrequest-id: {0}\r\n"

@@ -26,7 +26,7 @@ OF_CLIENTS = [
 OF_PROVIDERS = [
     "Set-Cookie", "Set-Cookie2", "Strict-Transport-Security", "Alt-Svc", "Access-Control-Allow-Origin",
     "Access-Control-Allow-Credentials", "Access-Control-Expose-Headers", "X-Pillion-Provider", "Authorization",
-    "X-Api-Key", "Server", "Via",
+    "X-Api-Key", "Server", "Via", "Clear-Site-Data", "Refresh", "Location", "Link", "WWW-Authenticate", "NEL",
 ]  # fmt: skip
 # How a name may be written that is one of these all the same.
 CASES: Sequence[Callable[[str], str]] = [str, str.lower, str.upper, str.swapcase]

@@ -24,11 +24,22 @@ SECRETS = [
 TRAVELS = ["anthropic-version", "anthropic-beta", "openai-organization", "user-agent", "traceparent", "x-stainless-os",
            "via", "idempotency-key", "x-stainless-retry-count", "x-monkey", "x-author", "x-keyboard",
            "x-goog-api-client", "helicone-user-id"]  # fmt: skip
-COMES_BACK = ["content-type", "retry-after", "x-ratelimit-remaining-tokens", "openai-processing-ms", "cache-control"]
+COMES_BACK = [
+    "content-type", "cache-control", "retry-after", "retry-after-ms", "date", "server-timing", "cf-ray", "x-anything",
+    "x-ratelimit-remaining-tokens", "anthropic-ratelimit-requests-remaining", "anthropic-organization-id",
+    "openai-processing-ms", "openai-version", "apim-request-id", "x-amzn-bedrock-input-token-count", "x-should-retry",
+    "x-goog-request-id", "etag", "vary", "x-content-type-options",
+]  # fmt: skip
+ACTING = [
+    "clear-site-data", "refresh", "location", "content-location", "link", "service-worker-allowed", "www-authenticate",
+    "content-security-policy", "content-security-policy-report-only", "permissions-policy", "speculation-rules",
+    "sourcemap", "set-login", "accept-ch", "critical-ch", "nel", "report-to", "reporting-endpoints", "public-key-pins",
+    "public-key-pins-report-only",
+]  # fmt: skip
 STAYS_BEHIND = [
     "content-length", "content-encoding", "set-cookie", "set-cookie2", "server", "alt-svc",
     "strict-transport-security", "via", "x-request-id", "request-id", "access-control-allow-origin",
-    "access-control-allow-credentials", "x-pillion-provider",
+    "access-control-allow-credentials", "x-pillion-provider", *ACTING,
 ]  # fmt: skip
 
 
