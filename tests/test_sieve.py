@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from ollama import ChatResponse
 
 from proxy import registry
 from proxy.canon import (
@@ -131,6 +132,43 @@ def test_a_citation_is_shown_or_told(wire: str, stream: bool, known: str) -> Non
         wire, stream, said(replace(Citation(wire="nobody", value={"x": 1}), **{known: "https://a"}))
     )
     assert (told == rendered(wire, stream, said())[0]) == (dropped == ["citations"])
+
+
+SURE: dict[str, Any] = {"token": "So", "logprob": -0.5, "bytes": None, "top_logprobs": [{"token": "A", "logprob": -1}]}
+UNREADABLE = [
+    {"token": "x", "logprob": None}, {"token": "x"}, {"logprob": -1}, {"token": None, "logprob": -1}, None, 7, [],
+    {"token": "x", "logprob": "-1"}, {"token": "x", "logprob": True}, {"token": "x", "logprob": -(10**400)},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("wire", ["openai_chat", "openai_responses", "gemini", "ollama", "cohere"])
+def test_a_logprob_that_no_sdk_reads_is_left_out_and_told(wire: str, stream: bool) -> None:
+    def said(own: str, *entries: Any) -> tuple[bytes, list[str]]:
+        scored = Delta(index=1, text="So.", logprobs=list(entries))
+        opening, closing = block(1, Text())
+        return rendered(wire, stream, [Start(wire=own, id="a", model="m", created=1), opening, scored, closing, *END])
+
+    told, dropped = said("nobody", SURE)
+    assert (b"-0.5" in told, dropped) == (True, [])
+    assert said("nobody", *UNREADABLE, SURE) == (told, ["logprobs"])
+    others = {**SURE, "top_logprobs": [*UNREADABLE, *SURE["top_logprobs"]]}
+    assert said("nobody", others) == (told, ["logprobs"])
+    assert said("nobody", *UNREADABLE) == (said("nobody")[0], ["logprobs"])
+    assert said(wire, UNREADABLE[0])[1] == []
+
+
+async def test_an_ollama_app_reads_an_answer_with_a_token_that_could_not_be() -> None:
+    entries = [SURE, {"token": "!", "logprob": None, "bytes": None, "top_logprobs": []}]
+    scored = b'"logprobs":%b,"finish_reason"' % json.dumps({"content": entries}).encode()
+    body = OPENAI.whole.replace(b'"finish_reason"', scored)
+    plays = Scenario(headers=[("content-type", "application/json")], body=body)
+    async with Evil(plays) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        asked = {"model": "openai/m", "messages": _TURNS, "stream": False, "logprobs": True}
+        got = await ask(gateway, "POST", "/api/chat", json.dumps(asked).encode())
+    read = ChatResponse.model_validate_json(got.body)
+    assert [one.token for one in read.logprobs or []] == ["So"]
+    assert (read.message.content, got.header("x-pillion-dropped")) == ("Grüße", "logprobs")
 
 
 END: list[Event] = [Usage(input=3, output=2), Finish()]

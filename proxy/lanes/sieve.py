@@ -3,16 +3,20 @@
 The work of a server-side tool, a compaction, and whatever else a dialect keeps Opaque: on another wire nobody could
 read it, and the answer stands without it. So it is left out, and its name goes into the receipt. What *is* the answer
 (a sound, an image, a second choice) is never left out: a renderer says it, or refuses. A citation that the client's
-wire cannot show is left out by the renderer and noted here; so is the mark of a refusal, whose words do cross.
+wire cannot show is left out by the renderer and noted here; so is the mark of a refusal, whose words do cross. Of
+logprobs, an entry that says no token or no number (hosts say null of a token that could not be) is left out as well.
 
 Every `extra` is left out as well, without a receipt: it only adds to what the client is told anyway.
 """
 
+import sys
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
 from proxy.canon import Citation, Close, Delta, Event, Opaque, Open, Refusal, Start, Usage
+from proxy.grammar.fields import as_list, is_number
 
 MOST = 100  # names that are noted; it is the provider who makes them up
 
@@ -38,7 +42,7 @@ class Sieve:
             if type(event) is Delta:
                 if event.citations:
                     self._cited(event.citations)
-                left.append(event)
+                left.append(self._scored(event) if event.logprobs and not self._own else event)
             elif type(event) is Open:
                 left += self._open(event)
             elif type(event) is Start:
@@ -59,6 +63,14 @@ class Sieve:
             if named and one.wire != self._wire and not any(key in self._cites for key in named):
                 self._note("citations")
 
+    def _scored(self, event: Delta) -> Delta:
+        """With the logprobs that SDKs can read, which take no null for a number."""
+        read = [_readable(entry) for entry in event.logprobs if _is_score(entry)]
+        if read == event.logprobs:
+            return event
+        self._note("logprobs")
+        return replace(event, logprobs=read)
+
     def _bare(self, event: Start | Usage) -> Event:
         return event if self._own or not event.extra else replace(event, extra={})
 
@@ -76,6 +88,19 @@ class Sieve:
     def _note(self, name: str) -> None:
         if len(self.dropped) < MOST and name not in self.dropped:
             self.dropped.append(name)
+
+
+def _is_score(entry: object) -> bool:
+    if not isinstance(entry, dict) or not isinstance(entry.get("token"), str):
+        return False
+    value = entry.get("logprob")
+    return is_number(value) and abs(value) <= sys.float_info.max
+
+
+def _readable(entry: dict[str, Any]) -> dict[str, Any]:
+    """The entry with those of the other tokens that can be read."""
+    others = entry.get("top_logprobs")
+    return entry if others is None else {**entry, "top_logprobs": [one for one in as_list(others) if _is_score(one)]}
 
 
 def _name_of(part: Opaque) -> str:
