@@ -112,7 +112,8 @@ class UpstreamError(GatewayError):
     `upstream_status` is the provider's own. `body` holds its answer's bytes where the client may read them as they are
     (its own wire, and well-formed); else the client's dialect spells `message`. `detail` is what the network says, for
     the log alone. `told`: the client has already read the error as the last event of a stream, in the provider's own
-    words; `event` has those words where they were withheld from the client. `of_key`: the provider refused the key, and
+    words; `event` has those words where they were withheld from the client. `mute`: those words, where the client's
+    SDKs would not take them for an error. `of_key`: the provider refused the key, and
     the adapter leaves that one out. `lost`: there is nothing at that path, by all that was said. `date`: when the
     provider said so, by its own clock, as HTTP spells it. `heard`: those of the `headers` that are the provider's own,
     where the client's wire has others beside them.
@@ -140,6 +141,7 @@ class UpstreamError(GatewayError):
         self.detail = detail
         self.told = False
         self.event = b""
+        self.mute = b""
         self.of_key = False
         self.lost = False
         self.date = ""

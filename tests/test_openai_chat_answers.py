@@ -903,6 +903,19 @@ def test_a_chunk_that_is_an_error_ends_a_stream_that_has_not_ended(said: Json) -
     assert (failed(whole, stream=False).message, type(metered([whole], stream=False).error)) == ("m", Refused)
 
 
+def test_a_line_of_llama_cpps_ends_a_stream_though_done_follows() -> None:
+    line = b'error: {"code":400,"message":"m","type":"exceed_context_size_error"}\n\n'
+    for before in ([], [chunk({"content": "a"})], [chunk({"content": "a"}), chunk({"content": "b"})]):
+        body = sse(*before, done=False) + line + b"data: [DONE]\n\n"
+        found, read = failed(body), metered([body]).error
+        assert (type(found), found.message, found.upstream_type) == (Refused, "m", "exceed_context_size_error")
+        assert isinstance(read, Refused)
+        assert read.mute == line.strip()
+    spoken = sse(chunk({"content": "error: {"}), chunk({}, "stop"))
+    assert metered([spoken]).error is None
+    assert fold(decoded(spoken)).choices[0].stop.reason == "stop"
+
+
 def test_an_error_beside_choices_ends_a_stream_that_has_not_ended() -> None:
     late = chunk({"content": ""}, error={"code": 400, "message": "Token limit reached"})
     assert isinstance(failed(sse(chunk({"content": "a"}), late)), Refused)

@@ -126,3 +126,20 @@ async def test_a_stream_is_the_same_poured_as_piece_by_piece(speech: Speech, end
     assert KEY not in str(expected)
     for pieces, every in paced(splits(rest, count=10)):
         assert await came(speech, pieces, poured, every, resumable) == expected
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b'error: {"code":400,"message":"no more","type":"invalid_request_error"}\n\n',
+        b'data: {"object":"error","message":"no more","type":"BadRequestError","code":400}\n\n',
+    ],
+    ids=["llama.cpp's", "vLLM's"],
+)
+async def test_an_error_that_sdks_would_not_take_for_one_is_not_handed_on(said: bytes) -> None:
+    """Nor is the [DONE] behind it: pillion tells of the fault in its place."""
+    start = FIRST["openai_chat"]
+    text = OPENAI.stream[start : OPENAI.stream.index(b"\n\n", start) + 2]
+    for pieces, every in paced(splits(text + said + b"data: [DONE]\n\n", count=10)):
+        got = await came(OPENAI, pieces, poured, every, False)
+        assert (got.said, got.error) == (OPENAI.stream[:start] + text, ("upstream_refused", "no more", False))

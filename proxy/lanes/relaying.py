@@ -126,6 +126,8 @@ class Relay(Pouring):
         later.
         """
         before, strip = _before_our_key(self._call, fault, events), self._strip
+        if before is None and fault.mute:
+            before = events[: max(events.find(fault.mute), 0)]
         if before is None and self._call.resumable:
             fault.event = events if strip is None else strip.feed(events)
             return b""

@@ -108,7 +108,7 @@ class OpenAIChat:
         beside=("models", "prediction"),  # OpenRouter's fallback models; predicted tokens that the answer did not use
         tiers=(("service_tier",),),
     )
-    alarm = b'"error"'
+    alarm = b"error"  # mostly in quotes
     seals: Sequence[bytes] = (b'signature"', b"encrypted")
     needs_seals: frozenset[type] = frozenset()
     betas: frozenset[str] | None = None

@@ -26,7 +26,7 @@ from proxy.canon import (
     Usage,
 )
 from proxy.dialects.openai_chat.citations import citations_of
-from proxy.dialects.openai_chat.faults import error_in, fault
+from proxy.dialects.openai_chat.faults import error_in, error_line, fault
 from proxy.dialects.openai_chat.parse_turns import source_of
 from proxy.dialects.openai_chat.reasoning import Thought, flat, thoughts_in
 from proxy.dialects.openai_chat.usage import said_usage, told_usage
@@ -86,6 +86,8 @@ class StreamDecoder:
         frame = frame_of(event)
         data = b"" if frame is None else frame.data.strip()
         if self._over or not data:
+            if not self._over and (error := error_line(event)):
+                raise fault(error)
             return []
         if data == b"[DONE]":
             self._over = True

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 from proxy.dialects.openai_chat.words import ERROR_STATUS
 from proxy.errors import GatewayError, Headers, UpstreamError
-from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, kept_headers
+from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, kept_headers, object_in
 from proxy.grammar.openai import ERROR_WORDS
 from proxy.grammar.statuses import class_of
 
@@ -33,6 +33,17 @@ def _plain(headers: Mapping[str, str], body: bytes) -> str | None:
 def error_in(said: Object) -> object:
     """The error in an answer, or in a chunk of one. vLLM's and Mistral's may be all of it."""
     return said.get("error") or (said if said.get("object") == "error" else None)
+
+
+def error_line(event: bytes) -> Object:
+    """The error in a line of llama.cpp's, which named the line `error` where others name it `data`, and let [DONE]
+    follow. Empty where there is none. https://github.com/ggml-org/llama.cpp/blob/b4000/examples/server/utils.hpp
+    """
+    found = _error_line(event)
+    return {} if found is None else object_in(found[1])
+
+
+_error_line = re.compile(rb"^error: ?(\{.*)", re.MULTILINE).search
 
 
 def fault(error: object, status: int = 200, headers: Headers = (), body: bytes | None = None) -> UpstreamError:

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy.canon import Usage
-from proxy.dialects.openai_chat.faults import error_in, fault
+from proxy.dialects.openai_chat.faults import error_in, error_line, fault
 from proxy.dialects.openai_chat.usage import said_usage, told_usage
 from proxy.framing import Batches, data_of
 from proxy.grammar import whole
@@ -91,7 +91,7 @@ class StreamMeter(LateMeter):
         if not self._model:
             named = (as_text(_read_event(event).model) for event in holding(events, b'"model"'))
             self._model = next(filter(None, named), "")
-        if b'"error"' in events:
+        if b'"error"' in events or b"error: {" in events:
             self._blame(events)
         counted = map(_read_event, giving_last(events, b'"usage"'))
         told = (said.counted() for said in counted)
@@ -115,11 +115,13 @@ class StreamMeter(LateMeter):
         return events
 
     def _blame(self, events: bytes) -> None:
-        for event in holding(events, b'"error"'):
-            said, error = _read_event(event), error_in(object_in(data_of(event)))
+        for event in holding(events, b"error"):
+            told = object_in(data_of(event))
+            said, error = _read_event(event), error_in(told) or error_line(event)
             broken = any(reason == "error" for _, reason in said.finish_reasons())
             if self._error is None and (broken or (error and not said.choices)):
                 self._error = fault(error)
+                self._error.mute = b"" if broken or told.get("error") else event.strip(b"\n")
 
 
 def _read_event(event: bytes) -> _Said:
