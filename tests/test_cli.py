@@ -254,6 +254,8 @@ def test_check_tells_of_a_ledger_that_serving_would_miss(tmp_path: Path) -> None
     assert run("check", **state, PILLION_LEDGER_CREATE="true") == (0, "ok: echo\n", "")
     assert run("ledger", "init", **state)[0] == 0
     assert run("check", **state) == (0, "ok: echo\n", "")
+    (tmp_path / "state" / "ledger.db").unlink()
+    assert f"{tmp_path / 'state'} was lost, but" in run("check", **state)[2]
 
 
 def test_check_says_what_would_be_served() -> None:

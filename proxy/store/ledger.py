@@ -22,7 +22,7 @@ from proxy.store.aging import Aging, Young
 from proxy.store.database import Database
 from proxy.store.files import Files
 from proxy.store.intents import NO_SLOT, Intents
-from proxy.store.opening import CONSENT, Terms, check, mended, opened, put_back
+from proxy.store.opening import CONSENT, Terms, check, mended, missing, opened, put_back
 from proxy.store.reasons import Unusable, reason, told
 from proxy.store.row import Row, spelled
 from proxy.store.sync import Sync
@@ -75,7 +75,7 @@ class Ledger:
             return ""
         with suppress(OSError):
             if not self._files.database.exists():
-                return f"the ledger in {self._files.folder} does not exist, but a strict budget needs it; {CONSENT}"
+                return str(missing(self._files))
         return ""
 
     async def check(self) -> None:

@@ -133,12 +133,17 @@ def _set_aside(database: Database, files: Files, terms: Terms, fault: str) -> No
     log.error("the ledger was corrupt (%s), and was moved to %s", fault, aside, extra={"event": "ledger_corrupt"})
 
 
+def missing(files: Files) -> Unusable:
+    """The error where there is no ledger, and a strict budget counts on one."""
+    what = f"{'was lost' if files.was_begun else 'does not exist'}, but a strict budget needs it"
+    return Unusable(f"the ledger in {files.folder} {what}; {CONSENT}", f"it {what}")
+
+
 def _begin(database: Database, files: Files, terms: Terms) -> None:
     """Raises Unusable."""
-    was_lost = files.was_begun
     if terms.is_hard and not terms.create:
-        what = f"{'was lost' if was_lost else 'does not exist'}, but a strict budget needs it"
-        raise Unusable(f"the ledger in {files.folder} {what}; {CONSENT}", f"it {what}")
+        raise missing(files)
+    was_lost = files.was_begun
     database.open()
     database.begin(0 if terms.is_hard or not was_lost else int(terms.now))
     if was_lost:
