@@ -146,9 +146,10 @@ def _data() -> _Data:
 
 
 def _upstream(top: Table, presets: Presets) -> str:
+    """The provider that gets all traffic. A row that is called like a synonym is itself."""
     node = top.at("upstream")
     name = node.text.partition("/")[0] if isinstance(node, Scalar) else ""
-    return presets.synonyms.get(name, name)
+    return name if name in table(top.at("providers")).entries else presets.synonyms.get(name, name)
 
 
 def _transparent(top: Table) -> str:

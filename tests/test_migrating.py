@@ -1,0 +1,75 @@
+"""Does what came along from another gateway work, or hear in one sentence what to do instead?"""
+
+from pathlib import Path
+
+import pytest
+
+from proxy.config import load
+from proxy.config.layers import gathered
+from tests.client import OPENAI, ask
+from tests.gateway import pillion
+
+PRESETS = gathered(None, {}, {}).presets
+KEY = "sk-canary-0123456789"
+
+
+def test_other_words_for_a_provider_name_one_and_are_none_themselves() -> None:
+    assert not PRESETS.synonyms.keys() & PRESETS.providers.keys()
+    assert set(PRESETS.synonyms.values()) <= PRESETS.providers.keys()
+
+
+@pytest.mark.parametrize(
+    ("name", "provider", "model"),
+    [
+        ("fireworks_ai/accounts/fireworks/models/x", "fireworks", "accounts/fireworks/models/x"),
+        ("together_ai/meta-llama/Llama-3", "together", "meta-llama/Llama-3"),
+        ("hosted_vllm/m", "vllm", "m"),
+    ],
+)
+async def test_a_name_as_litellm_spells_it_goes_to_its_provider(name: str, provider: str, model: str) -> None:
+    keys = {"TOGETHERAI_API_KEY": "x", "FIREWORKS_AI_API_KEY": "x", "PILLION_VLLM_BASE_URL": "http://127.0.0.1:9/v1"}
+    async with pillion(**keys) as gateway:
+        target = await gateway.app.catalog.resolve(name)
+    assert (target.adapter.name, target.model) == (provider, model)
+
+
+async def test_a_word_of_litellms_for_a_provider_that_is_not_there_is_told_how_to_get_it() -> None:
+    async with pillion() as gateway:
+        got = await ask(gateway, "POST", "/v1/chat/completions", OPENAI.request(model="together_ai/m"))
+    assert got.status == 404
+    assert "together is not configured: set TOGETHER_API_KEY or TOGETHERAI_API_KEY." in got.body.decode()
+
+
+def test_all_traffic_may_go_to_one() -> None:
+    assert "vllm" in load(environ={"PILLION_UPSTREAM": "hosted_vllm/m"}).providers
+
+
+def test_a_row_that_is_called_so_is_itself(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("providers: {hosted_vllm: {base_url: 'http://gpu:8000/v1', model: m}}\nupstream: hosted_vllm\n")
+    config = load(file, {})
+    assert "vllm" not in config.providers
+    assert config.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("variable", "provider"),
+    [
+        ("HUGGINGFACE_API_KEY", "huggingface"),
+        ("PERPLEXITYAI_API_KEY", "perplexity"),
+        ("VERCEL_AI_GATEWAY_API_KEY", "vercel-gateway"),
+        ("NVIDIA_NIM_API_KEY", "nvidia"),
+    ],
+)
+def test_a_key_may_have_the_name_that_litellm_gives_it(variable: str, provider: str) -> None:
+    config = load(environ={variable: KEY})
+    assert config.providers.keys() == {provider, "ollama"}
+    assert config.providers[provider].api_key.reveal() == KEY
+
+
+def test_places_may_have_the_names_that_litellm_gives_them() -> None:
+    bedrock = load(environ={"PILLION_UPSTREAM": "bedrock/m", "AWS_REGION_NAME": "eu-west-1"}).providers["bedrock"]
+    assert bedrock.location == "eu-west-1"
+    said = {"PILLION_UPSTREAM": "vertex_ai/m", "VERTEXAI_PROJECT": "p", "VERTEXAI_LOCATION": "l"}
+    vertex = load(environ=said).providers["vertex"]
+    assert (vertex.project, vertex.location) == ("p", "l")
