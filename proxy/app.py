@@ -155,6 +155,8 @@ class App:
     def _look_after(self, now: Assembly) -> None:
         """Keys, and the health checks: of a provider that nobody configured, health is only asked on request."""
         there = {name: one for name, one in now.adapters.items() if not now.config.providers[name].assumed}
+        for one in now.adapters.values():
+            one.check_within = now.config.health.timeout
         self.lasting.keystates.become({name: one.keys for name, one in now.adapters.items()})
         self.lasting.health.become(now.config.health, there)
 

@@ -171,6 +171,8 @@ async def test_who_asks_how_it_is_waits_no_longer_and_no_less() -> None:
         said = json.loads(got.body)
         assert (got.status, said["ok"], said["detail"]) == (503, False, "openai did not answer within 0.05 s.")
         assert said["latency_ms"] == 50
+        there = gateway.app.now.adapters  # one that nobody configured is checked only if somebody asks
+        assert {name: one.check_within for name, one in there.items()} == {"openai": 0.05, "ollama": 0.05}
 
 
 async def test_a_provider_may_take_longer_to_be_well_than_to_list_its_models(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,7 +79,7 @@ class HTTPProvider(ABC):
         self._listed_until = 0.0
         self._list_error: UpstreamError | None = None
         self._asking = asyncio.Lock()
-        self.check_within = SIDE_TIMEOUT  # seconds for a health check; who has it checked may say otherwise
+        self.check_within = SIDE_TIMEOUT  # seconds for a health check; the app says otherwise
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} at {self._origin.url.origin()}>"

@@ -73,8 +73,6 @@ class Health:
         """Check these, by these rules. Nothing is known of a provider that was configured anew."""
         kept = {name for name, one in providers.items() if one is self._providers.get(name) and rules == self._rules}
         self._rules, self._providers = rules, providers
-        for provider in providers.values():
-            provider.check_within = rules.timeout
         self._found = {name: found for name, found in self._found.items() if name in kept}
         self.due = {name: self.due[name] if name in kept else self._soon() for name in providers}
         if self._is_open:
