@@ -6,6 +6,7 @@ import pytest
 
 from proxy.config import load
 from proxy.config.layers import gathered
+from proxy.errors import ConfigError
 from tests.client import OPENAI, ask
 from tests.gateway import pillion
 
@@ -73,3 +74,52 @@ def test_places_may_have_the_names_that_litellm_gives_them() -> None:
     said = {"PILLION_UPSTREAM": "vertex_ai/m", "VERTEXAI_PROJECT": "p", "VERTEXAI_LOCATION": "l"}
     vertex = load(environ=said).providers["vertex"]
     assert (vertex.project, vertex.location) == ("p", "l")
+
+
+@pytest.mark.parametrize(
+    ("variable", "own"),
+    [
+        ("AZURE_API_KEY", "AZURE_OPENAI_API_KEY"),
+        ("AZURE_API_BASE", "PILLION_AZURE_BASE_URL"),
+        ("OLLAMA_API_BASE", "PILLION_OLLAMA_BASE_URL"),
+        ("HOSTED_VLLM_API_BASE", "PILLION_VLLM_BASE_URL"),
+        ("LM_STUDIO_API_BASE", "PILLION_LMSTUDIO_BASE_URL"),
+    ],
+)
+def test_a_variable_that_is_called_differently_here_is_told_of(variable: str, own: str) -> None:
+    told = f"{variable} has no effect: pillion reads {own} (docs/migrating.md)"
+    assert load(environ={variable: "http://gpu:9000/v1"}).warnings == (told,)
+    assert load(environ={variable: "http://[x:y"}).warnings == (told,)
+
+
+def test_but_not_where_the_provider_is_there_or_the_app_is_meant() -> None:
+    azure = {"AZURE_OPENAI_API_KEY": "k", "PILLION_AZURE_BASE_URL": "https://r.openai.azure.com"}
+    assert load(environ={"AZURE_API_KEY": "k", "AZURE_API_BASE": "https://r.openai.azure.com", **azure}).warnings == ()
+    assert load(environ={"OLLAMA_API_BASE": "http://localhost:7455"}).warnings == ()
+    assert load(environ={"OLLAMA_API_BASE": "", "LITELLM_MASTER_KEY": ""}).warnings == ()
+
+
+def test_a_master_key_that_nobody_is_asked_for_is_told_of(tmp_path: Path) -> None:
+    told = "LITELLM_MASTER_KEY has no effect: the key that apps must send is PILLION_CLIENT_KEY (docs/migrating.md)"
+    assert load(environ={"LITELLM_MASTER_KEY": KEY}).warnings == (told,)
+    assert load(environ={"LITELLM_MASTER_KEY": KEY, "PILLION_CLIENT_KEY": KEY}).warnings == ()
+    file = tmp_path / "config.yaml"
+    file.write_text(f"keys: {{app: {{key: {KEY}}}}}\n")
+    assert load(file, {"LITELLM_MASTER_KEY": KEY}).warnings == ()
+
+
+def test_a_configuration_of_litellms_is_known_by_its_tables(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("model_list: []\nlitellm_settings: {drop_params: true}\ngeneral_settings: {}\n")
+    with pytest.raises(ConfigError) as caught:
+        load(file, {})
+    told = "unknown key; it is LiteLLM's: docs/migrating.md has what to write in its place"
+    tables = ("model_list", "litellm_settings", "general_settings")
+    assert str(caught.value).splitlines() == [f"{file}:{n}: {key}: {told}" for n, key in enumerate(tables, 1)]
+
+
+def test_a_variable_as_litellm_writes_it_is_told_of(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("providers: {openai: {api_key: os.environ/OPENAI_API_KEY}}\n")
+    told = "the key of openai begins with os.environ/, and is taken as it stands: for what a variable holds, write"
+    assert load(file, {}).warnings == (f"{told} ${{NAME}}",)

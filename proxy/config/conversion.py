@@ -26,6 +26,8 @@ _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _ANY: Final = inspect.AnyType()
+# How LiteLLM's config.yaml begins: https://docs.litellm.ai/docs/proxy/config_settings
+_LITELLMS: Final = ("model_list", "litellm_settings", "general_settings", "router_settings", "environment_variables")
 
 
 _type_of = cache(inspect.type_info)
@@ -240,5 +242,7 @@ def _is_odd(node: Scalar) -> bool:
 
 
 def _known(key: str, fields: list[str]) -> str:
+    if key in _LITELLMS:
+        return "it is LiteLLM's: docs/migrating.md has what to write in its place"
     close = difflib.get_close_matches(key, fields, n=1)
     return f"did you mean {close[0]}?" if close else f"the known keys are {', '.join(fields)}"

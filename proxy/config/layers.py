@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from proxy.config.address import leads_away, leads_to
 from proxy.config.conversion import Conversion
+from proxy.config.elsewhere import left_behind
 from proxy.config.environment import Environment, own_key, prefix
 from proxy.config.expansion import Expansion
 from proxy.config.models import Around, with_cards
@@ -35,10 +36,10 @@ from proxy.config.values import (
     table,
     texts,
 )
-from proxy.edge.address import address
+from proxy.edge.address import Address, address
 
 # Keys of a preset that a row does not inherit.
-_OF_A_PRESET = {"by_name", "always", "finds_credentials", "variables", "places", "keys"}
+_OF_A_PRESET = {"by_name", "always", "finds_credentials", "variables", "places", "keys", "elsewhere"}
 
 
 class Row(NamedTuple):
@@ -87,10 +88,12 @@ def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
         top.entries["providers"] = Table({name: row.node for name, row in rows.items()}, DEFAULT)
     conversion = Conversion(mistakes)
     said = conversion.struct(top, File)
+    absent = {name: row for name, row in data.presets.providers.items() if name not in rows or rows[name].assumed}
     warnings = (
         *unknown(environ, rows, data.presets.providers),
         *environment.placeless(data.presets.providers, rows, data.presets.not_instances),
         *environment.egress(_without_proxy(said, rows)),
+        *left_behind(environ, said, absent, _listening(said)),
         *mistaken_keys(said),
         *doubled(said),
         *per_token(said),
@@ -118,12 +121,16 @@ def _state_dir(environ: Mapping[str, str]) -> Path | None:
 
 def _apart(layers: Layers) -> Layers:
     """Without assumed providers whose address is ours: pillion may listen in Ollama's own place."""
-    listening, providers = filter(None, map(address, listeners(layers.file).values())), layers.file.providers
+    listening, providers = _listening(layers.file), layers.file.providers
     urls = {name: row.base_url for name, row in providers.items() if row and layers.rows[name].assumed}
     ours = {name for where in listening for name, url in urls.items() if url and leads_to(url, where)}
     kept = {name: row for name, row in providers.items() if name not in ours}
     rows = {name: row for name, row in layers.rows.items() if name not in ours}
     return layers._replace(file=replace(layers.file, providers=kept), rows=rows)
+
+
+def _listening(file: File) -> list[Address]:
+    return [where for where in map(address, listeners(file).values()) if where is not None]
 
 
 def listeners(file: File) -> dict[Keys, str]:

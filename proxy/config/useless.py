@@ -17,20 +17,21 @@ from proxy.config.values import Keys, Origin
 # With what the paths of a kind of provider begin, and their SDKs' base URLs do not end.
 _ADDED = {"anthropic": "/v1", "gemini": "/v1beta", "ollama": "/api", "cohere": "/v2"}
 _CHEAPEST = 0.0001  # dollars for a million tokens: in our list, none costs less than 0.0016
-_A_SHELLS = re.compile(r"\$[A-Za-z_][A-Za-z0-9_]*")
+_A_VARIABLES = re.compile(r"(\$|os\.environ/)[A-Za-z_][A-Za-z0-9_]*\Z")  # a shell's, and LiteLLM's
 _SHOWING = {"authorization", "x-api-key", "api-key", "x-goog-api-key"}  # headers that may hold the key
 
 
 def mistaken_keys(file: File) -> Iterator[str]:
     """A sentence for each key that came with the quotes around it, as from an env file of docker's, or that is a
-    shell's name for a variable.
+    shell's name for a variable, or LiteLLM's.
     """
     keys = {f"the key of {name}": row.api_key for name, row in file.providers.items() if row is not None}
     for whose, key in {"client_key": file.client_key, **keys}.items():
         if key and len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
             yield f"{whose} is in quotes, which are taken for a part of it: leave them out"
-        elif key and _A_SHELLS.fullmatch(key):
-            yield f"{whose} begins with $, and is taken as it stands: for what a variable holds, write ${{NAME}}"
+        elif key and (found := _A_VARIABLES.match(key)):
+            how = "for what a variable holds, write ${NAME}"
+            yield f"{whose} begins with {found[1]}, and is taken as it stands: {how}"
 
 
 def doubled(file: File) -> Iterator[str]:
