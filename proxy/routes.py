@@ -22,7 +22,7 @@ from proxy.reports.books import Books
 from proxy.reports.explain import Explain
 from proxy.reports.rehearsal import Rehearsal
 from proxy.reports.roster import Roster
-from proxy.routing import ANY, Route
+from proxy.routing import ANY, Route, instead
 
 GOOGLES = ("", "/v1", "/v1beta", "/v1beta1", "/v1alpha")  # the versions in which Google's SDKs ask
 BARE = ("",)  # no version before the path: it names one itself, or has none
@@ -247,7 +247,8 @@ def missing() -> list[Route]:
 async def not_yet(path: str, call: Call) -> Reply:
     """OpenAI's and Anthropic's SDKs ask thrice at any status from 500 on, unless they are told that it is no use."""
     rest = f"/{call.rest}" if call.rest else ""
-    raise Unsupported(f"pillion does not serve {path}{rest} yet.", headers=[("x-should-retry", "false")])
+    asked = f"{path}{rest}"
+    raise Unsupported(f"pillion does not serve {asked} yet.{instead(asked)}", headers=[("x-should-retry", "false")])
 
 
 async def no_verb(call: Call) -> Reply:

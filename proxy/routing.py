@@ -14,6 +14,8 @@ from proxy.errors import GatewayError
 from proxy.ports import Handler
 
 ANY = "*"  # a route for any method
+SERVED = frozenset(("chat", "count_tokens", "generate", "models"))  # operations that a base URL is for
+DEEPEST = 8  # parts that a base URL may have too many, for which a 404 still names the route that was meant
 PATHS = 128  # remembered, of those that name something behind a route's own part: an app asks for few models
 
 
@@ -32,6 +34,16 @@ class Route(NamedTuple):
 
 Methods = dict[str, Route]
 
+# What stands here for the routes of other gateways (LiteLLM, OpenRouter, one-api), by how those begin.
+_INSTEAD = {
+    " The probes are /liveness, /readiness and /startup.": ("/health", "/healthz", "/livez", "/readyz", "/ping"),
+    " The models are at /v1/models.": ("/model/info", "/model_group/info"),
+    " Client keys are made by `pillion keys add`.": ("/key", "/keys", "/auth/key", "/user", "/team"),
+    " What was spent is at /v1/usage.": ("/spend", "/global/spend", "/credits", "/generation", "/dashboard/billing"),
+    " pillion's base URL ends in /v1.": ("/api/v1", "/api/paas", "/api/chat/completions", "/openai/chat/completions"),
+    " Chats are at /v1/chat/completions.": ("/completions", "/engines"),
+}
+
 # Of `//v1/messages`, `/v1//messages` and `/v1/v1/messages`: the base URL ends in a slash or a version, and the SDK adds
 # its own. (Others end a path in a slash.)
 _SLASHES = re.compile(r"^(/v1(?:beta1?|alpha)?)?//(?!/)")
@@ -41,6 +53,12 @@ _VERSIONS = re.compile(r"^/v1(?:beta1?|alpha)?(?=/(?:v[12][^/]*|api|model)/)")
 def _methods(route: Route) -> Sequence[str]:
     """A HEAD is a GET whose answer has no body, and a server must take both (RFC 9110, 9.1)."""
     return ("GET", "HEAD") if route.method == "GET" else (route.method,)
+
+
+def instead(path: str) -> str:
+    """A sentence, with a blank before it, on what stands here for a route of another gateway's; "" if nobody knows."""
+    path = f"{path.removeprefix('/v1')}/"
+    return next((said for said, starts in _INSTEAD.items() if path.startswith(tuple(f"{s}/" for s in starts))), "")
 
 
 class Routing:
@@ -69,7 +87,8 @@ class Routing:
         """
         found = self._found(method, path)
         if found is None:
-            raise GatewayError(f"There is no route {path}.", status=404, kind="invalid_request", code="unknown_url")
+            said = f"There is no route {path}.{self._beside(method, path) or instead(path)}"
+            raise GatewayError(said, status=404, kind="invalid_request", code="unknown_url")
         methods, rest = found
         route = methods.get(method) or methods.get(ANY)
         if route is None:
@@ -86,6 +105,20 @@ class Routing:
         """Whose path it is, whatever the method; "" where it is nobody's."""
         methods, _ = self._found("", path) or ({}, "")
         return next((route.dialect for route in methods.values() if route.dialect), "")
+
+    def _beside(self, method: str, path: str) -> str:
+        """A sentence on the route that is left where a base URL is one of another gateway's, as in
+        /anthropic/v1/messages; "" if there is none.
+        """
+        at = 0
+        for _ in range(DEEPEST):
+            if (at := path.find("/", at + 1)) < 0:
+                break
+            base, rest = path[:at], path[at:]
+            methods = self.exact.get(rest) or next((methods for methods, _ in self._look_up(rest)), {})
+            if (route := methods.get(method)) is not None and route.operation in SERVED:
+                return f" There is {rest}: leave {base} out of the base URL."
+        return ""
 
     def _found(self, method: str, path: str) -> tuple[Methods, str] | None:
         """The longest beginning wins, then the longest end; routes that take the method go before all others."""

@@ -123,3 +123,47 @@ def test_a_variable_as_litellm_writes_it_is_told_of(tmp_path: Path) -> None:
     file.write_text("providers: {openai: {api_key: os.environ/OPENAI_API_KEY}}\n")
     told = "the key of openai begins with os.environ/, and is taken as it stands: for what a variable holds, write"
     assert load(file, {}).warnings == (f"{told} ${{NAME}}",)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "told"),
+    [
+        ("POST", "/anthropic/v1/messages", 404, "There is /v1/messages: leave /anthropic out of the base URL."),
+        ("POST", "/a/b/openai/chat/completions", 404, "There is /chat/completions: leave /a/b/openai out of"),
+        ("POST", "/bedrock/model/m/converse", 404, "There is /model/m/converse: leave /bedrock out of the base URL."),
+        ("GET", "/inference/v1/models", 404, "There is /v1/models: leave /inference out of the base URL."),
+        ("POST", "/engines/gpt-4o/completions", 404, "Chats are at /v1/chat/completions."),
+        ("POST", "/v1/completions", 501, "Chats are at /v1/chat/completions."),
+        ("POST", "/api/v1/chat/completions", 501, "pillion's base URL ends in /v1."),
+        ("POST", "/v1beta/openai/chat/completions", 501, "pillion's base URL ends in /v1."),
+        ("GET", "/health", 404, "The probes are /liveness, /readiness and /startup."),
+        ("GET", "/health/liveliness", 404, "The probes are /liveness, /readiness and /startup."),
+        ("GET", "/v1/model/info", 501, "The models are at /v1/models."),
+        ("GET", "/key/info", 404, "Client keys are made by `pillion keys add`."),
+        ("GET", "/spend/logs", 404, "What was spent is at /v1/usage."),
+    ],
+)
+async def test_a_route_of_another_gateways_names_the_one_here(method: str, path: str, status: int, told: str) -> None:
+    async with pillion() as gateway:
+        got = await ask(gateway, method, path, b"{}" if method == "POST" else b"")
+    assert got.status == status
+    assert told in got.body.decode()
+
+
+@pytest.mark.parametrize(
+    "path", ["/nowhere", "/nowhere/", "/healthy", "/keyring", "/a/b/c/d/e/f/g/h/i/v1/messages", "/" * 99]
+)
+async def test_any_other_route_names_none(path: str) -> None:
+    async with pillion() as gateway:
+        got = await ask(gateway, "POST", path, b"{}")
+    assert got.status == 404
+    assert f'There is no route {path}."' in got.body.decode()
+
+
+async def test_the_cluster_hears_of_the_probes_alone() -> None:
+    async with pillion(PILLION_METRICS_ADDRESS="127.0.0.1:0") as gateway:
+        there = gateway.app.addresses[-1]
+        got = [await ask(there, "GET", path) for path in ("/health/readiness", "/a/v1/models")]
+    assert [each.status for each in got] == [404, 404]
+    assert ["The probes are" in each.body.decode() for each in got] == [True, False]
+    assert "base URL" not in got[1].body.decode()
