@@ -286,10 +286,20 @@ class Catalog:
         names = await self.names(key=key)
         more = f" and {len(names) - LISTED} more (GET /v1/models)" if len(names) > LISTED else ""
         return UnknownModel(
-            f"{which or f'The model {name!r}'} is not known.{self._hint(provider)} Providers:"
+            f"{which or f'The model {name!r}'} is not known.{self._hint(provider) or self._near(name, key)} Providers:"
             f" {', '.join(self._there(names, key))}. Models: {', '.join(names[:LISTED])}{more}.",
             param="model",
         )
+
+    def _near(self, name: str, key: ClientKey | None) -> str:
+        """What was meant by @PROVIDER/MODEL (Portkey's spelling), MODEL/PROVIDER (Helicone's), or one in capitals."""
+        first, _, rest = name.removeprefix("@").partition("/")
+        model, _, last = name.rpartition("/")
+        for provider, named in ((first.lower(), rest), (last.lower(), model)):
+            adapter = self.adapter(provider)
+            if adapter is not None and named and may_reach(key, adapter.name):
+                return f" Did you mean {provider}/{named}?"
+        return ""
 
     def _hint(self, provider: str) -> str:
         """What to do about a provider that is known and not configured."""

@@ -167,3 +167,21 @@ async def test_the_cluster_hears_of_the_probes_alone() -> None:
     assert [each.status for each in got] == [404, 404]
     assert ["The probes are" in each.body.decode() for each in got] == [True, False]
     assert "base URL" not in got[1].body.decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("@echo/text", " Did you mean echo/text?"),
+        ("Echo/text", " Did you mean echo/text?"),
+        ("text/echo", " Did you mean echo/text?"),
+        ("Google/gemini-x", " Did you mean google/gemini-x?"),
+        ("meta/llama", " is not known. Providers:"),
+        ("@echo", " is not known. Providers:"),
+    ],
+)
+async def test_a_name_as_other_gateways_spell_it_names_the_one_here(name: str, told: str) -> None:
+    async with pillion(PILLION_GEMINI_BASE_URL="http://127.0.0.1:9", GEMINI_API_KEY="x") as gateway:
+        got = await ask(gateway, "POST", "/v1/chat/completions", OPENAI.request(model=name))
+    assert got.status == 404
+    assert told in got.body.decode()
