@@ -37,6 +37,8 @@ _NEVER_OUT = (
     | frozenset(
         "host content-length content-type content-encoding accept-encoding expect origin referer forwarded"
         " x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip"
+        # JSON in which apps of other gateways send providers' keys.
+        " x-portkey-config helicone-fallbacks"
         # Some hosts, Google's among them, take a request with these for another than the one that we have judged.
         " x-http-method x-http-method-override x-method-override x-original-uri x-original-url x-rewrite-url".split()
     )

@@ -7,6 +7,7 @@ import pytest
 from proxy.config import load
 from proxy.config.layers import gathered
 from proxy.errors import ConfigError
+from proxy.headers import outgoing
 from tests.client import OPENAI, ask
 from tests.gateway import pillion
 
@@ -185,3 +186,14 @@ async def test_a_name_as_other_gateways_spell_it_names_the_one_here(name: str, t
         got = await ask(gateway, "POST", "/v1/chat/completions", OPENAI.request(model=name))
     assert got.status == 404
     assert told in got.body.decode()
+
+
+def test_no_header_with_other_providers_keys_goes_to_one() -> None:
+    sent = {
+        "x-portkey-config": '{"provider": "openai", "api_key": "k"}',
+        "helicone-fallbacks": '[{"headers": {"Authorization": "Bearer k"}}]',
+        "helicone-auth": "Bearer k",
+        "x-litellm-api-key": "k",
+        "x-portkey-virtual-key": "k",
+    }
+    assert outgoing({**sent, "x-title": "app"}) == [("x-title", "app")]
