@@ -285,14 +285,22 @@ class Catalog:
         provider = self._synonyms.get(provider, provider) if slash else self._owner(name)
         names = await self.names(key=key)
         more = f" and {len(names) - LISTED} more (GET /v1/models)" if len(names) > LISTED else ""
+        hints = self._hint(provider) + self._near(name, names, key)
         return UnknownModel(
-            f"{which or f'The model {name!r}'} is not known.{self._hint(provider) or self._near(name, key)} Providers:"
+            f"{which or f'The model {name!r}'} is not known.{hints} Providers:"
             f" {', '.join(self._there(names, key))}. Models: {', '.join(names[:LISTED])}{more}.",
             param="model",
         )
 
-    def _near(self, name: str, key: ClientKey | None) -> str:
-        """What was meant by @PROVIDER/MODEL (Portkey's spelling), MODEL/PROVIDER (Helicone's), or one in capitals."""
+    def _near(self, name: str, names: Sequence[str], key: ClientKey | None) -> str:
+        """What was meant by @PROVIDER/MODEL (Portkey's spelling), MODEL/PROVIDER (Helicone's), one in capitals, or a
+        listed model's variant (OpenRouter's `:nitro`, `:online`), which no list has.
+        """
+        listed, colon, _ = name.rpartition(":")
+        for known in names if colon else ():
+            provider, _, model = known.partition("/")
+            if model == listed and provider in self.adapters:
+                return f" Did you mean {provider}/{name}?"
         first, _, rest = name.removeprefix("@").partition("/")
         model, _, last = name.rpartition("/")
         for provider, named in ((first.lower(), rest), (last.lower(), model)):

@@ -177,12 +177,15 @@ async def test_the_cluster_hears_of_the_probes_alone() -> None:
         ("Echo/text", " Did you mean echo/text?"),
         ("text/echo", " Did you mean echo/text?"),
         ("Google/gemini-x", " Did you mean google/gemini-x?"),
+        ("openai/gpt-x:online", "set OPENAI_API_KEY. Did you mean openrouter/openai/gpt-x:online?"),
+        ("openai/gpt-y:online", "set OPENAI_API_KEY. Providers:"),
         ("meta/llama", " is not known. Providers:"),
         ("@echo", " is not known. Providers:"),
     ],
 )
 async def test_a_name_as_other_gateways_spell_it_names_the_one_here(name: str, told: str) -> None:
-    async with pillion(PILLION_GEMINI_BASE_URL="http://127.0.0.1:9", GEMINI_API_KEY="x") as gateway:
+    openrouter = {"PILLION_OPENROUTER_BASE_URL": "http://127.0.0.1:9/v1", "PILLION_OPENROUTER_MODELS": "openai/gpt-x"}
+    async with pillion(PILLION_GEMINI_BASE_URL="http://127.0.0.1:9", GEMINI_API_KEY="x", **openrouter) as gateway:
         got = await ask(gateway, "POST", "/v1/chat/completions", OPENAI.request(model=name))
     assert got.status == 404
     assert told in got.body.decode()
