@@ -100,6 +100,7 @@ class App:
             overload=Overload(config.overload.max_requests or MANY, config.overload),
             standings=Standings(_rules(config.breaker)),
             hedges=Counter(),
+            faults=Counter(),
             health=Health(),
             keystates=KeyStates(config.state_dir, self.fleet),
             vault=Vault(),
@@ -192,7 +193,7 @@ class App:
         watch("pillion_requests_queued", "Requests waiting for a place.", lambda: overload.queued)
         tally("pillion_requests_limit", "The most requests that may be in progress at the same time.", [], self._limit)
         about, labels = "Attempts with an injected fault.", ["provider", "fault"]
-        tally("pillion_faults_total", about, labels, lambda: self.now.faults.given if self.now.faults else {})
+        tally("pillion_faults_total", about, labels, lambda: self.lasting.faults)
         watch("pillion_upstream_connections_in_use", "Connections to providers in use.", lambda: upstream.in_use)
         watch("pillion_upstream_connections_pooled", "Idle connections to providers.", lambda: upstream.pooled)
         watch("pillion_log_lines_lost_total", "Log lines that were lost.", lambda: log.sink.lost)

@@ -74,6 +74,7 @@ class Lasting(NamedTuple):
     overload: Overload
     standings: Standings
     hedges: Counter[tuple[str, str]]  # by provider and outcome
+    faults: Counter[tuple[str, ...]]  # by provider and fault
     health: Health
     keystates: KeyStates
     vault: Vault
@@ -97,7 +98,7 @@ class Assembly:
         self.kept = {name for name, row in self._rows.items() if before is not None and before.serves(row)}
         self.adapters = {name: self._adapter(name, before) for name in self._rows}
         self.catalog = _catalog(config, {**self.adapters, "echo": Echo("echo")})
-        self.faults = Faults(config.faults, self._names(), registry.dialect) if config.faults.enabled else None
+        self.faults = self._make_faults()
         self.planner = self._make_planner()
         self.tokens = self._make_tokens(before)
         self._intake = Intake(config.max_request_timeout, self.catalog.named)
@@ -242,6 +243,10 @@ class Assembly:
         if before is not None and name in self.kept:
             return before.adapters[name]
         return self._parts.makers[name](self._rows[name], self._lasting.upstream)
+
+    def _make_faults(self) -> Faults | None:
+        rules = self.config.faults
+        return Faults(rules, self._names(), registry.dialect, self._lasting.faults) if rules.enabled else None
 
     def _names(self) -> Mapping[str, str]:
         """Each name of a provider, and the provider that it stands for."""

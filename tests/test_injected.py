@@ -1,6 +1,7 @@
 """Does a provider that fails on purpose look to everybody like one that fails of itself?"""
 
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
@@ -373,7 +374,7 @@ class World:
         self.slept: list[float] = []
         rules = config.Faults(enabled=True, providers={_row(name): fault for name, fault in providers.items()})
         named = {"echo": "echo", "mirror": "echo", "openai": "openai"}
-        self.faults = Faults(rules, named, dialect, iter(dice or [0.0] * 9).__next__, self.sleep)
+        self.faults = Faults(rules, named, dialect, Counter(), iter(dice or [0.0] * 9).__next__, self.sleep)
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)

@@ -726,6 +726,20 @@ async def test_the_metrics_tell_what_is_in_force_since_when_and_how_often_it_was
         assert await gateway.metric("pillion_config_last_reload_successful") == 1
 
 
+async def test_faults_go_on_counting_and_are_told_after_they_have_been_switched_off(tmp_path: Path) -> None:
+    """A counter that begins anew looks like a restart, and one that is gone like an instance that is."""
+    failing = {"enabled": True, "providers": {"echo": {"status": 429}}}
+    fault = {"provider": "echo", "fault": "status"}
+    async with changing(tmp_path, faults=failing) as gateway:
+        for so_many in (1, 2):
+            assert await say(gateway, "echo/text") == 429
+            assert await gateway.metric("pillion_faults_total", **fault) == so_many
+            await gateway.change(faults=failing, strict=so_many == 1)
+        await gateway.change()
+        assert await say(gateway, "echo/text") == 200
+        assert await gateway.metric("pillion_faults_total", **fault) == 2
+
+
 async def test_the_level_of_the_log_and_new_warnings_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     environ: dict[str, str] = {}
     async with changing(tmp_path) as gateway:

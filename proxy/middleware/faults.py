@@ -60,7 +60,8 @@ def refuse(headers: Mapping[str, str]) -> None:
 class Faults:
     """The middleware, and the look at the header that comes before all else. `named`: providers, by all their names.
 
-    `dialect` finds a dialect by its name; `dice` gives numbers from 0 up to 1.
+    `dialect` finds a dialect by its name; `given` counts faults by provider and kind, and outlives this configuration;
+    `dice` gives numbers from 0 up to 1.
     """
 
     def __init__(
@@ -68,10 +69,11 @@ class Faults:
         rules: config.Faults,
         named: Mapping[str, str],
         dialect: Callable[[str], Dialect],
+        given: Counter[tuple[str, ...]],
         dice: Callable[[], float] = random.random,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self.given: Counter[tuple[str, ...]] = Counter()  # by provider and fault
+        self.given = given
         self._rows = {named.get(name, name): row for name, row in rules.providers.items()}
         self._named = named
         self._dialect = dialect
