@@ -202,11 +202,12 @@ async def test_what_a_provider_does_to_us_is_a_warning(
 ) -> None:
     kept = Kept()
     async with Evil(scenario) as evil, telling(log_to(kept), OPENAI.environ(evil.url)) as gateway:
-        await chat(gateway, OPENAI, OPENAI.request(stream, "openai/m"))
+        got = await chat(gateway, OPENAI, OPENAI.request(stream, "openai/m"))
         (line,) = await told(kept)
     assert (line["level"], line["code"], line.get("ended_by")) == ("warning", code, ended_by)
     assert line["status"] == (200 if stream else 503)
     assert line["message"]
+    assert line.get("bytes_out", 0) == (len(got.body) if stream else 0)  # the stream's last words are ours
 
 
 @pytest.mark.parametrize("when", ["before the head", "in the middle"])

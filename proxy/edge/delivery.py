@@ -200,6 +200,7 @@ async def _break(door: Door, reply: Reply, lines: Lines, told: bool) -> None:
         return
     lines.stop()
     words = reply.last_words(reply.stopped) if reply.last_words is not None and reply.stopped is not None else b""
+    reply.sent += len(words)
     lines.put(words)
     door.break_off()
 
