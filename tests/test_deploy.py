@@ -285,3 +285,18 @@ async def test_a_provider_that_refuses_everything_is_seen_by_an_alert(status: in
     )
     assert sum(float(count) for kind, count in seen if kind in kinds) == 4
     assert 'pillion_upstream_attempts_total{provider="openai"} 4.0' in text
+
+
+@pytest.mark.parametrize("code", ["internal_error", "overloaded", "too_many_connections", "shutting_down"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_a_provider_says_of_itself_is_not_taken_for_ours(code: str, stream: bool) -> None:
+    """Else its error 500 would be a bug of pillion's, and page whoever looks after that."""
+    refusal = json.dumps({"error": {"message": "no", "type": "server_error", "code": code, "param": None}}).encode()
+    broken = Scenario(body=b"data: " + refusal + b"\n\n", headers=[("Content-Type", "text/event-stream")])
+    answer = broken if stream else Scenario(status=503, body=refusal)
+    async with Evil(answering=lambda request: answer) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await chat(gateway, OPENAI, OPENAI.request(stream, "openai/m"))
+        text = (await ask(gateway, "GET", "/metrics")).body.decode()
+    assert code.encode() in got.body
+    counted = re.findall(r'^pillion_errors_total\{code="(\w+)"', text, re.MULTILINE)
+    assert counted == ["upstream_error"]

@@ -10,6 +10,8 @@ from proxy.errors import GatewayError, UpstreamError
 
 BUG = "internal_error"
 CLIENT_GONE = 499  # as nginx counts a client that left
+# Codes that mean something about this pillion. A provider may say them of itself, above all where it is a pillion too.
+OF_US = frozenset({BUG, "overloaded", "too_many_connections", "shutting_down", "ledger_unavailable", "store_unavailable"})
 
 
 class Outcome(NamedTuple):
@@ -31,7 +33,8 @@ class Outcome(NamedTuple):
 def outcome(error: BaseException) -> Outcome:
     match error:
         case UpstreamError():
-            return Outcome(error.status, error.kind, error.code, "upstream")
+            code = UpstreamError.code if error.code in OF_US else error.code
+            return Outcome(error.status, error.kind, code, "upstream")
         case GatewayError():
             return Outcome(error.status, error.kind, error.code, "pillion")
         case ConnectionAbortedError():  # the door gave up, because the client does not read
