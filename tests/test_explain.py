@@ -177,6 +177,23 @@ async def test_a_stream_that_broke_is_the_last_attempts_fault(speech: Speech, pr
     assert attempt["error"] == {"kind": said["error"]["kind"], "code": said["error"]["code"]}
 
 
+async def test_where_all_fail_the_first_one_is_told_of_and_not_the_last(tmp_path: Path) -> None:
+    """By its id, which its support asks for, and without what only the last one would have dropped."""
+    first = Scenario(status=500, headers=[("x-request-id", "theirs")], body=b"{}")
+    last = Scenario(status=529, headers=[("request-id", "another")], body=b"{}")
+    file = config_file("routes: {r: {targets: [openai/m, anthropic/m]}}\nretry: {max_retries: 0}\n", tmp_path)
+    async with (
+        Evil(first) as one,
+        Evil(last) as two,
+        pillion(**file, **OPENAI.environ(one.url), **ANTHROPIC.environ(two.url)) as gateway,
+    ):
+        got = await ask(gateway, "POST", OPENAI.path, OPENAI.request(model="r", seed=1))
+        said = await explained(gateway, got)
+    heads = [got.header(name) for name in ("x-pillion-provider", "x-request-id", "x-pillion-dropped")]
+    assert (got.status, heads) == (500, ["openai", "theirs", None])
+    assert (said["upstream_id"], said["dropped"], len(said["attempts"])) == ("theirs", [], 2)
+
+
 @pytest.mark.parametrize("environ", [{}, {"PILLION_CACHE_SINGLE_FLIGHT": "true"}], ids=["alone", "shared"])
 @pytest.mark.parametrize("stream", [False, True])
 async def test_what_was_cancelled_is_told_of_with_what_it_cost(environ: dict[str, str], stream: bool) -> None:

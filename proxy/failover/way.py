@@ -7,6 +7,7 @@ asked again as often as its error allows, and while the first one is silent anot
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
+from copy import copy
 from itertools import chain, filterfalse
 from math import inf
 from operator import itemgetter
@@ -25,7 +26,7 @@ from proxy.failover.race import Asking, Race
 from proxy.failover.retries import WAITED, Verdict, is_of_use, verdict
 from proxy.failover.standing import RESTING, RESTS, UNWELL, Standing, Standings, is_unasked
 from proxy.failover.sticking import conversation
-from proxy.failover.trial import Trial
+from proxy.failover.trial import Trial, copy_attempt
 from proxy.failover.waits import asked_by, shortened
 from proxy.ports import Attempt, Call, Handler, Reply, Target
 
@@ -68,6 +69,7 @@ class Way:
         self._plan = plan
         self._until = call.started + rules.deadline
         self._errors: list[tuple[GatewayError, Target]] = []
+        self._first: Call | None = None  # what was known of the first attempt whose target was asked, when it failed
         self._only_has_failed = False  # the only target of the plan, which was asked already
         self._deferred: list[Target] = []  # that a ramp did not let in: asked all the same when nobody is left
         self._left = self._candidates(met)
@@ -105,6 +107,8 @@ class Way:
             self._errors.append((unwound(error), target))
             if is_unasked(error):
                 self._call.history.append(Attempt(target, skipped=RESTS))
+            elif self._first is None:
+                self._first = copy(self._call)
             if not self._may_go_on(error):
                 raise self._final_error() from None
             if isinstance(error, OverBudget) and error.cheaper:
@@ -266,6 +270,8 @@ class Way:
         soonest = min(rests.values(), key=lambda standing: standing.breaker.rest, default=None)
         for error, target in self._errors:
             if not is_unasked(error):
+                if self._first is not None:  # the log and the answer's head tell of it, and not of the last one
+                    copy_attempt(self._call, self._first)
                 self._call.target = target
                 self._shorten(error, inf if soonest is None else max(soonest.breaker.rest, 1.0))
                 return error
