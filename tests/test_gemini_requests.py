@@ -637,11 +637,13 @@ def test_a_number_in_quotes_is_that_number() -> None:
     assert (request.top_k, request.seed) == (40, -7)
     assert request.reasoning is not None
     assert request.reasoning.budget == 9
+    schema = {"type": "INTEGER", "minimum": "-1", "maximum": "2.5", "minItems": "3", "title": "4"}
+    assert json_schema(schema, "") == {"type": "integer", "minimum": -1, "maximum": 2.5, "minItems": 3, "title": "4"}
 
 
 def test_a_media_types_case_is_no_matter() -> None:
     parts = parsed(contents=[{"parts": [{"inlineData": {"mimeType": "IMAGE/PNG", "data": "aGk="}}]}]).turns[0].parts
-    assert parts == [Image(source=Inline("aGk=", "IMAGE/PNG"))]
+    assert parts == [Image(source=Inline("aGk=", "image/png"))]
 
 
 # --- schemas ---------------------------------------------------------------------------------------------------------

@@ -28,6 +28,8 @@ def read_inline(fields: Fields) -> Medium:
     inner = fields.need_inner("inlineData")
     data, media_type = standard_base64(inner.need_text("data")), inner.text("mimeType") or ""
     part = medium(media_type, Inline(data, media_type))
+    if isinstance(part, Image):
+        part.source = Inline(data, media_type.lower())
     return _named(part, fields, "inlineData", inner)
 
 

@@ -4,12 +4,12 @@ A body in, a Request out. A wrong type raises BadRequest with the field's path, 
 lost.
 """
 
-import re
 from collections.abc import Sequence
 
 from proxy.canon import Format, Reasoning, Request, Tool, ToolChoice, Turn
 from proxy.dialects.gemini.parse_parts import Chat
 from proxy.dialects.gemini.schema import json_schema
+from proxy.dialects.gemini.spelling import unquoted
 from proxy.dialects.gemini.words import (
     CONFIG_DEMANDS,
     COUNTS,
@@ -104,29 +104,19 @@ def check_model(top: Fields, model: str) -> None:
 
 
 def _number(fields: Fields, key: str) -> float | None:
-    _unquote(fields, key)
+    if key in fields.rest:
+        fields.rest[key] = unquoted(fields.rest[key])
     return fields.number(key)
 
 
 def _count(fields: Fields, key: str) -> int | None:
     """An integer, which 40.0 is to Google."""
-    _unquote(fields, key)
-    value = fields.rest.pop(key, None)
+    value = unquoted(fields.rest.pop(key, None))
     if value is None:
         return None
     if not is_number(value) or value != int(value):
         raise wrong(fields.path(key), "an integer", value)
     return int(value)
-
-
-def _unquote(fields: Fields, key: str) -> None:
-    """Google reads a number in quotes as that number: https://protobuf.dev/programming-guides/json/"""
-    value = fields.rest.get(key)
-    if isinstance(value, str) and (found := _is_number(value)):
-        fields.rest[key] = float(value) if found[1] else int(value)
-
-
-_is_number = re.compile(r"-?[0-9]{1,40}([.][0-9]{1,40}|(?:[.][0-9]{1,40})?[eE][-+]?[0-9]{1,3})?").fullmatch
 
 
 def _word(value: object, at: str, words: Sequence[str]) -> str:

@@ -9,14 +9,14 @@ and host knows the subset; any other keyword makes it `parametersJsonSchema`. Th
 
 from typing import Any
 
-from proxy.dialects.gemini.spelling import camel
+from proxy.dialects.gemini.spelling import camel, unquoted
 from proxy.dialects.gemini.words import SCHEMA_TYPES
 from proxy.errors import BadRequest
 from proxy.grammar.fields import Object, wrong, wrong_word
 
 _TYPES = {word.lower(): word for word in SCHEMA_TYPES[1:]}
-_SIZES = {"minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties"}
-_PLAIN = _SIZES | {"format", "title", "description", "required", "pattern", "example", "default", "minimum", "maximum"}
+_NUMBERS = set("minItems maxItems minLength maxLength minProperties maxProperties minimum maximum".split())
+_PLAIN = _NUMBERS | {"format", "title", "description", "required", "pattern", "example", "default"}
 _SPELLED = {"ref": "$ref", "defs": "$defs", "type_": "type"}  # the SDK's names; `type_` is an older one's
 
 
@@ -51,9 +51,7 @@ def _keyword(name: str, item: Any, at: str) -> Any:
         return json_schema(item, at)
     if name == "type":
         return _type(item, at)
-    if name in _SIZES and isinstance(item, str) and item.isascii() and item.isdigit():
-        return int(item[:18])  # in Google's JSON a 64-bit number may be a string
-    return item
+    return unquoted(item) if name in _NUMBERS else item
 
 
 def _type(item: Any, at: str) -> Any:

@@ -1,4 +1,4 @@
-"""In which of its two spellings did a client send a key?
+"""In which of its two spellings did a client send a key, or a number?
 
 Google reads every key in camelCase and in snake_case, at any level (https://protobuf.dev/programming-guides/json/), and
 its own SDKs mix them. One pass turns all keys into camelCase, so that other modules need only that. Objects whose keys
@@ -60,3 +60,13 @@ def camel_keys(value: Object, at: str, free: frozenset[str]) -> Object:
             raise BadRequest(message, param=path)
         spelled[name] = item if name in free else in_camel(item, path)
     return spelled
+
+
+def unquoted(value: object) -> object:
+    """Google reads a number in quotes as that number: https://protobuf.dev/programming-guides/json/"""
+    if isinstance(value, str) and (found := _is_number(value)):
+        return float(value) if found[1] else int(value)
+    return value
+
+
+_is_number = re.compile(r"-?[0-9]{1,40}([.][0-9]{1,40}|(?:[.][0-9]{1,40})?[eE][-+]?[0-9]{1,3})?").fullmatch
