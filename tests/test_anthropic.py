@@ -786,7 +786,7 @@ def test_a_blank_that_stands_alone_is_left_out(blank: Part) -> None:
     assert [block["type"] for block in body["messages"][1]["content"]] == ["tool_use"]
     assert "content" not in body["messages"][2]["content"][0]
     assert "system" not in body
-    assert encoded.dropped == ("turn.trailing_space",)
+    assert encoded.dropped == ("messages.content", "messages.content.content")
     spaced = foreign(turn("user", Text(text="a"), Text(text=" "), Text(text="b")))
     assert [block["text"] for block in sent(spaced)["messages"][0]["content"]] == ["a", " ", "b"]
 

@@ -213,6 +213,11 @@ OTHER = {"type": "function", "function": {"name": "g", "parameters": SCHEMA}}
          {"generationConfig.thinkingConfig.includeThoughts"}),
         ("gemini", "bedrock", {"generationConfig": {"thinkingConfig": {"includeThoughts": True}}},
          {"generationConfig.thinkingConfig.includeThoughts"}),
+        ("anthropic", "bedrock", {"system": " "}, {"system"}),
+        ("bedrock", "anthropic", {"system": [{"text": " "}]}, {"system"}),
+        ("gemini", "anthropic", {"systemInstruction": {"parts": [{"text": " "}]}}, {"systemInstruction.parts"}),
+        ("openai_responses", "anthropic", {"instructions": " "}, {"instructions"}),
+        ("openai_responses", "bedrock", {"instructions": " "}, {"instructions"}),
     ],
     ids=in_short,
 )  # fmt: skip

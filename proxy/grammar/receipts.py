@@ -4,16 +4,18 @@ Tuning is left out, and the receipt names it, in the client's own words: docs/de
 be left out is refused (refusals.py).
 """
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from msgspec.structs import replace
 
-from proxy.canon import Document, Part, Request, Text, Tool, ToolCall, ToolChoice
+from proxy.canon import Document, Part, Refusal, Request, Text, Tool, ToolCall, ToolChoice
 from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, paths
 
 NAMES_TOLD = 50  # a longer header might break the client's parser
 LONGEST_NAME = 200  # characters of each in a header; clients choose them
+_index = re.compile(r"\[[0-9]+\]")
 
 
 class Receipt:
@@ -40,6 +42,10 @@ class Receipt:
         """For a wire without a place for a seal. Another provider's is gone already: see proxy/sealing/seals.py."""
         if part.signature:
             self.add("tool_call.signature" if isinstance(part, ToolCall) else "text.signature")
+
+    def blank(self, part: Text | Refusal) -> None:
+        """For a wire that refuses a text of white space alone."""
+        self._names.add(_index.sub("", part.at) or self._name_of("turn.trailing_space"))
 
     def uncited(self, document: Document) -> None:
         """For a wire that quotes no documents."""

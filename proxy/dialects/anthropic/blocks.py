@@ -63,10 +63,11 @@ class Blocks:
 
     def _solid(self, parts: list[Part]) -> list[Part]:
         """The parts less blank texts, if all are blank: "text content blocks must contain non-whitespace text"."""
-        texts = [part.text for part in parts if isinstance(part, Text | Refusal) and part.text]
-        if self.own or not texts or not all(map(str.isspace, texts)):
+        texts = [part for part in parts if isinstance(part, Text | Refusal) and part.text]
+        if self.own or not texts or not all(part.text.isspace() for part in texts):
             return parts
-        self.dropped.add("turn.trailing_space")
+        for part in texts:
+            self.dropped.blank(part)
         return [replace(part, text="") if isinstance(part, Text | Refusal) else part for part in parts]
 
     def _parts(self, parts: list[Part]) -> list[Object]:

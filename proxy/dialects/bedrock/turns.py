@@ -156,7 +156,7 @@ class Conversation:
             case Text():
                 return self._text(part)
             case Refusal():
-                return self._text(Text(text=part.text))
+                return self._text(Text(text=part.text, at=part.at))
             case Image() | Audio() | Video() | Document() if self._own and WHOLE in part.extra:
                 return as_object(part.extra[WHOLE])
             case Document() if self._claude and not self._own and (block := said_as_text(part, self._named)):
@@ -186,7 +186,7 @@ class Conversation:
             self._dropped.add("text.citations")
         self._dropped.unsealed(part)
         if not self._own and part.text.isspace():  # refused like empty text
-            self._dropped.add("turn.trailing_space")
+            self._dropped.blank(part)
             return None
         if not (citations or (self._own and part.extra)):
             # Empty text is refused. In this wire's own requests it may be what parse.py marked with a lone cachePoint.
