@@ -272,6 +272,40 @@ async def test_without_the_store_a_sidecar_spends_its_lease_and_then_says_why_no
     assert await numbers(server) == (spent, spent)
 
 
+@pytest.mark.parametrize("how", ["emptied", "another"])
+async def test_who_has_nothing_to_report_tells_a_store_again_that_has_lost_all(
+    server: Server, how: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that was emptied is the same, on the same connection, and two has no reason of its own to write to it."""
+    monkeypatch.setattr("proxy.budgets.leases.QUIET", 1000)
+    async with sidecar(server) as one, sidecar(server) as two:
+        await one.spend(NANOS // 4, NANOS // 4)
+        await two.spend(NANOS // 2, NANOS // 2)
+
+        async def is_told() -> bool:
+            told = [each.counter.told == (each.counter.used, 0) for each in (one, two)]
+            return all(told) and await numbers(server) == (NANOS * 3 // 4, NANOS * 3 // 4)
+
+        await soon(is_told)
+        await asyncio.sleep(0.5)  # for two beats, after which both have met the store
+        if how == "emptied":
+            await server.do("FLUSHALL")
+        else:
+            await server.kill()
+            await soon(lambda: not one.fleet.is_up and not two.fleet.is_up)
+            await server.start()
+            await soon(lambda: one.fleet.is_up and two.fleet.is_up)
+        with pytest.raises(StoreUnavailable, match="has restarted"):
+            await one.reserve(NANOS // 5)
+        await soon(is_told)
+        await asyncio.sleep(1)
+        with pytest.raises(OverBudget):
+            await one.reserve(NANOS // 2)
+        one.budgets.settle(await one.reserve(NANOS // 5), 0)
+    told = [record for record in caplog.records if getattr(record, "event", "") == "store_anew"]
+    assert len(told) == 2
+
+
 async def test_a_store_that_has_lost_all_learns_it_again_before_it_leases(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

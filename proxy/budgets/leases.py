@@ -5,6 +5,7 @@ each beat it reports what it has spent, and gives back what it does not need. le
 """
 
 import asyncio
+import logging
 from collections.abc import Iterable
 from functools import partial
 from math import isinf
@@ -70,6 +71,15 @@ return {more, spent, owned + more, run, is_quiet and 1 or 0}
 """
 _FLEET = f"{PREFIX}fleet"
 
+# Which run of the store the fleet has met, and since when; zeros where the store knows of no fleet. A store that was
+# emptied is the same run and the same connection: whoever has nothing to report would not notice otherwise.
+LIFE = """
+local known = redis.call('HMGET', KEYS[1], 'run', 'since')
+return {tonumber(known[1]) or 0, tonumber(known[2]) or 0}
+"""
+
+log = logging.getLogger("pillion")
+
 
 class Leases:
     """All leases of this sidecar. `counter` makes the counters of budgets."""
@@ -78,7 +88,8 @@ class Leases:
         self._fleet = fleet
         self._counters: dict[str, Leased] = {}
         self._asks = asyncio.Lock()
-        fleet.scripts.add(LEASE)
+        self._life: tuple[int, int] | None = None  # of the store, as last heard
+        fleet.scripts |= {LEASE, LIFE}
         fleet.beats.append(self.report)
 
     def __repr__(self) -> str:
@@ -113,6 +124,8 @@ class Leases:
 
     def report(self) -> None:
         """With each beat. Windows that are over are forgotten."""
+        if self._counters:
+            self._fleet.tell(LIFE, [_FLEET], [], self._compare)
         now = time()
         for key, counter in list(self._counters.items()):
             counter.slacken()
@@ -121,6 +134,22 @@ class Leases:
                 self._tell(counter, is_last=True)
             elif counter.told != (counter.used, counter.held):
                 self._tell(counter)
+
+    def _compare(self, answer: Answer) -> None:
+        """Tell a store that begins anew all that we own, also where nothing of it has changed."""
+        if answer is None:
+            return
+        before, self._life = self._life, (answer[0], answer[1])
+        if before in (None, self._life):
+            return
+        for counter in self._counters.values():
+            self._tell(counter)
+        if before != (0, 0):
+            log.warning(
+                "store: redis has restarted, or was emptied: all tell it again what they have spent, and for %d seconds"
+                " budgets pay from what is leased; what sidecars have spent that are gone may be forgotten",
+                QUIET // 1000, extra={"event": "store_anew"},
+            )  # fmt: skip
 
     def give_back(self) -> None:
         """Give everything back, as pillion ends. Goes out before the store is closed."""
