@@ -20,7 +20,6 @@ PATIENCE = 4.0  # seconds for one answer
 PAUSE = 0.1  # seconds between two questions
 WAIT = 25.0  # seconds until `wait` gives up
 
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  one that listens everywhere listens on loopback
 _PLACES = ("metrics_address", "listen")  # the former answers to the end; the latter is closed during the drain
 _PLAIN = re.compile(r"""(metrics_address|listen):[ ]+(["']?)([^\s"']+)\2(?:[ ]+\#.*)?[ ]*""")  # a line of the file
 _SECONDS = re.compile(r"[0-9]{1,4}(?:\.[0-9]+)?")
@@ -128,7 +127,7 @@ def _why_not(where: Address, path: str) -> str:
 def connected(where: Address) -> socket.socket:
     """Raises OSError."""
     if not where.path:
-        host = _ANYWHERE.get(where.host, where.host).encode()  # for a str, the idna codec would be loaded
+        host = where.reached.host.encode()  # for a str, the idna codec would be loaded
         return socket.create_connection((host, where.port), PATIENCE)  # type: ignore[arg-type]
     sock = socket.socket(socket.AF_UNIX)
     try:
