@@ -263,6 +263,17 @@ def test_a_file_of_several_keys_with_another_number_of_them_says_so(
         caplog.clear()
 
 
+def test_another_number_of_keys_is_told_of_once(key: Path, clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
+    """Not at each rotation: the key of the configuration before a SIGHUP is still looked at, so as to be hidden."""
+    key.write_text("one, two")
+    first = Secret("one", key, clock, Item(0, 2))
+    for text in ("a, b, c", "d, e, f", "g, h", "i, j, k"):
+        key.write_text(text)
+        clock.now += LOOK_AGAIN
+        assert first.reveal() == text[0]
+    assert [record.message.partition(": ")[0] for record in caplog.records] == 2 * [f"{key} holds 3 keys now and not 2"]
+
+
 @pytest.mark.parametrize("variable", ["PILLION_GEMINI_MODEL", "GEMINI_API_KEY", "PILLION_STATE_DIR", "PILLION_STRICT"])
 def test_a_variable_with_other_bytes_than_utf_8_is_a_mistake(variable: str) -> None:
     """Its bytes are lone surrogates, which nothing could be written with."""

@@ -38,7 +38,7 @@ class Secret:
     `item`: where the file holds several values.
     """
 
-    __slots__ = ("_clock", "_file", "_item", "_look_at", "_lost_since", "_seen", "_value")
+    __slots__ = ("_clock", "_count", "_file", "_item", "_look_at", "_lost_since", "_seen", "_value")
 
     def __init__(
         self,
@@ -50,6 +50,7 @@ class Secret:
         self._value = value
         self._file = file
         self._item = item
+        self._count = item.of if item is not None else 0  # of the values in the file, as it was last seen
         self._clock = clock
         self._look_at = -1.0
         self._seen: tuple[int, int, int] | None = None
@@ -109,9 +110,10 @@ class Secret:
 
     def _own(self, found: Sequence[str], item: Item, file: Path) -> str:
         """Its own value of several; its last one where there are fewer than there were, and "" where there are none."""
-        if item.number == 0 and found and len(found) != item.of:  # the first one says it for all
+        if item.number == 0 and found and len(found) not in (item.of, self._count):  # the first one says it for all
             words = "%s holds %d keys now and not %d: send SIGHUP to use all of them, and no others"
             log.warning(words, file, len(found), item.of, extra={"event": "key_count_changed"})
+        self._count = len(found)
         return found[item.number] if item.number < len(found) else self._value if found else ""
 
     def _lost(self, file: Path) -> None:
