@@ -38,7 +38,7 @@ def give_to_owner(descriptor: int, path: Path) -> None:
         return
     owner, made = path.parent.stat(), os.fstat(descriptor)
     if owner.st_uid and not made.st_uid and made.st_nlink == 1 and os.path.samestat(made, path.lstat()):
-        with suppress(PermissionError):  # root without its rights, as in some containers
+        with suppress(OSError):  # root without its rights, or an owner that is unknown here, as in some containers
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 

@@ -1,5 +1,6 @@
 """Is a file replaced whole or not at all, and is nothing left beside it?"""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -54,6 +55,20 @@ def test_what_only_has_a_link_there_is_not(link: Callable[[Path, Path], None], t
     with elsewhere.open() as opened:
         give_to_owner(opened.fileno(), folder / "keys.lock")
     assert elsewhere.stat().st_uid == 0
+
+
+@as_root
+@pytest.mark.parametrize("why", [errno.EPERM, errno.EINVAL, errno.EOPNOTSUPP])
+def test_what_cannot_be_given_away_is_kept(why: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root without its rights; a namespace that does not know the owner; a file system that has no owners."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(why, os.strerror(why))
+
+    os.chown(tmp_path, SOMEBODY, SOMEBODY)
+    monkeypatch.setattr(os, "fchown", refuse)
+    replace_file(tmp_path / "rows", b"new", tmp_path / "rows.new", is_durable=False)
+    assert (tmp_path / "rows").read_bytes() == b"new"
 
 
 @as_root
