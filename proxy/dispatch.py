@@ -92,8 +92,7 @@ class Dispatch:
                 if not call.is_translated and (
                     minds_ids(error) or self._heeding.minds_developer(error, *_place(target, client), body)
                 ):
-                    call.is_translated = True
-                    return await self._translation.translate(call, target, preferred, taken)
+                    return await self._again(error, call, target, preferred, taken)
                 if not (left := self._left(error, taken, call, target)):
                     raise
                 return await self._ask_instead(error, self._dialect(left[0]), call, target)
@@ -108,6 +107,19 @@ class Dispatch:
             or (length is not None and has_odd_id(body, length))
             or (bool(self._heeding.lessons) and self._heeding.wants_system(*_place(target, client), body))
         )
+
+    async def _again(
+        self, error: UpstreamError, call: Call, target: Target, own: Dialect, taken: Sequence[str]
+    ) -> Reply:
+        """The body that passed through, written anew on its own wire. What we cannot read may have passed through, too:
+        then the host's word stands.
+        """
+        call.is_translated = True
+        try:
+            return await self._translation.translate(call, target, own, taken)
+        except BadRequest:
+            call.is_translated = False
+            raise error from None
 
     async def _translate(self, call: Call, target: Target, preferred: Dialect, taken: Sequence[str]) -> Reply:
         """In the preferred dialect, or in Responses, if the provider takes that and only that can say it: OpenAI is

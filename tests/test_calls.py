@@ -367,6 +367,17 @@ async def test_what_another_wires_host_has_called_reaches_the_clients_own_at_the
     assert second.body.count(b"f.x") == 1  # nothing else changes
 
 
+async def test_what_cannot_be_sent_again_is_refused_in_the_hosts_own_words() -> None:
+    """A body that passes through may hold what we cannot read, and the client is told what is wrong with its id."""
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": CLAUDES}}
+    refused = Scenario(status=400, headers=[("content-type", "application/json")], body=json.dumps(error).encode())
+    async with Evil(answering=lambda _: refused) as evil, pillion(**ANTHROPIC.environ(evil.url)) as gateway:
+        said = [{"role": "of_next_year", "content": "Hi"}]
+        got = await ask(gateway, "POST", ANTHROPIC.path, ANTHROPIC.request(model="anthropic/m", messages=said))
+        assert (got.status, ANTHROPIC.error(got.body)["message"]) == (400, CLAUDES)
+        assert len(evil.requests) == 1
+
+
 async def test_a_request_without_such_an_id_is_not_sent_for_ever() -> None:
     error = {"type": "error", "error": {"type": "invalid_request_error", "message": CLAUDES}}
     refused = Scenario(status=400, headers=[("content-type", "application/json")], body=json.dumps(error).encode())
