@@ -3,8 +3,8 @@
 Chat Completions and Cohere refuse a call whose result is not in the very next messages. Ollama makes neighbouring
 messages of one role into one, and keeps no calls but those of the first (`collate` in its template/template.go). On
 Gemini's wire and on Responses an answer may come back in pieces: Google's SDK keeps a turn for each event of a stream,
-even an empty last one, so that two calls become two turns with something after them. And what a user, or Codex itself,
-said while a tool ran, Codex sends at the place where it was said.
+so that two calls become two turns. (Those of words alone are joined where they are read: there that is one turn, for
+any wire.) And what a user, or Codex itself, said while a tool ran, Codex sends at the place where it was said.
 """
 
 from collections.abc import Iterable, Sequence

@@ -2,7 +2,8 @@
 
 Each call to a model is kept in a dict from the moment that we know its client until the end of its answer.
 
-    receiving --its body is here--> waiting --its answer's head--> streaming, or sending what has come whole --> gone
+    queued for a place, where they are limited --> receiving --its body is here--> waiting
+    waiting --its answer's head--> streaming, or sending what has come whole --> gone
 
 Whoever may see a call may end it, whatever it is waiting for. The provider is let go at once, and the client gets an
 error on its own wire: as the answer where none has begun, else as its stream's last event.
