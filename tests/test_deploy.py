@@ -254,6 +254,12 @@ def test_an_alert_asks_for_what_a_scrape_has(rule: dict[str, Any]) -> None:
     assert told <= summed or not summed
 
 
+def test_what_is_reserved_for_a_moment_brings_no_budget_near_its_end() -> None:
+    """One request may reserve all that is left, and cost next to nothing."""
+    (rule,) = [rule["expr"] for rule in _alerts() if rule["alert"] == "PillionBudgetNearEnd"]
+    assert {name for name, _ in _asked_for(rule)} == {"budget_spent_usd", "budget_limit_usd"}
+
+
 def test_each_alert_has_its_heading_and_each_heading_its_alert() -> None:
     page, operations = ((ROOT / "docs" / name).read_text() for name in ("alerts.md", "operations.md"))
     names = [rule["alert"] for rule in _alerts()]
