@@ -24,7 +24,7 @@ from proxy.spending.money import NANOS, nanos_of
 
 USAGE_ERROR = 2
 VERSION = f"pillion {__version__}"
-_NO_LISTENERS = {"keys", "spend", "ledger", "providers"}  # they need no client key to be safe
+_NO_LISTENERS = {"keys", "spend", "ledger", "providers", "wait", "healthcheck"}  # they need no client key to be safe
 _NEARBY = Path("config.yaml")  # what `make run` loads, and who types `pillion check` beside it may think is meant
 
 

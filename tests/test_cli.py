@@ -221,6 +221,13 @@ def test_where_there_is_no_home_a_ledger_wants_a_folder(
     assert capsys.readouterr().err == "pillion: there is no folder for the ledger: set PILLION_STATE_DIR\n"
 
 
+@pytest.mark.parametrize("words", [["healthcheck"], ["wait", "--timeout", "0"]])
+def test_who_asks_whether_it_is_up_needs_not_see_its_keys(words: list[str]) -> None:
+    """They may be in a folder that is closed to whoever asks; `--strict` makes the question one that is not plain."""
+    code, _, complaint = run(*words, "--strict", "--listen", "0.0.0.0:1")
+    assert (code, complaint) == (1, "pillion: 0.0.0.0:1: connection refused\n")
+
+
 @pytest.mark.parametrize("said", ["x", "-1", "nan", "inf"])
 def test_how_long_to_wait_is_a_number_of_seconds(said: str) -> None:
     for code, _, complaints in (run("wait", "--timeout", said), run("wait", PILLION_WAIT_TIMEOUT=said)):
