@@ -546,6 +546,18 @@ def test_a_key_in_quotes_is_sent_as_it_is_and_warned_of(quote: str) -> None:
     assert given(OPENAI_API_KEY=f"{quote}{KEY}", GROQ_API_KEY=quote).warnings == ()
 
 
+def test_so_are_several_keys_and_those_of_clients(tmp_path: Path) -> None:
+    assert given(PILLION_OPENAI_API_KEYS=f'"{KEY}a,{KEY}b"').warnings == (
+        "the list of keys of openai is in quotes, which are taken for a part of it: leave them out",
+    )
+    file = tmp_path / "config.yaml"
+    file.write_text("keys: {ann: {key: $ANN}}\nproviders: {openai: {api_keys: [{key: $A}, b]}}\n")
+    assert [warning.partition(" begins with $")[0] for warning in load(file, {}).warnings] == [
+        "keys.ann.key",
+        "providers.openai.api_keys[0]",
+    ]
+
+
 def test_a_variable_as_a_shell_writes_it_is_sent_as_it_is_and_warned_of(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text("client_key: $APP_KEY\nproviders: {openai: {api_key: $OPENAI_KEY}, groq: {api_key: a$b}}\n")

@@ -25,13 +25,24 @@ def mistaken_keys(file: File) -> Iterator[str]:
     """A sentence for each key that came with the quotes around it, as from an env file of docker's, or that is a
     shell's name for a variable, or LiteLLM's.
     """
-    keys = {f"the key of {name}": row.api_key for name, row in file.providers.items() if row is not None}
-    for whose, key in {"client_key": file.client_key, **keys}.items():
-        if key and len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
+    for whose, key in _held(file):
+        if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
             yield f"{whose} is in quotes, which are taken for a part of it: leave them out"
-        elif key and (found := _A_VARIABLES.match(key)):
+        elif (found := _A_VARIABLES.match(key)):
             how = "for what a variable holds, write ${NAME}"
             yield f"{whose} begins with {found[1]}, and is taken as it stands: {how}"
+
+
+def _held(file: File) -> Iterator[tuple[str, str]]:
+    """Each key, and a provider's several as a variable holds them; and how to call it. "" where there is none."""
+    yield "client_key", file.client_key or ""
+    yield from ((f"keys.{name}.key", row.key or "") for name, row in file.keys.items())
+    for name, row in file.providers.items():
+        if row is not None:
+            several = [each if isinstance(each, str) else each.key for each in row.api_keys]
+            yield f"the key of {name}", row.api_key or ""
+            yield f"the list of keys of {name}", ",".join(several) if len(several) > 1 else ""
+            yield from ((f"providers.{name}.api_keys[{n}]", key) for n, key in enumerate(several))
 
 
 def doubled(file: File) -> Iterator[str]:

@@ -11,7 +11,9 @@ from proxy.errors import GatewayError, UpstreamError
 BUG = "internal_error"
 CLIENT_GONE = 499  # as nginx counts a client that left
 # Codes that mean something about this pillion. A provider may say them of itself, above all where it is a pillion too.
-OF_US = frozenset({BUG, "overloaded", "too_many_connections", "shutting_down", "ledger_unavailable", "store_unavailable"})
+OF_US = frozenset(
+    {BUG, "overloaded", "too_many_connections", "shutting_down", "ledger_unavailable", "store_unavailable"}
+)
 
 
 class Outcome(NamedTuple):
