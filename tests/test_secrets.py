@@ -687,6 +687,18 @@ async def test_no_key_gets_out_where_some_of_its_characters_are_escaped(wire: Wi
     assert (got.status, WIRE_KEY in json.dumps(json.loads(got.body))) == (401, False)
 
 
+@pytest.mark.parametrize("name", ["openai_chat", "anthropic", "gemini"])
+async def test_nor_in_a_stream_beside_the_message(name: str) -> None:
+    wire = WIRES[name]
+    escaped = json.dumps(WIRE_KEY).replace("-canary", r"\u002dc\u0061nary").encode()
+    fault = wire.fault("it broke").replace(b'"message"', b'"shown":%b,"message"' % escaped)
+    plays = Scenario(headers=wire.live, body=wire.word + fault, framing="chunked", split=[len(wire.word)], gap=0.0005)
+    async with Evil(answering=lambda request: plays) as evil, pillion(**wire.environ(evil.url)) as gateway:
+        got = await ask(gateway, "POST", wire.path, json.dumps(wire.asked).encode())
+    assert escaped in fault
+    assert (got.status, escaped in got.body, b"it broke" in got.body) == (200, False, True)
+
+
 def hidden_in(got: Got) -> list[bytes]:
     return [trace for trace in traces(WIRE_KEY) if trace in got.raw_headers.encode() + got.body]
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 
 from proxy.errors import Down, UpstreamError
 from proxy.framing import Unframed
+from proxy.grammar.repeating import unescaped
 from proxy.lanes.asking import blame, provider_of
 from proxy.lanes.pouring import Pouring
 from proxy.ports import Answer, Call, Meter, Pour, Sink, Strip
@@ -148,7 +149,7 @@ def note(call: Call, meter: Meter) -> None:
 def _before_our_key(call: Call, fault: UpstreamError, events: bytes) -> bytes | None:
     """The events before the first one that repeats our key; None where none does. `fault`: what they tell of.
 
-    If the key shows only in the fault's decoded words, it is escaped twice or broken up in the events, and nobody knows
+    If the key shows only in what is decoded, it is escaped, perhaps twice, or broken up in the events, and nobody knows
     where: then no event is sure to be clean.
     """
     assert call.target is not None
@@ -156,5 +157,5 @@ def _before_our_key(call: Call, fault: UpstreamError, events: bytes) -> bytes | 
     if (hidden := hide(text)) != text:
         same = next((at for at, (one, other) in enumerate(zip(text, hidden, strict=False)) if one != other), 0)
         return call.dialect.gate().feed(text[:same].encode("utf-8", "surrogateescape"))
-    words = f"{fault.message} {fault.code} {fault.param}"
+    words = f"{fault.message} {fault.code} {fault.param} {unescaped(text)}"
     return b"" if hide(words) != words else None
