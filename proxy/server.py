@@ -247,8 +247,8 @@ async def _receive(inbound: Inbound, limit: int, patience: Patience) -> bytes:
     if said and said != "application/json":  # an empty one says as little as none
         media_type = said.partition(";")[0].strip().lower()
         is_json = media_type == "application/json" or media_type.endswith("+json")
-        # Clients such as aiohttp's name a type even where there is no body. So does a form on a web page, which browsers
-        # send to any site without asking: its types are refused all the same.
+        # Clients such as aiohttp's name a type even where there is no body. So does a form on a web page, which a
+        # browser sends to any site without asking: its types are refused all the same.
         if not is_json and (media_type in _OF_FORMS or _has_body(headers)):
             raise BadRequest("content-type: must be application/json.", status=415)
     if int(headers.get("content-length", 0)) > limit:

@@ -622,14 +622,9 @@ async def test_a_limit_of_ours_says_too_when_the_client_may_come_again() -> None
 
 
 async def test_a_limit_that_is_never_passed_says_nothing_of_when() -> None:
-    headers = [
-        ("x-should-retry", "false"),
-        ("x-ratelimit-remaining-requests", "0"),
-        ("x-ratelimit-reset-requests", "1s"),
-    ]
-    upstreams = Upstreams(
-        a=[busy(("retry-after", "40"))], b=[OverTargetLimit("ours", headers=[("x-should-retry", "false"), *spent])]
-    )
+    spent = [("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "1s")]
+    never = OverTargetLimit("ours", headers=[("x-should-retry", "false"), *spent])
+    upstreams = Upstreams(a=[busy(("retry-after", "40"))], b=[never])
     world = World([Provider("a"), Provider("b")], upstreams, routes=route("a/m", "b/m"), retry=Retry(max_retries=0))
     with pytest.raises(Busy) as caught:
         await world.ask("smart")

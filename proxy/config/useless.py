@@ -28,7 +28,7 @@ def mistaken_keys(file: File) -> Iterator[str]:
     for whose, key in _held(file):
         if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
             yield f"{whose} is in quotes, which are taken for a part of it: leave them out"
-        elif (found := _A_VARIABLES.match(key)):
+        elif found := _A_VARIABLES.match(key):
             how = "for what a variable holds, write ${NAME}"
             yield f"{whose} begins with {found[1]}, and is taken as it stands: {how}"
 
