@@ -62,7 +62,7 @@ class Admin:
 
     async def models(self, call: Call) -> Reply:
         """The models that the caller may use. Raises BadRequest."""
-        names, dialect = await self._planner.catalog.names(_via(call), call.key), call.dialect
+        names, dialect = await self._names(call), call.dialect
         if call.query and isinstance(dialect, Paging):
             return spelled_reply(dialect.model_page(names, call.query))
         return spelled_reply(dialect.model_list(names))
@@ -73,15 +73,18 @@ class Admin:
             call.rest = call.dialect.model_at(call.rest)
         bounded(call.rest)
         target = await self._allowed(call)
-        names, catalog = {call.rest, f"{target.adapter.name}/{target.model}"}, self._planner.catalog
-        if not target.adapter.has(target.model) and names.isdisjoint(await catalog.names(_via(call), call.key)):
+        names = {call.rest, f"{target.adapter.name}/{target.model}"}
+        if not target.adapter.has(target.model) and names.isdisjoint(await self._names(call)):
             raise UnknownModel(f"{target.adapter.name} does not list a model {target.model!r}.", param="model")
         abilities = target.adapter.abilities(target.model)
         return spelled_reply(call.dialect.model_card(call.rest, abilities))
 
+    async def _names(self, call: Call) -> list[str]:
+        return await call.timed(self._planner.catalog.names(_via(call), call.key))
+
     async def _allowed(self, call: Call) -> Target:
         """The first target that the caller may ask. Raises GatewayError, 403, where there is none."""
-        plan = await self._planner.plan(call.rest, call.key)
+        plan = await call.timed(self._planner.plan(call.rest, call.key))
         for target in plan.targets:
             if allows(call.key, target.adapter.name, target.model):
                 return target
@@ -115,7 +118,8 @@ class Admin:
             if not name and what in adapters:
                 message = f"Use /v1/providers/{what}/health for this provider, or /v1/providers for all of them."
             raise GatewayError(message, status=404, kind="invalid_request", code="provider_not_found")
-        health: Health = await aio.time(self._seconds.labels(name), asyncio.ensure_future(adapter.health()))
+        asking = aio.time(self._seconds.labels(name), asyncio.ensure_future(adapter.health()))
+        health: Health = await call.timed(asking)
         body = {"name": name, "ok": health.ok, "latency_ms": round(health.latency * 1000, 1), "detail": health.detail}
         return reply_of(body, 200 if health.ok else 503)
 

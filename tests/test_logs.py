@@ -284,6 +284,16 @@ async def test_the_level_decides_what_is_worth_a_line(level: str, count: int) ->
     assert len(kept.lines) == count
 
 
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/openai/m", "/v1/providers/openai/health"])
+async def test_a_provider_that_is_slow_to_list_its_models_is_not_our_time(path: str) -> None:
+    kept = Kept()
+    slow = Scenario(body=b'{"object": "list", "data": [{"id": "m", "object": "model"}]}', headers=JSON, delay_body=0.1)
+    async with Evil(slow, slow) as evil, telling(log_to(kept), OPENAI.environ(evil.url)) as gateway:
+        assert (await ask(gateway, "GET", path)).status == 200
+        (line,) = await told(kept)
+    assert line["upstream_ms"] >= 100 > line["overhead_ms"]
+
+
 @pytest.mark.parametrize(
     ("path", "operation"), [("/v1/models", "models"), ("/v1/providers", "providers"), ("/v1/embeddings", "missing")]
 )
