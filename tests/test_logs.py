@@ -116,9 +116,11 @@ async def test_who_waits_for_the_app_or_a_turn_is_not_slow(kind: str) -> None:
         await one.send(message[end:])
         got = await one.answer()
         lines = await told(kept, 1 + before)
+        (line,) = (line for line in lines if line["id"] == got.header("x-pillion-request-id"))
+        explained = json.loads((await ask(gateway, "GET", f"/v1/explain/{line['id']}")).body)
     assert got.status == 200
-    (line,) = (line for line in lines if line["id"] == got.header("x-pillion-request-id"))
     assert line["delayed_ms"] > 250
+    assert explained["seconds"]["delayed"] == pytest.approx(line["delayed_ms"] / 1000, abs=1e-4)
     assert line["overhead_ms"] < line["first_byte_ms"] - line["delayed_ms"] + 0.01
     assert float(got.header("x-pillion-overhead-ms") or "inf") < line["first_byte_ms"] - 250
 

@@ -27,13 +27,18 @@ OPENAIS = json.dumps({"error": {"message": OPENAIS_WORDS, "type": "invalid_reque
         Refused("context_window must be a number"),
         Refused("messages: at least one message is required"),
         Busy("Too many tokens, please wait before trying again."),
-        Refused("too many tokens", kind="quota_exceeded", status=402),
     ],
 )
 def test_what_is_something_else_stays_it(error: UpstreamError) -> None:
     code = error.code
     understand(error)
     assert error.code == code
+
+
+def test_an_empty_account_is_one_whatever_its_words_sound_like() -> None:
+    error = Refused("too many tokens", kind="quota_exceeded", status=402)
+    understand(error)
+    assert error.code == "insufficient_quota"
 
 
 async def refused(asked: Speech, theirs: Speech, body: bytes, **fields: Any) -> tuple[int, dict[str, Any]]:

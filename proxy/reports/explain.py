@@ -42,6 +42,7 @@ class Record(Struct, gc=False):
     started: float
     began: float  # the last attempt
     waited: float
+    delayed: float
     attempts: int
     history: Sequence[Attempt]
     dropped: tuple[str, ...]
@@ -135,6 +136,7 @@ class Explain:
             "seconds": {
                 "total": _rounded(record.ended - record.started),
                 "waiting_for_providers": _rounded(record.waited),
+                "delayed": _rounded(record.delayed),
             },
             "upstream_id": self._name(record.upstream_id) or None,
         }
