@@ -3,7 +3,7 @@
 import asyncio
 import sys
 from collections.abc import AsyncIterator
-from time import monotonic_ns
+from time import monotonic, monotonic_ns
 
 import pytest
 
@@ -11,7 +11,7 @@ from proxy.access.allowance import Limits
 from proxy.budgets.counter import terms_of
 from proxy.budgets.leases import Leases
 from proxy.budgets.windows import Window
-from proxy.config import Budget, Queue
+from proxy.config import Budget, LimitsRow, Queue
 from proxy.errors import OverLimit
 from proxy.fleet import SOON, TOGETHER, Fleet, StoreUnavailable, heard
 from proxy.limits.announced import Announcements, rows_in
@@ -21,9 +21,11 @@ from proxy.limits.need import Need
 from proxy.limits.rate import LEAVE, TAKE, Rate
 from proxy.limits.scope import Held, Scope
 from proxy.limits.shared import Shared
+from proxy.middleware.ratelimit import RateLimit
 from tests import laws
 from tests.fleetmate import PATIENCE, Mate, asked, joined, offer
 from tests.redisserver import Server, redis
+from tests.test_metrics import targeted
 from tests.waiting import soon
 
 PROCESSES = 4
@@ -283,6 +285,16 @@ async def test_what_a_request_waits_for_is_counted_over_all_that_it_asks() -> No
     assert last.cancelled()
     assert waited < call.store_waited  # a little for this one too
     assert TOGETHER - SOON < call.store_waited < TOGETHER + 2 * SOON
+
+
+async def test_what_the_store_takes_is_pillions_own_time_and_no_turn() -> None:
+    limits = RateLimit(LimitsRow(), {"echo": Limits(requests_per_minute=4)}, fleet=Slow())
+    call, began = targeted(), monotonic()
+    call.store_waited = SOON  # for another question, so that this one does not wait for ever
+    await limits.reserve(call)
+    asked = call.store_waited - SOON
+    assert asked >= TOGETHER - 2 * SOON
+    assert call.delayed <= monotonic() - began - asked
 
 
 async def test_whose_time_is_up_is_let_pass_within_its_sidecars_share_and_others_go_on_asking() -> None:

@@ -145,13 +145,13 @@ class RateLimit:
         self._admission.advance((scope,))
 
     async def _turn(self, call: Call, scopes: Sequence[Scope], need: Need) -> Held:
-        began = monotonic()
+        began, asked = monotonic(), call.store_waited
         call.is_queued = True
         try:
             return await self._admission.enter(scopes, need, call.left(), call)
         finally:
             call.is_queued = False
-            call.held_up(began)
+            call.held_up(began + call.store_waited - asked)  # asking a fleet's store is no turn
 
     async def _limited(self, call: Call, handler: Handler, scope: Limited) -> Reply:
         """Every answer, an error too, tells what is left; at its end what was held is given back."""
