@@ -60,7 +60,7 @@ class Leased(Counter):
         return amount <= self.free and (self.strict or self.spent < self.limit)
 
     def affords(self, bound: int | None) -> bool:
-        """What the others hold, only the store knows; and what it would lease, only who asks for it."""
+        """By what the fleet has spent and we hold, lease or none: what the others hold, only the store can say."""
         return self.amount(bound) is not None and super().admits(bound)
 
     def cause(self, bound: int | None) -> Cause:
