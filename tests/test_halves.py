@@ -46,7 +46,7 @@ def test_half_a_character_is_no_reason_to_refuse_an_answer(wire: str, half: byte
 
 def test_only_halves_are_touched() -> None:
     for sound in (rb'{"a":"\ud83d\ude00\n\\ud83d\u00e9"}', b"{}", b'{"a":"\xf0\x9f\x98\x80"}'):
-        assert well_formed(sound) is sound or json.loads(well_formed(sound)) == json.loads(sound)
+        assert well_formed(sound) is sound
     assert json.loads(well_formed(rb'{"a":"\\\ud83dx\ud83d\ude00\ude00"}')) == {"a": "\\\ufffdx\U0001f600\ufffd"}
 
 
