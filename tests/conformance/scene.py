@@ -145,7 +145,7 @@ async def scene() -> AsyncIterator[Scene]:
     with TemporaryDirectory() as folder:
         async with (
             Evil(answering=answer) as evil,
-            pillion(PILLION_CONFIG=str(_config(Path(folder), evil.url))) as gateway,
+            pillion(PILLION_CONFIG=str(config_file(Path(folder), evil.url))) as gateway,
             clients(gateway.url) as sdks,
             clients(evil.url) as direct,
         ):
@@ -153,7 +153,7 @@ async def scene() -> AsyncIterator[Scene]:
             yield acting
 
 
-def _config(folder: Path, url: str) -> Path:
+def config_file(folder: Path, url: str) -> Path:
     """JSON is YAML."""
     rows: dict[str, Any] = {
         name: {"base_url": url, "api_key": KEY, **row} for name, row in map(PROVIDERS.__getitem__, providers())

@@ -44,7 +44,7 @@ def request_of(row: Row) -> Request:
 
 async def send(scene: Scene, client: Wire, provider: Wire, request: Request, plays: Scenario) -> Outcome:
     scene.play(plays)
-    path, body = _addressed(client, scene.model(provider), request)
+    path, body = addressed(client, scene.model(provider), request)
     said = json.dumps(body, ensure_ascii=False).encode("utf-8", "surrogatepass")
     headers = [*request.headers, *([("anthropic-version", "2023-06-01")] if client == "anthropic" else [])]
     got = await ask(scene.gateway, "POST", path, said, headers)
@@ -53,7 +53,7 @@ async def send(scene: Scene, client: Wire, provider: Wire, request: Request, pla
     return Outcome(got.status, got.body.decode("utf-8", "replace") if got.status != 200 else "", dropped, received)
 
 
-def _addressed(client: Wire, model: str, request: Request) -> tuple[str, Json]:
+def addressed(client: Wire, model: str, request: Request) -> tuple[str, Json]:
     """Path and body: some wires name the model, and ask for a stream, in the path."""
     body = {key: value for key, value in request.body.items() if key not in ("model", "stream", "modelId")}
     match client:

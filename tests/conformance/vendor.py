@@ -146,14 +146,23 @@ def _ollama(body: Json, stream: bool) -> list[str]:
 
 
 @cache
-def _converse() -> Any:
+def operation(name: str) -> Any:
+    """Of Amazon's: its `input_shape` and `output_shape`."""
     session = import_module("botocore.session").get_session()
-    return session.get_service_model("bedrock-runtime").operation_model("Converse").input_shape
+    return session.get_service_model("bedrock-runtime").operation_model(name)
+
+
+def _converse() -> Any:
+    return operation("Converse").input_shape
 
 
 def _bedrock(body: Json, stream: bool) -> list[str]:
-    validator = import_module("botocore.validate").ParamValidator()
-    report = validator.validate({"modelId": "m", **_blobs(body, _converse())}, _converse())
+    return unlike({"modelId": "m", **body}, _converse())
+
+
+def unlike(body: Json, shape: Any) -> list[str]:
+    """How it differs from a shape of the service model, a line each."""
+    report = import_module("botocore.validate").ParamValidator().validate(_blobs(body, shape), shape)
     return str(report.generate_report()).splitlines()[:5] if report.has_errors() else []
 
 
