@@ -13,6 +13,7 @@ from platform import python_version
 
 from proxy import __version__, registry
 from proxy.access.clients import Clients
+from proxy.access.salt import Salt
 from proxy.admin import Admin
 from proxy.assembly import Assembly, Lasting
 from proxy.budgets import Spent
@@ -35,7 +36,6 @@ from proxy.middleware.cache import Cache
 from proxy.middleware.metrics import Metrics
 from proxy.middleware.overload import Overload
 from proxy.middleware.ratelimit import RateLimit
-from proxy.middleware.transparent import salted
 from proxy.parts import Parts, parts_of
 from proxy.reports import watched
 from proxy.reports.active import Active
@@ -105,7 +105,7 @@ class App:
             keystates=KeyStates(config.state_dir, self.fleet),
             vault=Vault(),
             provenance=Provenance(Register(config.state_dir) if config.state_dir is not None else None),
-            salt=salted(),
+            salt=Salt(config.state_dir),
             active=Active(explain.keep, self._hide),
             explain=explain,
             hide=self._hide,

@@ -11,11 +11,12 @@ from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from proxy import registry, routes
+from proxy.access.salt import Salt
 from proxy.adapters.echo import Echo
 from proxy.adapters.http import HTTPProvider
 from proxy.admin import Admin
 from proxy.catalog import Catalog
-from proxy.config import Config, Provider, Secret
+from proxy.config import Config, Provider
 from proxy.dispatch import Dispatch
 from proxy.edge.hosts import Hosts
 from proxy.edge.patience import Patience
@@ -79,7 +80,7 @@ class Lasting(NamedTuple):
     keystates: KeyStates
     vault: Vault
     provenance: Provenance
-    salt: Secret  # of the names that the keys of apps go by
+    salt: Salt  # of the names that the keys of apps go by
     active: Active
     explain: Explain
     hide: Redaction

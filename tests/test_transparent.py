@@ -1,6 +1,7 @@
 """Does the app's own key reach the one provider that it is for, and does no other key go there, nor it elsewhere?"""
 
 import json
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from proxy import registry
 from proxy.access.allowance import ClientKey, Limits
+from proxy.access.salt import FILE, Salt
 from proxy.config import Provider, Secret, load
 from proxy.middleware.transparent import KEPT, Transparent, keyless
 from proxy.ports import Adapter, Call, Reply, Target
@@ -250,6 +252,44 @@ async def test_each_key_has_a_name_that_tells_nothing_of_it_and_limits_of_its_ow
     other, asked = Transparent("openai", None, Limits()), call({"authorization": "Bearer a"})
     await other(asked, fine)
     assert {asked.client} != names["a"]
+
+
+async def named(folder: Path) -> str:
+    """By which name the key `a` goes, of a pillion that keeps its state there."""
+    asked = call({"authorization": "Bearer a"})
+    await Transparent("openai", None, Limits(), Salt(folder))(asked, fine)
+    return asked.client
+
+
+async def test_it_keeps_its_name_over_restarts_and_has_another_elsewhere(tmp_path: Path) -> None:
+    here = await named(tmp_path / "state" / "here")
+    assert await named(tmp_path / "state" / "here") == here
+    assert await named(tmp_path / "state" / "elsewhere") != here
+    assert stat.S_IMODE((tmp_path / "state" / "here" / FILE).stat().st_mode) == 0o600
+    assert [path.name for path in (tmp_path / "state" / "here").iterdir()] == [FILE]
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [("", "hexadecimal"), ("ab" * 31, "hexadecimal"), ("\xff", "hexadecimal"), (None, "directory")]
+)
+async def test_a_salt_that_cannot_be_read_is_told_of_and_left_alone(
+    text: str | None, why: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    if text is None:
+        (tmp_path / FILE).mkdir()
+    else:
+        (tmp_path / FILE).write_bytes(text.encode("latin-1"))
+    assert await named(tmp_path) != await named(tmp_path)
+    assert [getattr(record, "event", "") for record in caplog.records] == ["salt_failed"] * 2
+    assert why in caplog.text
+    assert text is None or (tmp_path / FILE).read_bytes() == text.encode("latin-1")
+
+
+@pytest.mark.parametrize(("transparent", "there"), [("", False), ("echo", True)])
+async def test_nothing_is_written_where_apps_bring_no_keys(transparent: str, there: bool, tmp_path: Path) -> None:
+    async with pillion(PILLION_TRANSPARENT=transparent, PILLION_STATE_DIR=str(tmp_path)) as gateway:
+        got = await ask(gateway, "POST", OPENAI.path, OPENAI.request(model="echo"), [("authorization", "Bearer a")])
+    assert (got.status, (tmp_path / FILE).exists()) == (200, there)
 
 
 async def test_echo_takes_no_key_and_is_the_only_one() -> None:

@@ -10,6 +10,7 @@ What `middleware/auth` is made of.
     keyring       the keys that were minted
     minting       how they are made, listed and revoked
     budgeted      what each client may spend
+    salt          by which names apps go that bring keys of their own
     accents       whose SDK is asking
 
 docs/decisions/0019-client-keys.md says why.

@@ -6,11 +6,11 @@ it had been configured, so that it is taken out of the provider's words like a k
 """
 
 import hmac
-import secrets
 from collections.abc import Callable
 
 from proxy.access.allowance import ClientKey, Limits
 from proxy.access.rights import check
+from proxy.access.salt import Salt
 from proxy.access.shown import shown_key
 from proxy.adapters.http import HTTPProvider
 from proxy.config import Provider, Secret
@@ -27,14 +27,14 @@ class Transparent:
     """The middleware at the head of the chain, and `lend`, which stands behind failover."""
 
     def __init__(
-        self, provider: str, make: Callable[[Secret], Adapter] | None, limits: Limits, salt: Secret | None = None
+        self, provider: str, make: Callable[[Secret], Adapter] | None, limits: Limits, salt: Salt | None = None
     ) -> None:
-        """`make`: the provider's adapter with this key; None for one that takes no key at all. `salt`: see `salted`."""
+        """`make`: the provider's adapter with this key; None for one that takes none. `salt`: of the clients' names."""
         self._provider = provider
         self._wanted = f"the app's own key for {provider}"
         self._make = make
         self._limits = limits
-        self._salt = (salt or salted()).reveal().encode()
+        self._salt = salt or Salt(None)
         self._adapters: dict[bytes, Adapter] = {}  # by the key's digest, the oldest first
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
@@ -62,12 +62,7 @@ class Transparent:
 
     def _alias(self, key: str) -> str:
         """A client's name, made of its key: no other key has it, and it tells nothing of the key without our salt."""
-        return f"app-{hmac.digest(self._salt, digest_of(key), 'sha256').hex()[:12]}"
-
-
-def salted() -> Secret:
-    """As long as the salt is the same, a key goes by the same name, and is one client to all that counts."""
-    return Secret(secrets.token_hex(32))
+        return f"app-{hmac.digest(self._salt.value(), digest_of(key), 'sha256').hex()[:12]}"
 
 
 def lent(make: type[HTTPProvider], provider: Provider, upstream: Upstream, key: Secret) -> Adapter:
