@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy import framing, registry
+from proxy import registry
 from proxy.canon import Close, Delta, Event, Finish, Open, Text
 from proxy.errors import UpstreamError
-from proxy.framing import Frame, ServerSentEvents, Unframed, has_sse
+from proxy.framing import Frame, ServerSentEvents, Unframed, events, has_sse
 from proxy.framing.eventstream import encode_headers, frame_of
 from proxy.lanes.asking import HOLD_LIMIT
 from proxy.ports import Decoder
@@ -226,13 +226,13 @@ def test_whatever_stands_between_events_they_are_found(held: bytes) -> None:
 def test_what_says_nothing_by_the_thousand_is_passed_over_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """It is looked at again with each byte that comes."""
     looked: list[bytes] = []
-    read = framing.frame_of
+    read = events.frame_of
 
     def noted(event: bytes) -> Frame | None:
         looked.append(event)
         return read(event)
 
-    monkeypatch.setattr(framing, "frame_of", noted)
+    monkeypatch.setattr(events, "frame_of", noted)
     for blank in (b"\n", b":\n\n", b"event: ping\n\n"):
         assert not has_sse(blank * 10_000, lambda data: False)
         assert has_sse(blank * 10_000 + b"data: 1\n\n", lambda data: False)

@@ -6,7 +6,7 @@ its event. Where that never comes, the client gets our error event, and not half
 
 from abc import ABC, abstractmethod
 
-from proxy.framing import MAX_FRAME, Unframed
+from proxy.framing.bounds import MAX_FRAME, Unframed
 from proxy.framing.eventstream import PRELUDE, BadMessage, length_of
 
 
