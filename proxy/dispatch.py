@@ -90,10 +90,10 @@ class Dispatch:
                 return await self._pass_through.pass_on(call, target, taken)
             except UpstreamError as error:
                 if not call.is_translated and (
-                    minds_ids(error) or self._heeding.minds_developer(error, *_place(target, client), body)
+                    minds_ids(error) or self._heeding.minds_developer(error, *_where(target, client), body)
                 ):
-                    return await self._again(error, call, target, preferred, taken)
-                if not (left := self._left(error, taken, call, target)):
+                    return await self._written_anew(error, call, target, preferred, taken)
+                if not (left := self._other_dialects(error, taken, call, target)):
                     raise
                 return await self._ask_instead(error, self._dialect(left[0]), call, target)
         except BadRequest as error:
@@ -105,10 +105,10 @@ class Dispatch:
         return (
             is_marked(body)
             or (length is not None and has_odd_id(body, length))
-            or (bool(self._heeding.lessons) and self._heeding.wants_system(*_place(target, client), body))
+            or (bool(self._heeding.lessons) and self._heeding.wants_system(*_where(target, client), body))
         )
 
-    async def _again(
+    async def _written_anew(
         self, error: UpstreamError, call: Call, target: Target, own: Dialect, taken: Sequence[str]
     ) -> Reply:
         """The body that passed through, written anew on its own wire. What we cannot read may have passed through, too:
@@ -136,7 +136,7 @@ class Dispatch:
                 call.wire = preferred.name
             raise
 
-    def _left(self, error: UpstreamError, taken: Sequence[str], call: Call, target: Target) -> Sequence[str]:
+    def _other_dialects(self, error: UpstreamError, taken: Sequence[str], call: Call, target: Target) -> Sequence[str]:
         """The dialects in which to ask once more, where this was said of the endpoint."""
         client, adapter = call.dialect, target.adapter
         if left := self._elsewhere.heard(error, taken, call, target):
@@ -168,7 +168,7 @@ class Dispatch:
         return await aside(len(body), self._provenance.holds_foreign, *asked)
 
 
-def _place(target: Target, client: Dialect) -> tuple[str, str, str]:
+def _where(target: Target, client: Dialect) -> tuple[str, str, str]:
     return target.adapter.name, target.model, client.name
 
 

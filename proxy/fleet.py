@@ -34,7 +34,7 @@ class Asker(Protocol):
 
 
 class FirstTime:
-    """One that has not asked before."""
+    """Stands for the call of one that has not asked before."""
 
     store_waited = 0.0
 

@@ -37,6 +37,7 @@ OLDEST = (3, 14, 4)  # version of aiohttp
 IDLE_LIFE = 15.0  # seconds that a connection waits for another request: few providers close theirs earlier
 PROXY_REFUSES = 407  # no provider says this (RFC 9110, 15.5.8); through a tunnel it comes before there is a connection
 TOLD = 10.0  # seconds that a webhook has to answer
+LIST_LIMIT = 8 * 1024 * 1024  # bytes of a list
 # A provider that vanishes without a word is noticed after a minute: the kernel probes a silent one, and gives up when
 # nothing is acknowledged (tcp(7)). A whole answer has no other timer that is as short.
 WATCHED = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 60_000}
@@ -148,7 +149,7 @@ class Upstream:
     async def get(
         self, origin: Origin, path: str, headers: Mapping[str, str], seconds: float | None
     ) -> tuple[int, bytes]:
-        """GET, for model lists and health: status and body, at most 8 MiB. Raises UpstreamError.
+        """GET, for model lists and health: status and body. Raises UpstreamError.
 
         `path`: with its query, below the base URL; escaped, as it goes on the wire. `seconds`: None where the caller
         limits the time.
@@ -168,7 +169,7 @@ class Upstream:
                 body = bytearray()
                 async for chunk in response.content.iter_any():
                     body += chunk
-                    if len(body) > 8 * 1024 * 1024:
+                    if len(body) > LIST_LIMIT:
                         raise Down("The provider's list is too long.", code="upstream_too_long")
                 if origin.plain_proxy and response.status == PROXY_REFUSES:
                     raise turned_back(response.status)

@@ -8,7 +8,7 @@ import re
 from base64 import b64decode, b64encode
 from typing import Any, Literal
 
-from proxy.framing.eventstream import frame_of
+from proxy.framing.eventstream import encode_frame
 
 Framing = Literal["json", "sse", "ndjson", "aws-eventstream"]
 
@@ -55,7 +55,7 @@ def spelled(framing: Framing, frame: bytes, value: bytes) -> bytes:
             had = json.loads(_payload(framing, frame))
             if _is_wrapped(framing, had):
                 value = json.dumps({**had, "bytes": b64encode(value).decode()}).encode()
-            return frame_of(frame[_PRELUDE : _behind_headers(frame)], value)
+            return encode_frame(frame[_PRELUDE : _behind_headers(frame)], value)
 
 
 def name_of(frame: bytes) -> str:

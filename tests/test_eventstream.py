@@ -16,9 +16,9 @@ from proxy.framing.eventstream import (
     EventStream,
     Message,
     Value,
+    encode_frame,
     encode_headers,
     encode_message,
-    frame_of,
 )
 from tests import laws, recordings
 
@@ -38,7 +38,7 @@ def read(data: bytes) -> list[Message]:
 
 
 def with_headers(headers: bytes) -> bytes:
-    return frame_of(headers, b"{}")
+    return encode_frame(headers, b"{}")
 
 
 def prelude(size: int, headers: int) -> bytes:

@@ -13,7 +13,7 @@ from proxy import registry
 from proxy.canon import Close, Delta, Event, Finish, Open, Text
 from proxy.errors import UpstreamError
 from proxy.framing import Frame, ServerSentEvents, Unframed, events, has_sse
-from proxy.framing.eventstream import encode_headers, frame_of
+from proxy.framing.eventstream import encode_frame, encode_headers
 from proxy.lanes.asking import HOLD_LIMIT
 from proxy.ports import Decoder
 from tests import recordings
@@ -32,7 +32,7 @@ def sse(*events: Object) -> bytes:
 def message(kind: str, payload: Object) -> bytes:
     """A message of Bedrock's streams."""
     head = ((":event-type", kind), (":content-type", "application/json"), (":message-type", "event"))
-    return frame_of(encode_headers(head), json.dumps(payload).encode())
+    return encode_frame(encode_headers(head), json.dumps(payload).encode())
 
 
 def invoked(event: Object) -> bytes:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from proxy.canon import Close, Delta, Event, Open, Thinking
-from proxy.framing.eventstream import encode_headers, frame_of
+from proxy.framing.eventstream import encode_frame, encode_headers
 from proxy.sealing.provenance import Foreign, Provenance
 from proxy.sealing.seals import MARK, Sealer
 from tests.client import Got, ask
@@ -175,7 +175,7 @@ def frames(*events: tuple[str, Object]) -> bytes:
             [(":event-type", kind), (":content-type", "application/json"), (":message-type", "event")]
         )
 
-    return b"".join(frame_of(head(kind), json.dumps(payload).encode()) for kind, payload in events)
+    return b"".join(encode_frame(head(kind), json.dumps(payload).encode()) for kind, payload in events)
 
 
 def instances(name: str, key: str, **more: str) -> Callable[[str], dict[str, str]]:

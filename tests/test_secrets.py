@@ -24,7 +24,7 @@ import pytest
 from proxy.app import App
 from proxy.cli import main
 from proxy.config import Config, Secret, load
-from proxy.framing.eventstream import encode_headers, frame_of
+from proxy.framing.eventstream import encode_frame, encode_headers
 from proxy.logs import Handler, Log, as_json, as_words
 from proxy.logs.redaction import Redaction, secrets_of, spellings
 from tests import laws
@@ -279,7 +279,7 @@ def event(value: object) -> bytes:
 
 
 def frame(*lines: tuple[str, str], payload: object) -> bytes:
-    return frame_of(encode_headers([*lines, (":content-type", "application/json")]), dumped(payload))
+    return encode_frame(encode_headers([*lines, (":content-type", "application/json")]), dumped(payload))
 
 
 def exception(said: str) -> bytes:

@@ -9,7 +9,7 @@ import pytest
 from proxy import registry
 from proxy.canon import Document, Inline, Part, Remote, Request, Stored, Text, ToolCall, ToolResult, Turn
 from proxy.errors import Unrepresentable
-from proxy.grammar.textual import as_text, is_text
+from proxy.grammar.textual import document_as_text, is_text
 
 NOTES = Inline(b64encode("Büy <milk>.\n".encode()).decode(), "text/plain")
 SAID = '<document name="notes.txt">\nBüy <milk>.\n\n</document>'
@@ -91,19 +91,21 @@ def test_anthropic_takes_any_text_as_plain_text() -> None:
 
 
 def test_a_name_cannot_end_its_frame() -> None:
-    said = as_text(Document(source=NOTES, name='a">b'))
+    said = document_as_text(Document(source=NOTES, name='a">b'))
     assert isinstance(said, Text)
     assert said.text.startswith('<document name="a&quot;&gt;b">\n')
 
 
 def test_a_file_without_a_type_is_what_its_name_says() -> None:
-    assert isinstance(as_text(Document(source=Inline(NOTES.data), name="notes.txt")), Text)
-    assert isinstance(as_text(Document(source=Inline(NOTES.data), name="notes.pdf")), Document)
-    assert isinstance(as_text(Document(source=Inline(NOTES.data))), Document)
+    assert isinstance(document_as_text(Document(source=Inline(NOTES.data), name="notes.txt")), Text)
+    assert isinstance(document_as_text(Document(source=Inline(NOTES.data), name="notes.pdf")), Document)
+    assert isinstance(document_as_text(Document(source=Inline(NOTES.data))), Document)
 
 
 def test_where_it_stood_and_what_else_was_said_of_it_stays() -> None:
-    said = as_text(Document(source=NOTES, at="messages[0]", cache={"type": "ephemeral"}, extra={"context": "c"}))
+    said = document_as_text(
+        Document(source=NOTES, at="messages[0]", cache={"type": "ephemeral"}, extra={"context": "c"})
+    )
     assert isinstance(said, Text)
     assert (said.at, said.cache, said.extra) == ("messages[0]", {"type": "ephemeral"}, {"context": "c"})
     assert said.text.startswith("<document>\n")
@@ -111,4 +113,4 @@ def test_where_it_stood_and_what_else_was_said_of_it_stays() -> None:
 
 @pytest.mark.parametrize("part", [Text(text="a"), ToolResult(id="1", parts=[Text(text="a")])], ids=str)
 def test_everything_else_is_itself(part: Part) -> None:
-    assert as_text(part) is part
+    assert document_as_text(part) is part

@@ -19,7 +19,7 @@ from proxy.config import Price
 from proxy.dialects.anthropic.usage import usage_of
 from proxy.envelope import Envelope
 from proxy.errors import Down
-from proxy.framing.eventstream import encode_headers, frame_of
+from proxy.framing.eventstream import encode_frame, encode_headers
 from proxy.grammar.counts import are_counts
 from proxy.ports import Heard, Target
 from proxy.prices import Prices
@@ -68,7 +68,7 @@ def sse(*events: Json) -> bytes:
 
 def frames(*messages: tuple[str, Json]) -> bytes:
     return b"".join(
-        frame_of(
+        encode_frame(
             encode_headers([(":event-type", kind), (":content-type", "application/json"), (":message-type", "event")]),
             json.dumps(payload).encode(),
         )

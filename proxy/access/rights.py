@@ -78,7 +78,7 @@ class Allowed:
         """Nothing to do: `reserve` has checked it."""
 
     def settle(self, call: Call, held: None, error: BaseException | None) -> None:
-        """Nothing was set aside."""
+        """Nothing to do: `reserve` has set nothing aside."""
 
 
 ALLOWED = Allowed()

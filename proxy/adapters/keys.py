@@ -75,7 +75,7 @@ class Keys:
         return f"<Keys of {self._provider}: {self._cooldown!r}>"
 
     def __bool__(self) -> bool:
-        """Is there any?"""
+        """Is there any key?"""
         return any(key.value for key in self._keys)
 
     # --- asking ---

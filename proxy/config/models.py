@@ -68,7 +68,7 @@ class Cards:
         return ((row.name, row.like) for row in self._rows.values() if row.like)
 
     def of(self, model: str) -> Model | None:
-        """None where nothing is known."""
+        """What is known of the model; None where that is nothing."""
         if model in self._rows:
             return self._rows[model]
         if model in self._met:

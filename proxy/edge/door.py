@@ -137,7 +137,7 @@ class Door(Flow):
         return self._inbound
 
     def take(self, inbound: Inbound) -> None:
-        """A head is whole."""
+        """The head of a request has come whole: its turn comes when those before it are answered."""
         if self._inbound is None:
             self._begin(inbound)
             return

@@ -68,7 +68,7 @@ class Flow(BaseProtocol):
         self._pause_transport_reading()
 
     def read_on(self) -> None:
-        """Let them come again."""
+        """Let the client's bytes come again."""
         if self._reading_paused:
             self._reading_paused = False
             self._resume_transport_reading()

@@ -52,7 +52,7 @@ class Names(AbstractResolver):
         return task
 
     def _heard(self, asked: Asked, task: asyncio.Task[Found]) -> None:
-        """Also when whoever asked has gone."""
+        """The answer is kept even if whoever asked has gone."""
         del self._asking[asked]
         if not task.cancelled() and task.exception() is None:
             self._known[asked] = task.result()

@@ -51,7 +51,7 @@ class Taker(Sender, Protocol):
         ...
 
     def hold(self) -> None:
-        """No more is wanted for now."""
+        """Let the client's bytes wait: no further request is wanted for now."""
         ...
 
     def reject(self, malformed: Malformed) -> None:

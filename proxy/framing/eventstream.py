@@ -151,7 +151,7 @@ def _value(kind: int, data: bytes, at: int) -> tuple[Value, int]:
 
 
 def encode_message(headers: Iterable[tuple[str, str]], payload: bytes) -> bytes:
-    return frame_of(encode_headers(headers), payload)
+    return encode_frame(encode_headers(headers), payload)
 
 
 def encode_headers(headers: Iterable[tuple[str, str]]) -> bytes:
@@ -163,7 +163,7 @@ def encode_headers(headers: Iterable[tuple[str, str]]) -> bytes:
     return bytes(out)
 
 
-def frame_of(headers: bytes, payload: bytes) -> bytes:
+def encode_frame(headers: bytes, payload: bytes) -> bytes:
     """A message of headers that are encoded already."""
     lengths = struct.pack(">II", _LEAST + len(headers) + len(payload), len(headers))
     frame = b"%b%b%b%b" % (lengths, _checksum.pack(crc32(lengths)), headers, payload)

@@ -16,7 +16,7 @@ def as_json(value: object) -> str:
 
 
 def as_given(arguments: str) -> Object:
-    """The object."""
+    """A call's arguments as an object."""
     try:
         return _object_of(arguments or "{}")
     except (*UNREADABLE, UnicodeEncodeError):

@@ -31,7 +31,7 @@ def text_of(data: str) -> str | None:
         return None
 
 
-def as_text(part: Part, unquoted: Callable[[Document], None] = lambda document: None) -> Part:
+def document_as_text(part: Part, unquoted: Callable[[Document], None] = lambda document: None) -> Part:
     """The part itself, or its text if it is such a document, or a result that holds some.
 
     `unquoted` gets each document that becomes text, as no answer can cite places in it.
@@ -39,7 +39,7 @@ def as_text(part: Part, unquoted: Callable[[Document], None] = lambda document: 
     if isinstance(part, Document):
         return _framed(part, unquoted)
     if isinstance(part, ToolResult) and any(isinstance(inner, Document) for inner in part.parts):
-        return replace(part, parts=[as_text(inner, unquoted) for inner in part.parts])
+        return replace(part, parts=[document_as_text(inner, unquoted) for inner in part.parts])
     return part
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, NoReturn
 
 from proxy.canon import Document, Image, Part, Request, ToolCall, ToolResult
 from proxy.errors import Unrepresentable
-from proxy.grammar.textual import as_text
+from proxy.grammar.textual import document_as_text
 from proxy.ports import Abilities
 
 _OURS = ("function", "custom")  # tools that a client runs; a vendor's own tools are refused by the other wires
@@ -55,7 +55,7 @@ def _content(request: Request) -> Iterator[tuple[str, _Lack]]:
 
 
 def _within(part: Part) -> Iterator[Part]:
-    said = as_text(part)
+    said = document_as_text(part)
     yield said
     if isinstance(said, ToolResult):
         yield from said.parts

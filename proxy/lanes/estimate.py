@@ -27,7 +27,7 @@ from proxy.canon import (
     Video,
 )
 from proxy.grammar.fields import dump
-from proxy.grammar.textual import as_text
+from proxy.grammar.textual import document_as_text
 from proxy.spending.tokens import BYTES_PER_TOKEN, IMAGE, tokens_in
 
 TURN = 4  # tokens around each turn: its role, its beginning and its end
@@ -38,7 +38,7 @@ VIDEO_BYTES = 1000
 
 
 def estimate(request: Request) -> int:
-    """Tokens."""
+    """About how many tokens the request has."""
     tools = sum(tokens_in(tool.name + (tool.description or "")) + _json(tool.parameters) for tool in request.tools)
     turns = sum(TURN + sum(map(_part, turn.parts)) for turn in request.turns)
     shape = _json(request.format.schema) if request.format is not None else 0
@@ -72,7 +72,7 @@ def _part(part: Part) -> int:
             return TURN + sum(map(_part, part.parts))
         case Image():
             return IMAGE
-        case Document() if isinstance(said := as_text(part), Text):
+        case Document() if isinstance(said := document_as_text(part), Text):
             return tokens_in(said.text)
         case Document():
             return PAGE * max(1, _size(part.source) // PAGE_BYTES) + tokens_in(part.context or "")

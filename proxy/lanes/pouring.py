@@ -67,7 +67,7 @@ class Pouring(AsyncGenerator[bytes]):
         """The same in pieces; `_over` at the end."""
 
     def _ended(self) -> None:
-        """Once, when it is over."""
+        """Called once, when the body is over, whole or not."""
 
     def _over(self) -> None:
         if not self._is_over:

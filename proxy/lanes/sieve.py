@@ -36,7 +36,7 @@ class Sieve:
         self.dropped: list[str] = []  # each name once, the first MOST of them
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
-        """What is left of them."""
+        """The events, less what the client's wire does not understand."""
         left: list[Event] = []
         for event in events:
             if type(event) is Delta:

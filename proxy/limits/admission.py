@@ -152,5 +152,5 @@ def undo(scopes: Sequence[Scope], need: Need) -> None:
 
 
 def length_of(wait: int | None) -> float:
-    """Nanoseconds, to compare by."""
+    """A wait in nanoseconds, to compare by; one that nobody knows is the longest."""
     return NOBODY_KNOWS if wait is None else wait

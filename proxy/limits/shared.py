@@ -80,7 +80,7 @@ class Shared(Limited):
         return None if self.with_others >= claim.most else 0
 
     def enter(self, need: Need, now: int) -> None:
-        """The store has let it pass."""
+        """Count a request that the store has let pass."""
         self._under_way += 1
         for what, rate in self.rates.items():
             rate.passed.note(_count(what, rate, need), now)

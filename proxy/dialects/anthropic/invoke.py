@@ -35,7 +35,7 @@ from proxy.dialects.bedrock.words import STREAM_TYPE
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, Unsupported, UpstreamError
 from proxy.framing import sse
-from proxy.framing.eventstream import BadMessage, EventStream, Frames, Message, encode_headers, frame_of, message_of
+from proxy.framing.eventstream import BadMessage, EventStream, Frames, Message, encode_frame, encode_headers, message_of
 from proxy.grammar.claude.models import hinted_to
 from proxy.grammar.fields import UNREADABLE, Fields, Object, as_object, decode_json, dump, nonsense, without_nulls
 from proxy.ports import Decoder, Encoded, Headers, Hints, Meter, Peek, Renderer
@@ -165,7 +165,7 @@ _CHUNK = encode_headers(((":event-type", "chunk"), (":content-type", "applicatio
 
 
 def _chunk(event: bytes) -> bytes:
-    return frame_of(_CHUNK, b'{"bytes":"%b"}' % b64encode(event))
+    return encode_frame(_CHUNK, b'{"bytes":"%b"}' % b64encode(event))
 
 
 class StreamRenderer:

@@ -35,7 +35,7 @@ from proxy.dialects.bedrock.spell import block_of, call_head, drawn
 from proxy.dialects.bedrock.usage import usage_fields
 from proxy.dialects.bedrock.words import API, REASONS, STOP_WORDS, STREAM_TYPE
 from proxy.errors import GatewayError
-from proxy.framing.eventstream import encode_headers, frame_of
+from proxy.framing.eventstream import encode_frame, encode_headers
 from proxy.grammar import whole
 from proxy.grammar.endings import declined, word_for
 from proxy.grammar.fields import Object, as_list, dump
@@ -162,7 +162,7 @@ _DELTA = _HEADERS["contentBlockDelta"]
 
 
 def _frame(event: str, payload: Object) -> bytes:
-    return frame_of(_HEADERS[event], dump(payload))
+    return encode_frame(_HEADERS[event], dump(payload))
 
 
 def _delta(index: int, delta: Object) -> bytes:
@@ -183,7 +183,7 @@ def _piece(index: int, kind: bytes, text: str) -> bytes:
     """A delta of text, built by hand with one encode, as there is one for every token."""
     if not text:
         return b""
-    return frame_of(_DELTA, b'{"contentBlockIndex":%d,"delta":%b}' % (index, kind % dump(text)))
+    return encode_frame(_DELTA, b'{"contentBlockIndex":%d,"delta":%b}' % (index, kind % dump(text)))
 
 
 def _opened(part: Part, index: int, seed: str) -> bytes:

@@ -47,7 +47,7 @@ from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, free_text, refuse, stored_elsewhere, unaccepted
 from proxy.grammar.shapes import labelled
 from proxy.grammar.showing import parted, with_shown
-from proxy.grammar.textual import as_text
+from proxy.grammar.textual import document_as_text
 from proxy.grammar.thinking import half_of
 
 
@@ -174,7 +174,7 @@ class Encoding:
             return []
         if turn.role == "assistant":
             return [extra | self._spoken(turn)]
-        heard, parts = turn.role == "user", [as_text(part, self.dropped.unquoted) for part in turn.parts]
+        heard, parts = turn.role == "user", [document_as_text(part, self.dropped.unquoted) for part in turn.parts]
         messages = [self._result(part) for part in parts if isinstance(part, ToolResult) and heard]
         rest = [part for part in parts if not (isinstance(part, ToolResult) and heard)]
         if rest or not messages:
@@ -200,7 +200,7 @@ class Encoding:
         message: Object = {"role": "assistant"}
         content: list[Part] = []
         citations: list[Object] = []
-        for part in (as_text(part, self.dropped.unquoted) for part in turn.parts):
+        for part in (document_as_text(part, self.dropped.unquoted) for part in turn.parts):
             if isinstance(part, ToolCall):
                 message.setdefault("tool_calls", []).append(self._call(part))
             elif isinstance(part, Thinking) and self._is_plan(part, turn):

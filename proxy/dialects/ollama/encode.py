@@ -36,7 +36,7 @@ from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import arguments_for, foreign_tool, refuse, stored_elsewhere, unaccepted
 from proxy.grammar.shapes import labelled
 from proxy.grammar.showing import parted, with_shown
-from proxy.grammar.textual import as_text
+from proxy.grammar.textual import document_as_text
 from proxy.grammar.thinking import effort_of
 
 
@@ -181,7 +181,7 @@ class Encoding:
         extra = self.dropped.carried(turn.extra)
         if turn.is_order and not self._own:
             return []
-        heard, parts = turn.role == "user", [as_text(part, self.dropped.unquoted) for part in turn.parts]
+        heard, parts = turn.role == "user", [document_as_text(part, self.dropped.unquoted) for part in turn.parts]
         messages = [self._result(part, turn.role) for part in parts if isinstance(part, ToolResult) and heard]
         rest = [part for part in parts if not (isinstance(part, ToolResult) and heard)]
         if rest or not messages:

@@ -35,7 +35,7 @@ from proxy.grammar.neighbours import joined
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import unaccepted
 from proxy.grammar.showing import ELSEWHERE, caption, with_shown
-from proxy.grammar.textual import as_text
+from proxy.grammar.textual import document_as_text
 
 _BRIDGE = {"role": "assistant", "content": "OK."}  # where the host wants a turn of its model's there
 _SHOWN = (Image, Audio, Video, Document)  # a user message can hold these, a tool message cannot
@@ -83,7 +83,7 @@ class Messages:
 
     def _as_texts(self, turn: Turn) -> Turn:
         """Text documents become text, as OpenAI's files are PDFs: https://platform.openai.com/docs/guides/pdf-files"""
-        return replace(turn, parts=[as_text(part, self._dropped.unquoted) for part in turn.parts])
+        return replace(turn, parts=[document_as_text(part, self._dropped.unquoted) for part in turn.parts])
 
     def _turn(self, turn: Turn) -> list[Object]:
         if (words := turn.plain) is not None:
@@ -142,7 +142,7 @@ class Messages:
                 self._add_call(part, message)
             else:
                 content.append(part)
-        self._think(thoughts, message)
+        self._add_thoughts(thoughts, message)
         silent = not content and len(message) > 1
         return {**message, "content": None if silent else self._parts.content(content, turn)}
 
@@ -164,7 +164,7 @@ class Messages:
         arguments = call.arguments if self._own else call.arguments or "{}"  # arguments are JSON, so never empty
         return nest("function", {"name": call.name, "arguments": arguments}, marks)
 
-    def _think(self, thoughts: list[Thinking], message: Object) -> None:
+    def _add_thoughts(self, thoughts: list[Thinking], message: Object) -> None:
         """Replayed reasoning goes only to hosts that take it. OpenAI takes none, and no user has seen it.
 
         Hosts that demand it do so for every message that calls a tool, even another provider's. An empty text does not

@@ -21,7 +21,7 @@ def unsealed(extra: Object) -> tuple[str, Object]:
 
 
 def sealed(extra: Object, seal: str) -> Object:
-    """The mirror of `unsealed`."""
+    """A call's extra fields with its seal among them, where Google's hosts put it: the mirror of `unsealed`."""
     if not seal:
         return extra
     content = as_object(extra.get("extra_content"))
