@@ -214,6 +214,14 @@ def cut_short() -> Down:
     return Down("The provider's answer ended before it was complete.", code="upstream_cut")
 
 
+def json_of(body: bytes) -> object:
+    """What a whole answer's JSON says. Raises UpstreamError."""
+    try:
+        return decode_json(body)
+    except UNREADABLE:
+        raise nonsense("it is not valid JSON") from None
+
+
 def no_answer(body: bytes) -> Down:
     """For bytes that came as an answer and are none, nor an error: a page of HTML, or nothing."""
     message = "The provider's answer is empty." if not body.strip() else "The provider's answer could not be read."

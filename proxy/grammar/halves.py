@@ -40,7 +40,14 @@ class Halves:
         self._first = b""  # a half at the end of a string, whose other half the next event may bring
 
     def read(self, data: bytes, decode: Callable[[bytes], Read], why: str) -> Read:
-        """What `decode` has refused, mended. Raises UpstreamError, which says `why`."""
+        """An event, mended where that helps. Raises UpstreamError, which says `why`."""
+        try:
+            return decode(data)
+        except UNREADABLE:
+            return self.read_mended(data, decode, why)
+
+    def read_mended(self, data: bytes, decode: Callable[[bytes], Read], why: str) -> Read:
+        """One that `decode` has refused as it is: who reads many events tries that without a call of ours."""
         try:
             return decode(self.mended(data))
         except UNREADABLE:

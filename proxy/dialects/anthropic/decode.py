@@ -119,7 +119,7 @@ class StreamDecoder:
             kind = _kind_of(well_formed(data))
             if kind and kind not in _EVENTS:
                 return EventFields(kind)
-            event = self._halves.read(data, EVENT.decode, "an event is malformed")
+            event = self._halves.read_mended(data, EVENT.decode, "an event is malformed")
         if not self._started and event.type.startswith(("content_", "message_delta", "message_stop")):
             raise nonsense("the stream does not begin with message_start")
         return event

@@ -133,7 +133,7 @@ class StreamDecoder:
         try:
             said = _SAID.decode(message.payload)
         except UNREADABLE:
-            said = self._halves.read(message.payload, _SAID.decode, f"the payload of {kind} is malformed")
+            said = self._halves.read_mended(message.payload, _SAID.decode, f"the payload of {kind} is malformed")
         if self._started == (kind == "messageStart"):
             raise nonsense("the stream does not begin with messageStart, or has two of them")
         yield from self._event(kind, said)

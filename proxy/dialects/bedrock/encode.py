@@ -24,7 +24,7 @@ from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.budgets import must_not_think, room_for
 from proxy.grammar.claude.models import Takes, does_think, knobs_of, sampled, takes_of
 from proxy.grammar.claude.roots import rooted
-from proxy.grammar.fields import Object, Verbatim, as_object, dump, merged
+from proxy.grammar.fields import Object, Verbatim, as_object, dump, merged, without_nulls
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, refuse
 from proxy.grammar.shapes import held_to
@@ -95,7 +95,7 @@ class Encoding:
             "topP": sampling.get("top_p"),
             "stopSequences": self._stop(),
         }
-        return {key: value for key, value in said.items() if value is not None}
+        return without_nulls(said)
 
     def _sampling(self, thinking: Object) -> Object:
         """Temperature, top_p and top_k, as far as the model takes them."""

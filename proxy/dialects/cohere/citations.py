@@ -10,7 +10,7 @@ from typing import Any
 
 from proxy.canon import Citation
 from proxy.dialects.cohere.words import NAME
-from proxy.grammar.fields import Object, as_list, as_object, as_text, is_number
+from proxy.grammar.fields import Object, as_list, as_object, as_text, is_number, without_nulls
 
 
 def citation_of(value: Object) -> Citation:
@@ -41,7 +41,7 @@ def spelled(citations: Iterable[Citation], index: int) -> list[Object]:
 def _of_document(one: Citation) -> Object:
     known = {"title": one.title, "url": one.url, "snippet": one.quote}
     document = {key: value for key, value in known.items() if value}
-    places = {key: value for key, value in (("start", one.start), ("end", one.end)) if value is not None}
+    places = without_nulls({"start": one.start, "end": one.end})
     source = {"type": "document", "id": one.url or one.title or "source", "document": document}
     return {**places, "text": "", "sources": [source], "type": "TEXT_CONTENT"}
 

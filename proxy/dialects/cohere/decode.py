@@ -31,7 +31,7 @@ from proxy.dialects.cohere.parse import PLAN
 from proxy.dialects.cohere.usage import usage_of
 from proxy.dialects.cohere.words import NAME
 from proxy.framing import Frame, FrameTooLong, ServerSentEvents
-from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, cut_short, decode_json, nonsense, text_in
+from proxy.grammar.fields import Object, as_object, as_text, cut_short, decode_json, nonsense, text_in
 from proxy.grammar.halves import Halves
 from proxy.grammar.sentence import Sentence
 
@@ -78,7 +78,8 @@ class StreamDecoder:
         try:
             for frame in frames:
                 if not self._answer.over:  # after the last event comes [DONE], which is no JSON
-                    yield from self._answer.hear(_read(frame.data, self._halves))
+                    said = self._halves.read(frame.data, decode_json, "an event is not valid JSON")
+                    yield from self._answer.hear(said)
         except FrameTooLong as error:
             raise nonsense(str(error)) from None
 
@@ -93,8 +94,10 @@ class _Answer(Sentence):
         self._calls: dict[int, _Call] = {}  # by the wire's index
         self._plan: int | None = None  # the block of the open plan
 
-    def hear(self, event: Object) -> list[Event]:
+    def hear(self, event: object) -> list[Event]:
         """One more event. Raises UpstreamError."""
+        if not isinstance(event, dict):
+            raise nonsense("an event is not a JSON object")
         self._out = []
         kind, delta = event.get("type"), as_object(event.get("delta"))
         if kind == "message-start":
@@ -233,16 +236,6 @@ class _Answer(Sentence):
         if not call.spoken:
             self._out.append(Delta(index=call.index, text=arguments_of(call.held)))
         self._close(call)
-
-
-def _read(data: bytes, halves: Halves) -> Object:
-    try:
-        said = decode_json(data)
-    except UNREADABLE:
-        said = halves.read(data, decode_json, "an event is not valid JSON")
-    if not isinstance(said, dict):
-        raise nonsense("an event is not a JSON object")
-    return said
 
 
 def _number(event: Object) -> int:

@@ -69,7 +69,7 @@ class Encoding:
         body: Object = {"model": request.model, "messages": with_shown(messages, self._shown, self._showing)}
         said = {key: self._within(name) for name, (key, _) in KNOBS.items()}
         said |= {"response_format": self._format(), "thinking": self._thinking()}
-        body |= {key: value for key, value in said.items() if value is not None}
+        body |= without_nulls(said)
         body |= self._tools() | {"stream": request.stream}
         return merged(body, self.dropped.carried(request.extra) | request.demands)
 

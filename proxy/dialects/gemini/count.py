@@ -9,7 +9,7 @@ from proxy.dialects.gemini.faults import error_in, fault
 from proxy.dialects.gemini.parse import bare, parse_request
 from proxy.dialects.gemini.spelling import in_camel
 from proxy.errors import BadRequest
-from proxy.grammar.fields import UNREADABLE, Object, as_object, decode_json, dump, nonsense, wrong
+from proxy.grammar.fields import Object, as_object, decode_json, dump, json_of, nonsense, wrong
 from proxy.ports import Peek
 
 WHOLE = ("generateContentRequest", "generate_content_request")
@@ -37,10 +37,7 @@ def counting_body(model: str, encoded: bytes) -> bytes:
 
 
 def counted(body: bytes) -> int:
-    try:
-        said = decode_json(body)
-    except UNREADABLE:
-        raise nonsense("it is not valid JSON") from None
+    said = json_of(body)
     if error := error_in(said):
         raise fault(error)
     tokens = as_object(said).get("totalTokens", 0)  # a zero is left out

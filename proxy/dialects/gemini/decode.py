@@ -40,7 +40,7 @@ from proxy.dialects.gemini.words import FINISHES, MAX_CANDIDATES, NAME, REASONS
 from proxy.framing import FrameTooLong
 from proxy.grammar import whole
 from proxy.grammar.endings import reason_of
-from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, cut_short, decode_json, encode_json, nonsense
+from proxy.grammar.fields import Object, as_object, as_text, cut_short, decode_json, encode_json, json_of, nonsense
 from proxy.grammar.halves import Halves
 from proxy.grammar.sentence import Sentence
 
@@ -74,26 +74,19 @@ class StreamDecoder:
     def _hear(self, chunks: Iterator[bytes]) -> Iterator[Event]:
         try:
             for chunk in chunks:
-                yield from self._answer.hear(_decoded(chunk, self._halves))
+                yield from self._answer.hear(self._halves.read(chunk, decode_json, "it is not valid JSON"))
         except FrameTooLong as error:
             raise nonsense(str(error)) from None
 
 
 class WholeDecoder(whole.Decoder):
     def read(self, body: bytes) -> Iterator[Event]:
-        said = _decoded(body, Halves())
+        said = json_of(body)
         if error := error_in(said):
             raise fault(error)
         answer = _Answer(streamed=False)
         yield from answer.hear(said)
         yield from answer.finish()
-
-
-def _decoded(data: bytes, halves: Halves) -> object:
-    try:
-        return decode_json(data)
-    except UNREADABLE:
-        return halves.read(data, decode_json, "it is not valid JSON")
 
 
 class _Candidate(Struct):

@@ -9,7 +9,7 @@ from proxy.dialects.gemini.encode_parts import Contents
 from proxy.dialects.gemini.schema import gemini_schema
 from proxy.dialects.gemini.thinking import as_said, thinking_config
 from proxy.dialects.gemini.words import API, COUNTS, KNOBS_LACKED, MODE_WORDS, NAME, NUMBERS, TIERS
-from proxy.grammar.fields import Object, merged
+from proxy.grammar.fields import Object, merged, without_nulls
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, refuse_demands
 from proxy.grammar.shapes import labelled
@@ -39,7 +39,7 @@ class Encoding:
             self._receipt()
             return body
         kept = {"labels": request.metadata, "store": request.store}
-        body |= {key: value for key, value in kept.items() if value is not None}
+        body |= without_nulls(kept)
         return merged(merged(body, request.extra), request.demands)
 
     def _receipt(self) -> None:
@@ -73,7 +73,7 @@ class Encoding:
             **self._format(),
             "thinkingConfig": self._thinking(),
         }
-        return {key: value for key, value in said.items() if value is not None}
+        return without_nulls(said)
 
     def _modalities(self) -> list[str] | None:
         asked = self._request.modalities

@@ -18,7 +18,6 @@ from proxy.framing import FrameTooLong, NewlineDelimited
 from proxy.grammar import whole
 from proxy.grammar.endings import reason_of
 from proxy.grammar.fields import (
-    UNREADABLE,
     Object,
     as_list,
     as_object,
@@ -26,6 +25,7 @@ from proxy.grammar.fields import (
     cut_short,
     decode_json,
     encode_json,
+    json_of,
     nonsense,
     text_in,
 )
@@ -51,7 +51,8 @@ class StreamDecoder:
         try:
             for line in lines:
                 if not self._answer.over:
-                    yield from self._answer.hear(_read(line, self._halves))
+                    said = self._halves.read(line, decode_json, "a line is not valid JSON")
+                    yield from self._answer.hear(said)
         except FrameTooLong as error:
             raise nonsense(str(error)) from None
 
@@ -59,16 +60,9 @@ class StreamDecoder:
 class WholeDecoder(whole.Decoder):
     def read(self, body: bytes) -> Iterator[Event]:
         answer = _Answer()
-        yield from answer.hear(_read(body, Halves()))
+        yield from answer.hear(json_of(body))
         if not answer.over:
             raise cut_short()
-
-
-def _read(line: bytes, halves: Halves) -> object:
-    try:
-        return decode_json(line)
-    except UNREADABLE:
-        return halves.read(line, decode_json, "a line is not valid JSON")
 
 
 class _Answer(Sentence):

@@ -83,7 +83,7 @@ class Encoding:
         }
         chat = self._prompt() if is_generate(request) else {"messages": self._messages()}
         body = {"model": request.model, **chat, "stream": request.stream}
-        body |= {key: value for key, value in said.items() if value is not None}
+        body |= without_nulls(said)
         return extra | body | request.demands
 
     # knobs
@@ -91,7 +91,7 @@ class Encoding:
     def _options(self) -> Object:
         said = {key: getattr(self._request, name) for name, (key, _) in OPTIONS.items()}
         said["stop"] = self._request.stop
-        return {key: value for key, value in said.items() if value is not None}
+        return without_nulls(said)
 
     def _format(self) -> object:
         form = self._request.format

@@ -7,7 +7,7 @@ count may be zero or missing. The durations go to `extra`, as no other wire has 
 from proxy.canon import Usage
 from proxy.dialects.ollama.words import DURATIONS
 from proxy.grammar.counts import are_counts, count_of, is_null_beside
-from proxy.grammar.fields import Object
+from proxy.grammar.fields import Object, without_nulls
 
 _COUNTS = ("prompt_eval_count", "eval_count")
 
@@ -22,7 +22,7 @@ def usage_of(line: Object) -> Usage | None:
         input=count_of(read),
         output=count_of(written),
         is_odd=not are_counts(line, _COUNTS) or is_null_beside(line, *_COUNTS),
-        extra={key: value for key, value in told.items() if value is not None},
+        extra=without_nulls(told),
     )
 
 

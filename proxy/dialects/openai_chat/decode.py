@@ -45,6 +45,7 @@ from proxy.grammar.fields import (
     cut_short,
     decode_json,
     is_number,
+    json_of,
     nonsense,
     text_in,
 )
@@ -96,7 +97,7 @@ class StreamDecoder:
         try:
             chunk = decode_json(data)
         except UNREADABLE:
-            chunk = self._halves.read(data, decode_json, "an event is not valid JSON")
+            chunk = self._halves.read_mended(data, decode_json, "an event is not valid JSON")
         said = self._answer.hear(chunk)
         last = said[-1] if said else None
         if isinstance(last, Delta) and last.is_text and (len(said) == 1 or (len(said) == 2 and type(said[0]) is Open)):
@@ -109,12 +110,8 @@ class StreamDecoder:
 
 class WholeDecoder(whole.Decoder):
     def read(self, body: bytes) -> Iterator[Event]:
-        try:
-            said = decode_json(body)
-        except UNREADABLE:
-            raise nonsense("it is not valid JSON") from None
         answer = _Answer(streamed=False)
-        yield from answer.hear(said)
+        yield from answer.hear(json_of(body))
         yield from answer.finish()
 
 

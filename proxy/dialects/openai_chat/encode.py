@@ -11,7 +11,7 @@ from proxy.canon import Format, Reasoning, Request, Tool, ToolChoice
 from proxy.dialects.openai_chat.encode_messages import Messages
 from proxy.dialects.openai_chat.encode_parts import marks_of
 from proxy.dialects.openai_chat.words import API, KNOBS, KNOBS_LACKED, NAME, SPELT
-from proxy.grammar.fields import Object, as_object
+from proxy.grammar.fields import Object, as_object, without_nulls
 from proxy.grammar.functions import nest
 from proxy.grammar.gpt import fitted
 from proxy.grammar.openai import TIERS, effort_in
@@ -54,7 +54,7 @@ class Encoding:
         }
         body |= self.dropped.carried(request.extra) | request.demands
         spelt = as_object(body.pop(SPELT, None))
-        body |= {key: value for key, value in optional.items() if value is not None} | spelt
+        body |= without_nulls(optional) | spelt
         if request.stream:
             body["stream"] = True
             if options := as_object(body.get("stream_options")) | self._stream_options():
@@ -100,7 +100,7 @@ class Encoding:
         if not self._own or (reasoning.budget is None and not isinstance(rest, dict)):
             return {"reasoning_effort": effort}
         said = {"effort": effort, "max_tokens": reasoning.budget}
-        return {"reasoning": {key: value for key, value in said.items() if value is not None} | as_object(rest)}
+        return {"reasoning": without_nulls(said) | as_object(rest)}
 
     def _format(self) -> Object | None:
         form = self._request.format
@@ -112,7 +112,7 @@ class Encoding:
             return {"type": "text" if form.kind == "text" else "json_object"}
         name = form.name if self._own or form.name else "response"  # required by OpenAI
         named = {"name": name, "description": form.description, "schema": form.schema, "strict": form.strict}
-        return {"type": "json_schema", "json_schema": {key: value for key, value in named.items() if value is not None}}
+        return {"type": "json_schema", "json_schema": without_nulls(named)}
 
     # tools
 
@@ -147,7 +147,7 @@ class Encoding:
             "strict": tool.strict,
             "format": None if tool.form is None else _form(tool.form),
         }
-        return {key: value for key, value in fields.items() if value is not None}
+        return without_nulls(fields)
 
     def _tool(self, tool: Tool) -> Object:
         if tool.kind in ("function", "custom"):

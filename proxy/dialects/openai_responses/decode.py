@@ -22,7 +22,6 @@ from proxy.framing import Frame, FrameTooLong, ServerSentEvents
 from proxy.grammar import whole
 from proxy.grammar.endings import reason_of
 from proxy.grammar.fields import (
-    UNREADABLE,
     Object,
     as_list,
     as_object,
@@ -30,6 +29,7 @@ from proxy.grammar.fields import (
     cut_short,
     decode_json,
     is_number,
+    json_of,
     nonsense,
 )
 from proxy.grammar.halves import Halves
@@ -54,14 +54,15 @@ class StreamDecoder:
             for frame in frames:
                 data = frame.data.strip()
                 if data and data != b"[DONE]" and not self._answer.over:
-                    yield from self._answer.hear(_object_of(data, self._halves))
+                    said = self._halves.read(data, decode_json, "it is not valid JSON")
+                    yield from self._answer.hear(_object(said))
         except FrameTooLong as error:
             raise nonsense(str(error)) from None
 
 
 class WholeDecoder(whole.Decoder):
     def read(self, body: bytes) -> Iterator[Event]:
-        said = _object_of(body, Halves())
+        said = _object(json_of(body))
         if not isinstance(said.get("output"), list):
             raise fault(error_in(said)) if said.get("error") else nonsense("it has no output")
         if said.get("status") in ("queued", "in_progress"):
@@ -69,11 +70,7 @@ class WholeDecoder(whole.Decoder):
         yield from _Answer().end(said)
 
 
-def _object_of(data: bytes, halves: Halves) -> Object:
-    try:
-        said = decode_json(data)
-    except UNREADABLE:
-        said = halves.read(data, decode_json, "it is not valid JSON")
+def _object(said: object) -> Object:
     if not isinstance(said, dict):
         raise nonsense("it is not a JSON object")
     return said

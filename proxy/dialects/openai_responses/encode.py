@@ -20,7 +20,7 @@ from proxy.dialects.openai_responses.words import (
     NAME,
     SEALS,
 )
-from proxy.grammar.fields import Object, as_list, as_object, dump
+from proxy.grammar.fields import Object, as_list, as_object, dump, without_nulls
 from proxy.grammar.gpt import fitted
 from proxy.grammar.openai import TIERS, effort_in
 from proxy.grammar.receipts import Receipt
@@ -67,7 +67,7 @@ class Encoding:
             "stream": request.stream or None,
             "stream_options": None if request.obfuscation is None else {"include_obfuscation": request.obfuscation},
         }
-        body = {key: value for key, value in said.items() if value is not None}
+        body = without_nulls(said)
         return body | self._carried(body)
 
     def _leave_out(self) -> None:
@@ -117,7 +117,7 @@ class Encoding:
             return text | {"format": {"type": "text" if form.kind == "text" else "json_object"}}
         name = form.name if self._own or form.name else "response"  # required by OpenAI
         named = {"name": name, "description": form.description, "schema": form.schema, "strict": form.strict}
-        said = {key: value for key, value in named.items() if value is not None}
+        said = without_nulls(named)
         return text | {"format": {"type": "json_schema", **said}}
 
     def _reasoning(self) -> Object | None:
@@ -125,7 +125,7 @@ class Encoding:
         if reasoning is None:
             return None
         said = {"effort": effort_in(self._request, self._own, self.dropped), "summary": reasoning.summary}
-        return {key: value for key, value in said.items() if value is not None} or None
+        return without_nulls(said) or None
 
     # tools
 
@@ -151,7 +151,7 @@ class Encoding:
             named |= self._shape(tool)
         return {
             "type": tool.kind,
-            **{key: value for key, value in named.items() if value is not None},
+            **without_nulls(named),
         } | self.dropped.marks(tool)
 
     def _shape(self, tool: Tool) -> Object:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from proxy.canon import Request
 from proxy.errors import Unrepresentable
-from proxy.grammar.fields import Object
+from proxy.grammar.fields import Object, without_nulls
 from proxy.grammar.receipts import Receipt
 
 
@@ -73,7 +73,7 @@ def knobs_of(request: Request, takes: Takes, thinks: bool) -> Object:
     gives_way = request.hinted and not _takes_hint(takes, thinks, request.top_p)
     temperature = None if gives_way else request.temperature
     knobs = {"temperature": temperature, "top_p": request.top_p, "top_k": request.top_k}
-    return {key: value for key, value in knobs.items() if value is not None}
+    return without_nulls(knobs)
 
 
 def does_think(thinking: Object) -> bool:
