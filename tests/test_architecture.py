@@ -48,10 +48,10 @@ FLOORS = [
     ["grammar.watching", "grammar.refusals", "grammar.whole", "failover.faults"],
     "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
     " answers.* edge.onlookers edge.keptawake edge.exchange edge.lateness sealing.pieces reports.sight".split(),
-    "fleet ports ports.* framing framing.* envelope envelope.* grammar.fields grammar.receipts grammar.thinking"
-    " grammar.counts grammar.textual edge.wire edge.names edge.door edge.failures edge.listening edge.hosts edge.room"
-    " config config.* headers access.accents access.shown sealing.* reports.outcome limits.ratelimits failover.retries"
-    " failover.breaker failover.balance failover.cooldown".split(),
+    "fleet ports ports.* framing framing.* envelope envelope.* grammar.fields grammar.knobs grammar.receipts"
+    " grammar.thinking grammar.counts grammar.textual edge.wire edge.names edge.door edge.failures edge.listening"
+    " edge.hosts edge.room config config.* headers access.accents access.shown sealing.* reports.outcome"
+    " limits.ratelimits failover.retries failover.breaker failover.balance failover.cooldown".split(),
     ["failover.waits"],
     "canon canon.* errors edge.address edge.alarm edge.flow edge.pulse edge.requests"
     " access.allowance logs.writer grammar.repeats limits.gcra spending.money spending.tokens files folders"

@@ -11,6 +11,7 @@ Each module serves at least two wires, and imports no dialect. What Claude takes
     gpt           which knobs OpenAI's models take
     openai        what OpenAI's two wires say alike
     thinking      the limit of the answer, and the thoughts in it
+    knobs         what they are where nobody turns them
     receipts      what the target cannot say, and is left out
     refusals      what it cannot say, and is refused
     neighbours    the assistant's turns, joined

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from proxy.canon import Reasoning, Request
+from proxy.grammar.knobs import knobs
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.thinking import SAYS_NONE, effort_of
 
@@ -53,17 +54,8 @@ _MODELS = [
     )
 ]
 
-# Each with the values that change nothing: leaving those out needs no receipt.
-_SAMPLING: dict[str, tuple[object, ...]] = {
-    "temperature": (1,),
-    "top_p": (1,),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "logit_bias": ({},),
-}
-_STOPS: dict[str, tuple[object, ...]] = {"stop": ([],)}
+_SAMPLING = knobs("temperature top_p logprobs top_logprobs frequency_penalty presence_penalty logit_bias")
+_STOPS = knobs("stop")
 
 
 def fitted(request: Request, dropped: Receipt, in_chat: bool) -> Request:

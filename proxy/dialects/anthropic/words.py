@@ -7,6 +7,7 @@ import re
 
 from proxy.canon import Reason
 from proxy.grammar.endings import AS_IT_CAME
+from proxy.grammar.knobs import knobs
 from proxy.grammar.nouns import api_of
 from proxy.ports import Bounds
 
@@ -131,19 +132,8 @@ UNCOUNTED = frozenset(
     "max_tokens stream metadata service_tier stop_sequences temperature top_p top_k container inference_geo".split()
 )
 
-# Canonical knobs that this wire has no word for, with the values that lose nothing, as they ask for what is so anyway.
-KNOBS_LACKED: dict[str, tuple[object, ...]] = {
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "logit_bias": ({},),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "seed": (),
-    "safety_identifier": (),
-    "metadata": ({},),
-    "store": (False,),  # nothing is stored
-    "prompt_cache_key": (),
-    "prompt_cache_retention": (),
-    "obfuscation": (False,),
-    "verbosity": ("medium",),  # OpenAI's own default
-}
+# Canonical knobs that this wire has no word for. (It stores nothing.)
+KNOBS_LACKED = knobs(
+    "frequency_penalty presence_penalty logit_bias logprobs top_logprobs seed safety_identifier metadata store"
+    " prompt_cache_key prompt_cache_retention obfuscation verbosity"
+)

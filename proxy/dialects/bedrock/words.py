@@ -6,6 +6,7 @@ All tables of this wire are here, to be seen at a glance.
 from proxy.canon import Reason
 from proxy.grammar.endings import AS_IT_CAME
 from proxy.grammar.fields import Object
+from proxy.grammar.knobs import knobs
 from proxy.grammar.nouns import api_of
 
 NAME = "bedrock"
@@ -227,22 +228,11 @@ EXCEPTION_WORDS = {
     529: "serviceUnavailableException",
 }
 
-# Canonical knobs that this wire has no word for, with the values that lose nothing, as they ask for what is so anyway.
-KNOBS_LACKED: dict[str, tuple[object, ...]] = {
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "logit_bias": ({},),
-    "logprobs": (False,),
-    "top_logprobs": (0,),
-    "seed": (),
-    "user": (),
-    "safety_identifier": (),
-    "store": (False,),
-    "prompt_cache_key": (),
-    "prompt_cache_retention": (),
-    "obfuscation": (False,),
-    "verbosity": ("medium",),  # OpenAI's own default
-}
+# Canonical knobs that this wire has no word for.
+KNOBS_LACKED = knobs(
+    "frequency_penalty presence_penalty logit_bias logprobs top_logprobs seed user safety_identifier store"
+    " prompt_cache_key prompt_cache_retention obfuscation verbosity"
+)
 
 
 def family_of(model: str) -> str:

@@ -7,6 +7,7 @@ import re
 
 from proxy.canon import Reason
 from proxy.grammar.endings import AS_IT_CAME
+from proxy.grammar.knobs import knobs
 from proxy.grammar.nouns import api_of
 
 NAME = "cohere"
@@ -63,22 +64,11 @@ RANGES: dict[str, tuple[float, float]] = {
     "presence_penalty": (0.0, 1.0),
 }
 
-# Canonical knobs that this wire lacks, and the values for which that makes no difference.
-KNOBS_LACKED: dict[str, tuple[object, ...]] = {
-    "parallel_tools": (True,),
-    "logit_bias": ({},),
-    "betas": ([],),
-    "top_logprobs": (0,),
-    "user": (),
-    "safety_identifier": (),
-    "metadata": ({},),
-    "store": (False,),
-    "prompt_cache_key": (),
-    "prompt_cache_retention": (),
-    "obfuscation": (False,),
-    "verbosity": ("medium",),  # OpenAI's own default
-    "service_tier": ("auto", "default"),
-}
+# Canonical knobs that this wire lacks.
+KNOBS_LACKED = knobs(
+    "parallel_tools logit_bias betas top_logprobs user safety_identifier metadata store prompt_cache_key"
+    " prompt_cache_retention obfuscation verbosity service_tier"
+)
 
 # The words of `tool_choice`; without it the choice is "auto".
 MODE_WORDS = {"required": "REQUIRED", "none": "NONE"}

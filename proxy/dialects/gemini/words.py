@@ -6,6 +6,7 @@ All tables of this wire are here, to be seen at a glance.
 import re
 
 from proxy.canon import Reason
+from proxy.grammar.knobs import knobs
 from proxy.grammar.nouns import api_of
 
 NAME = "gemini"
@@ -64,19 +65,10 @@ SPELLED = {name: f"generationConfig.{key}" for name, key in (NUMBERS | COUNTS).i
 SCHEMAS = ("responseSchema", "responseJsonSchema", "_responseJsonSchema")
 SPELLED_BY = {key: {"format.schema": f"generationConfig.{key}"} for key in SCHEMAS}
 
-# Canonical knobs that this wire has no word for, or a word that not every Google host knows (`labels`, `store`), with
-# the values that lose nothing, as they ask for what is so anyway.
-KNOBS_LACKED: dict[str, tuple[object, ...]] = {
-    "logit_bias": ({},),
-    "betas": ([],),
-    "user": (),
-    "safety_identifier": (),
-    "metadata": ({},),
-    "prompt_cache_key": (),
-    "prompt_cache_retention": (),
-    "obfuscation": (False,),
-    "verbosity": ("medium",),  # OpenAI's own default
-}
+# Canonical knobs that this wire has no word for, or a word that not every Google host knows (`labels`, `store`).
+KNOBS_LACKED = knobs(
+    "logit_bias betas user safety_identifier metadata prompt_cache_key prompt_cache_retention obfuscation verbosity"
+)
 
 # Without these the answer would be a different one, and no other wire can say them: only this wire ever gets them.
 DEMANDS = {

@@ -7,6 +7,7 @@ import re
 
 from proxy.canon import Reason
 from proxy.grammar.endings import AS_IT_CAME
+from proxy.grammar.knobs import knobs
 from proxy.grammar.nouns import api_of
 
 NAME = "ollama"
@@ -51,21 +52,11 @@ SPELLED = {name: f"options.{key}" for name, (key, _) in OPTIONS.items()} | {
     "turn.trailing_space": "messages.content",
 }
 
-# Canonical knobs that this wire lacks, and the values for which that makes no difference.
-KNOBS_LACKED: dict[str, tuple[object, ...]] = {
-    "parallel_tools": (True,),
-    "logit_bias": ({},),
-    "betas": ([],),
-    "user": (),
-    "safety_identifier": (),
-    "metadata": ({},),
-    "store": (False,),
-    "prompt_cache_key": (),
-    "prompt_cache_retention": (),
-    "obfuscation": (False,),
-    "verbosity": ("medium",),  # OpenAI's own default
-    "service_tier": ("auto", "default"),
-}
+# Canonical knobs that this wire lacks.
+KNOBS_LACKED = knobs(
+    "parallel_tools logit_bias betas user safety_identifier metadata store prompt_cache_key"
+    " prompt_cache_retention obfuscation verbosity service_tier"
+)
 
 # The fields of a result for its tool's name: the wire's own, and the one that older examples for its SDK used.
 TOOL_NAMES = ("tool_name", "name")

@@ -7,6 +7,7 @@ import re
 
 from proxy.canon import Reason
 from proxy.grammar.endings import AS_IT_CAME
+from proxy.grammar.knobs import knobs
 from proxy.grammar.nouns import api_of
 
 NAME = "openai_chat"
@@ -60,11 +61,8 @@ KNOBS = {
     "service_tier": "text",
 }
 
-# Canonical knobs that are dropped for a client of another wire, and the values for which that makes no difference.
-KNOBS_LACKED: dict[str, tuple[object, ...]] = {
-    "top_k": (),  # OpenAI refuses arguments that it does not know
-    "betas": ([],),
-}
+# Canonical knobs that are dropped for a client of another wire. OpenAI refuses arguments that it does not know.
+KNOBS_LACKED = knobs("top_k betas")
 
 SPELT = "spelt"  # key in an `extra`: the client's own spelling, which only this wire needs
 

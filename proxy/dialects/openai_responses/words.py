@@ -9,6 +9,7 @@ from proxy.canon import Reason
 from proxy.errors import Kind
 from proxy.grammar.endings import AS_IT_CAME
 from proxy.grammar.fields import Object
+from proxy.grammar.knobs import knobs
 from proxy.grammar.nouns import api_of
 
 NAME = "openai_responses"
@@ -82,16 +83,8 @@ SPELLED = {
     "turn.trailing_space": "input.content",
 }
 
-# Canonical knobs that this wire lacks, and the values for which that makes no difference.
-KNOBS_LACKED: dict[str, tuple[object, ...]] = {
-    "top_k": (),
-    "seed": (),
-    "stop": ([],),
-    "frequency_penalty": (0,),
-    "presence_penalty": (0,),
-    "logit_bias": ({},),
-    "betas": ([],),
-}
+# Canonical knobs that this wire lacks.
+KNOBS_LACKED = knobs("top_k seed stop frequency_penalty presence_penalty logit_bias betas")
 
 # The words of `include` for what every wire has: logprobs, and encrypted reasoning, which other wires return unasked.
 # Its other words ask for details of server tools, and go to `extra`.

@@ -1,0 +1,35 @@
+"""With which values does a knob ask for what is so anyway?
+
+A wire, or a model, that lacks the knob loses nothing then, and the receipt does not name it.
+"""
+
+Knobs = dict[str, tuple[object, ...]]  # each with those values
+
+_IDLE: Knobs = {
+    "temperature": (1,),
+    "top_p": (1,),
+    "top_k": (),
+    "frequency_penalty": (0,),
+    "presence_penalty": (0,),
+    "logit_bias": ({},),
+    "logprobs": (False,),
+    "top_logprobs": (0,),
+    "seed": (),
+    "stop": ([],),
+    "parallel_tools": (True,),
+    "betas": ([],),
+    "user": (),
+    "safety_identifier": (),
+    "metadata": ({},),
+    "store": (False,),
+    "prompt_cache_key": (),
+    "prompt_cache_retention": (),
+    "obfuscation": (False,),
+    "verbosity": ("medium",),  # OpenAI's own default
+    "service_tier": ("auto", "default"),
+}
+
+
+def knobs(names: str) -> Knobs:
+    """Those of these names."""
+    return {name: _IDLE[name] for name in names.split()}
