@@ -12,7 +12,7 @@ from typing import Any
 import ollama
 import pytest
 
-from proxy.adapters import http
+from proxy.adapters import listing
 from proxy.adapters import ollama as room
 from proxy.config import Provider, Secret
 from proxy.errors import Down, Refused, Timeout
@@ -220,7 +220,7 @@ async def test_one_that_is_not_there_is_looked_for_once_on_the_way_of_a_request(
 
 async def test_one_that_does_not_speak_is_left_soon_and_nobody_waits_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(room, "ASSUMED_TIMEOUT", 0.05)
-    monkeypatch.setattr(http, "LIST_RETRY", 0.0)
+    monkeypatch.setattr(listing, "RETRY", 0.0)
     async with Evil(welcome="stall") as home, adapter(assumed(home.url)) as one:
         with pytest.raises(Timeout, match=r"within 0\.05 s"):
             await one.models()
@@ -235,7 +235,7 @@ async def test_one_that_does_not_speak_is_left_soon_and_nobody_waits_again(monke
 
 
 async def test_one_that_comes_up_later_is_found_aside(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "LIST_RETRY", 0.0)
+    monkeypatch.setattr(listing, "RETRY", 0.0)
     came = asyncio.Event()
 
     def answer(request: Received) -> Scenario:

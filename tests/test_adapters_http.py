@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from proxy import registry
-from proxy.adapters import http
+from proxy.adapters import http, listing
 from proxy.adapters.http import HTTPProvider
 from proxy.config import Provider, Secret, Timers
 from proxy.errors import BadRequest, Down, Timeout, UpstreamError
@@ -246,8 +246,8 @@ async def test_a_caller_that_leaves_does_not_leave_an_empty_list_behind() -> Non
 
 
 async def test_an_old_list_is_asked_for_again_and_kept_where_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http, "LIST_LIFE", 0.0)
-    monkeypatch.setattr(http, "LIST_RETRY", 0.0)
+    monkeypatch.setattr(listing, "LIFE", 0.0)
+    monkeypatch.setattr(listing, "RETRY", 0.0)
     fails = Scenario(status=500)
     newer = Scenario(body=b'{"data":[{"id":"d"}]}')
     async with Evil(LISTED, fails, newer) as evil, provider(evil.url) as adapter:

@@ -65,6 +65,7 @@ FLOORS = [
 NEIGHBOURS = [
     ("adapters.*", "adapters.http"),
     ("adapters.*", "adapters.keys"),
+    ("adapters.http", "adapters.cards"),
     ("adapters.http", "adapters.listing"),
     ("dialects.anthropic.invoke", "dialects.bedrock*"),  # one vendor's body in the other's envelope
     ("dialects.bedrock.count", "dialects.anthropic.parse"),  # likewise

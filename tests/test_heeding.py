@@ -10,7 +10,7 @@ import pytest
 
 from proxy.canon import Reasoning, Request, Text, Tool, ToolChoice, Turn, Way
 from proxy.errors import Refused
-from proxy.lanes import heeding
+from proxy.lanes import heeding, lessons
 from proxy.lanes.heeding import LIFE, Heeding
 from tests.client import ANTHROPIC, OPENAI, Got, ask
 from tests.evil import Evil, Received, Scenario
@@ -194,7 +194,7 @@ def test_so_are_the_values_that_a_model_was_refused() -> None:
 
 
 def test_every_way_has_words_for_the_log() -> None:
-    assert set(heeding._NOT_THIS_WAY) == set(get_args(Way))
+    assert set(lessons._NOT_THIS_WAY) == set(get_args(Way))
 
 
 def test_the_log_names_what_is_refused_and_repeats_no_value(caplog: pytest.LogCaptureFixture) -> None:

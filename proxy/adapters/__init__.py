@@ -3,8 +3,9 @@
 Every adapter knows one provider's host, credentials and paths, and translates nothing:
 
     http        what all of them share
+    cards       what the configuration says of a model
     keys        whose turn it is among several keys
-    listing     the usual shape of a model list
+    listing     which models a provider has listed
     openai      OpenAI, and every compatible host
     azure       Azure OpenAI
     anthropic   Anthropic

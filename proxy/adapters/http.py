@@ -9,28 +9,29 @@ the model list cached for a while, health checked by the cheapest endpoint there
 import asyncio
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Awaitable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from functools import lru_cache, partial
 from operator import itemgetter
 from typing import ClassVar
 from urllib.parse import quote
 
 import msgspec
 
+from proxy.adapters.cards import abilities_of, hints_of
 from proxy.adapters.keys import Asked, Key, Keys
-from proxy.adapters.listing import answers, ids
+from proxy.adapters.listing import ModelList, answers, ids
 from proxy.config import Provider, Secret, Timers
 from proxy.edge.exchange import Exchange
 from proxy.edge.origins import Origin, trusting
 from proxy.errors import BadRequest, Down, UpstreamError
 from proxy.headers import ACCOUNTS, CREDENTIALS, spell
 from proxy.logs.redaction import Redaction, secrets_of_provider
-from proxy.ports import NO_HINTS, UNKNOWN, Abilities, Answer, Headers, Health, Hints, Outgoing
+from proxy.ports import Abilities, Answer, Headers, Health, Hints, Outgoing
 from proxy.upstream import Upstream
 
-LIST_LIFE = 300.0  # seconds for which a model list is believed
-LIST_RETRY = 30.0  # seconds until a list that failed is fetched again
+LACKS = 300.0  # seconds for which the host is believed to have no such endpoint
 LIST_PAGES = 5  # of one list that are fetched
-KEPT = 256  # request heads that are cached, and models whose hints are
+KEPT = 256  # request heads that are cached, and models whose cards are
 SIDE_TIMEOUT = 5.0  # seconds for a model list
 
 
@@ -70,15 +71,13 @@ class HTTPProvider(ABC):
         self._origin = self._at(config.timers)
         self._via = upstream.trail.via(config.name)
         self._via_line = spell([self._via])  # after the client's own Via, as the hops are listed in order
-        self._hints: dict[str, Hints] = {}  # by model
+        self.hints: Callable[[str], Hints] = lru_cache(KEPT)(partial(hints_of, config))
+        self.abilities: Callable[[str], Abilities] = lru_cache(KEPT)(partial(abilities_of, config, self.prefills))
         self._lacking: set[str] = set()  # dialects for which the host has no endpoint ...
         self._lacking_until = 0.0  # ... and until when we believe that
         self._heads: dict[str, bytes] = {}  # by target
         self._spelled: tuple[Headers, bytes] = ([], b"")  # the configured headers, and their lines on the wire
-        self._listed: list[str] = []
-        self._listed_until = 0.0
-        self._list_error: UpstreamError | None = None
-        self._asking = asyncio.Lock()
+        self._listed = ModelList()
         self.check_within = SIDE_TIMEOUT  # seconds for a health check; the app says otherwise
 
     def __repr__(self) -> str:
@@ -91,7 +90,7 @@ class HTTPProvider(ABC):
 
     def lacks(self, dialect: str) -> None:
         self._lacking.add(dialect)
-        self._lacking_until = time.monotonic() + LIST_LIFE
+        self._lacking_until = time.monotonic() + LACKS
         if self._lacking.issuperset(self.dialects):
             self._lacking.clear()  # it is the host that is not there, and not an endpoint of its
 
@@ -111,27 +110,6 @@ class HTTPProvider(ABC):
     def keys_state(self) -> Mapping[str, int]:
         """How many keys there are (`count`), and how many are left out: `cooling` for a while, `failed` for good."""
         return self.keys.counts()
-
-    def hints(self, model: str) -> Hints:
-        """What the configuration adds to requests that do not say it themselves."""
-        if (made := self._hints.get(model)) is not None:
-            return made
-        config, card = self._config, self._config.card(model)
-        needed, sampling, like = (None, None, None) if card is None else (card.max_output, card.sampling, card.like)
-        temperature = None if sampling == "never" else config.temperature
-        unthinking = sampling == "unthinking" and temperature is not None
-        made = Hints(model, config.max_tokens, temperature, needed, config.body, unthinking, like or "")
-        if made == Hints(model):
-            made = NO_HINTS
-        if len(self._hints) < KEPT:
-            self._hints[model] = made
-        return made
-
-    def abilities(self, model: str) -> Abilities:
-        if (known := self._config.card(model)) is None:
-            return UNKNOWN
-        takes = known.system, known.tools, known.images, known.documents, known.thinking
-        return Abilities(known.context, known.max_output, *takes, known.prefill if self.prefills else None)
 
     @abstractmethod
     def credentials(self, key: str) -> Headers:
@@ -211,15 +189,13 @@ class HTTPProvider(ABC):
 
     async def models(self, via: str = "") -> list[str]:
         """The configured ids, then the provider's, which are fetched at most every five minutes."""
-        async with self._asking:  # a second caller waits for the first one's list
-            if time.monotonic() >= self._listed_until:
-                await self._refresh(via)
-        if self._list_error is not None and not (self._listed or self._config.models):
-            raise self._list_error.with_traceback(None)  # the traceback would grow each time
-        return list(dict.fromkeys([*self._config.models, *self._listed]))
+        await self._listed.renew(partial(self._ask_models, via))
+        if self._listed.error is not None and not (self._listed.ids or self._config.models):
+            self._listed.raise_error()
+        return list(dict.fromkeys([*self._config.models, *self._listed.ids]))
 
     def has(self, model: str) -> bool:
-        return model in self._config.models or model in self._listed
+        return model in self._config.models or model in self._listed.ids
 
     async def health(self) -> Health:
         started = time.monotonic()
@@ -244,15 +220,6 @@ class HTTPProvider(ABC):
         when no other is left and each is used in its turn.
         """
         await self.keys.try_failed(self.check, seconds)
-
-    async def _refresh(self, via: str) -> None:
-        try:
-            self._listed = await self._ask_models(via)
-        except UpstreamError as error:
-            self._list_error, life = error, LIST_RETRY
-        else:
-            self._list_error, life = None, LIST_LIFE
-        self._listed_until = time.monotonic() + life
 
     async def _ask_models(self, via: str = "", key: Key | None = None) -> list[str]:
         """With a `key`, which is to be checked, whoever checks it sets the time."""

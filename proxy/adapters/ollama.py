@@ -71,14 +71,14 @@ class Ollama(HTTPProvider):
     # --- an assumed instance ---
 
     async def models(self, via: str = "") -> list[str]:
-        if self._config.assumed and self._list_error is not None and not self._listed:
+        if self._config.assumed and self._listed.error is not None and not self._listed.ids:
             self._look_again()
-            raise self._list_error.with_traceback(None)  # the traceback would grow each time
+            self._listed.raise_error()
         return await super().models(via)
 
     def _look_again(self) -> None:
         """It may have been started since."""
-        if self._looking is None and time.monotonic() >= self._listed_until:
+        if self._looking is None and self._listed.is_old:
             self._looking = asyncio.create_task(self._look())
 
     async def _look(self) -> None:

@@ -5,6 +5,7 @@
     memory    all answers that are kept, and their size
     sameness  do two requests ask the same?
     flights   one answer for several calls, while it comes
+    tape      what has come of it
     seats     how far each of them has come
 
 docs/decisions/0020-cache.md says why.

@@ -4,13 +4,13 @@ The first one starts a flight, and the others join it: one call upstream, in a t
 of them reads at its own pace. The flight goes on when the first one leaves, and is cancelled when the last one does.
 
     a call --> its seat --\\
-    a call --> its seat ---- the log of what has come <-- the flight <-- the provider
+    a call --> its seat ---- the tape of what has come <-- the flight <-- the provider
     a call --> its seat --/
 
-While the log has everything from the beginning, more may join, and the flight reads up to AHEAD bytes more than the
-fastest has taken. When the log becomes too long, or all logs together do, nobody can join any more, what all have taken
-is dropped, and the flight reads up to AHEAD bytes more than the slowest has taken: then one that reads nothing holds up
-the others, until the door hangs up on it.
+While the tape has everything from the beginning, more may join, and the flight reads up to AHEAD bytes more than the
+fastest has taken. When the tape becomes too long, or all tapes together do, nobody can join any more, what all have
+taken is dropped, and the flight reads up to AHEAD bytes more than the slowest has taken: then one that reads nothing
+holds up the others, until the door hangs up on it.
 """
 
 import asyncio
@@ -22,12 +22,13 @@ from time import monotonic
 from typing import NamedTuple, TypeAlias
 
 from proxy.answers.seats import Seat, Seated, why_ended
+from proxy.answers.tape import Tape
 from proxy.edge.onlookers import conclude, show
 from proxy.errors import GatewayError
 from proxy.ports import Call, Handler, Reply
 
 AHEAD = 256 * 1024  # bytes that nobody has taken yet
-LONGEST = 4 * 1024 * 1024  # bytes of a log that has everything
+LONGEST = 4 * 1024 * 1024  # bytes of a tape that has everything
 TURN = 64 * 1024  # bytes after which other tasks have their turn
 PARTING = 1.0  # seconds within which a flight that is cancelled should have ended
 
@@ -42,11 +43,11 @@ class Shared(NamedTuple):
 
 
 class Flights:
-    """All flights under way. `most`: bytes of all logs together, while they have everything."""
+    """All flights under way. `most`: bytes of all tapes together, while they have everything."""
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self.held = 0  # bytes of all logs
+        self.held = 0  # bytes of all tapes
         self._open: dict[Key, Flight] = {}  # those that may be joined
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -106,10 +107,8 @@ class Flight:
         self._error: BaseException | None = None
         self._last_words = b""
         self._has_landed = False
-        self._log: list[bytes] = []
-        self._gone = 0  # chunks before those in the log
-        self._came = self._held = 0  # bytes at all, and in the log
-        self._has_all = True
+        self._tape = Tape()
+        self._has_all = True  # the tape has everything from the beginning
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -176,7 +175,7 @@ class Flight:
         turn = TURN
         try:
             while not seat.has_left:
-                if seat.at < self._gone + len(self._log):
+                if seat.at < self._tape.end:
                     yield self._next(seat)
                     if seat.read >= turn:
                         turn = seat.read + TURN
@@ -194,7 +193,7 @@ class Flight:
             await self.part(seat)
 
     def _next(self, seat: Seat) -> bytes:
-        chunk = self._log[seat.at - self._gone]
+        chunk = self._tape.chunk(seat.at)
         seat.at += 1
         seat.read += len(chunk)
         self._check_room()
@@ -245,12 +244,10 @@ class Flight:
 
     def _note(self, chunk: bytes) -> None:
         size = len(chunk)
-        if self._has_all and (self._held + size > LONGEST or self._flights.held + size > self._flights.most):
+        if self._has_all and (self._tape.held + size > LONGEST or self._flights.held + size > self._flights.most):
             self._has_all = False
             self._flights.shut(self)
-        self._log.append(chunk)
-        self._came += size
-        self._held += size
+        self._tape.add(chunk)
         self._flights.held += size
         if not self._has_all:
             self._let_go()
@@ -285,16 +282,12 @@ class Flight:
     def _is_ahead(self) -> bool:
         """Has so much come that it should wait?"""
         pace = max if self._has_all else min
-        return self._came - pace(seat.read for seat in self._seats) >= AHEAD
+        return self._tape.came - pace(seat.read for seat in self._seats) >= AHEAD
 
     def _let_go(self) -> None:
         """Drop what all have taken."""
-        read = min((seat.at for seat in self._seats), default=self._gone + len(self._log)) - self._gone
-        size = sum(map(len, self._log[:read]))
-        del self._log[:read]
-        self._gone += read
-        self._held -= size
-        self._flights.held -= size
+        taken = min((seat.at for seat in self._seats), default=self._tape.end)
+        self._flights.held -= self._tape.drop(taken)
 
 
 def _again(error: BaseException | None) -> Exception:

@@ -23,6 +23,7 @@ Translated:
     kept          what another provider keeps
     fetching      bytes in place of a URL
     heeding       what a host refuses that others take
+    lessons       the words in which it does
     prefill       a request for the rest of an answer
     pairing       which call a result answers
     bound         thoughts that a model refuses to take back
