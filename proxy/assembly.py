@@ -16,6 +16,7 @@ from proxy.adapters.echo import Echo
 from proxy.adapters.http import HTTPProvider
 from proxy.admin import Admin
 from proxy.catalog import Catalog
+from proxy.catalog.given import Given
 from proxy.config import Config, Provider
 from proxy.dispatch import Dispatch
 from proxy.edge.hosts import Hosts
@@ -276,8 +277,7 @@ def _is_alone(config: Config) -> bool:
 
 
 def _catalog(config: Config, adapters: Mapping[str, Adapter]) -> Catalog:
-    return Catalog(
-        adapters,
+    given = Given(
         aliases=config.aliases,
         synonyms=config.synonyms,
         serves=config.serves,
@@ -290,3 +290,4 @@ def _catalog(config: Config, adapters: Mapping[str, Adapter]) -> Catalog:
         routes={} if _is_alone(config) else {n: [to for to, _ in row.targets] for n, row in config.routes.items()},
         transparent=config.transparent,
     )
+    return Catalog(adapters, given)

@@ -40,7 +40,7 @@ FLOORS = [
     ["limits.*"],
     ["lanes.*"],
     ["failover.plan", "spending.used"],
-    "catalog access.tokens reports.usage_report reports.explain failover.health failover.keystate".split(),
+    "catalog catalog.* access.tokens reports.usage_report reports.explain failover.health failover.keystate".split(),
     ["adapters.*"],
     "dialects.* upstream access.* edge.origins edge.handover edge.remote edge.delivery reports.gauges routing"
     " reports.probe store store.* sealing.makers sealing.vault logs spending.alerts prices prices.* answers.flights"
@@ -98,6 +98,8 @@ NEIGHBOURS = [
     ("canon", "canon.*"),
     ("canon.*", "canon.*"),
     ("budgets", "budgets.*"),
+    ("catalog", "catalog.*"),
+    ("catalog.*", "catalog.*"),
     ("budgets.*", "budgets.*"),
 ]
 # Who may import less of the floors below than there is.

@@ -6,7 +6,9 @@ import pytest
 
 from proxy.access.allowance import ClientKey
 from proxy.adapters.echo import Echo
-from proxy.catalog import LISTED, Catalog
+from proxy.catalog import Catalog
+from proxy.catalog.given import Given
+from proxy.catalog.unknown import LISTED
 from proxy.errors import Down, UnknownModel, UpstreamError
 from proxy.ports import Abilities, Adapter, Answer, Health, Hints, Outgoing
 
@@ -96,8 +98,7 @@ def catalog(
     transparent: str | None = None,
 ) -> Catalog:
     named: dict[str, Adapter] = {adapter.name: adapter for adapter in adapters}
-    return Catalog(
-        named | ({"echo": Echo("echo")} if echo else {}),
+    given = Given(
         aliases=aliases or {},
         synonyms=SYNONYMS,
         serves=SERVES,
@@ -109,6 +110,7 @@ def catalog(
         assumed=assumed,
         transparent=transparent,
     )
+    return Catalog(named | ({"echo": Echo("echo")} if echo else {}), given)
 
 
 async def meant(names: Catalog, name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from proxy.catalog import Catalog
+from proxy.catalog.given import Given
 from proxy.config import Failover as Choice
 from proxy.config import Retry, Route
 from proxy.envelope import Envelope
@@ -112,7 +113,7 @@ class World:
         alone: bool = False,
     ) -> None:
         self.adapters: Any = {provider.name: provider for provider in providers}
-        catalog = Catalog(self.adapters, aliases={}, synonyms={}, serves={}, default_model=None, ways={})
+        catalog = Catalog(self.adapters, Given())
         planner = Planner(catalog, routes or {}, choice or Choice(), defaults or {}, local, alone)
         self.standings = Standings(rules or Rules())
         self.upstreams = upstreams

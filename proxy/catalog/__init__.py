@@ -12,6 +12,9 @@ and is asked for its list only when such a name comes.
 
 A list that cannot be fetched decides nothing, so a later rule may choose another provider. The log reports each such
 failure once, and a 404 names the providers that could not be asked.
+
+    given    what the configuration has said about names
+    unknown  what a client reads whose model is not there
 """
 
 import asyncio
@@ -20,12 +23,13 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 
 from proxy.access.allowance import ClientKey
-from proxy.access.rights import allows, is_restricted, may_reach
+from proxy.access.rights import allows, is_restricted
+from proxy.catalog.given import Given
+from proxy.catalog.unknown import Guide
 from proxy.config.environment import prefix
 from proxy.errors import BadRequest, UnknownModel, UpstreamError
 from proxy.ports import Adapter, Target
 
-LISTED = 20  # names in a 404
 LONGEST = 2048  # characters of a name: Bedrock's are the longest
 REMEMBERED = 1000  # resolved names that are kept; it is clients who choose names
 
@@ -43,45 +47,19 @@ def bounded(name: str, param: str = "model") -> str:
 
 
 class Catalog:
-    def __init__(
-        self,
-        adapters: Mapping[str, Adapter],
-        *,
-        aliases: Mapping[str, str],
-        synonyms: Mapping[str, str],
-        serves: Mapping[str, Sequence[str]],
-        default_model: str | None,
-        ways: Mapping[str, str],
-        upstream: str | None = None,
-        defaults: Mapping[str, str] = {},
-        local: Sequence[str] = (),
-        assumed: Sequence[str] = (),
-        routes: Mapping[str, Sequence[str]] = {},
-        transparent: str | None = None,
-    ) -> None:
-        """`serves`: by provider, the beginnings of its models' names. `ways`: by provider, how to configure it.
-
-        `upstream`: PROVIDER or PROVIDER/MODEL that gets everything. `defaults`: the default models of providers.
-        `local`: providers that may have any model. `assumed`: those that nobody configured. `routes`: model names of
-        the operator's, and the targets of each. `transparent`: the provider that the apps' own keys are for.
-        """
+    def __init__(self, adapters: Mapping[str, Adapter], given: Given) -> None:
         self.adapters = adapters
-        self._transparent = adapters[transparent] if transparent is not None else None
-        self._aliases = aliases
-        self._synonyms = synonyms
-        self._serves = {name: tuple(starts) for name, starts in serves.items() if starts}
-        self._default_model = default_model
-        self._ways = ways
-        self._upstream = upstream
-        self._defaults = defaults
-        self._local = [adapters[name] for name in local]
-        self._assumed = [adapters[name] for name in assumed]
+        self._given = given
+        self._upstream = given.upstream
+        self._transparent = adapters[given.transparent] if given.transparent is not None else None
+        self._local = [adapters[name] for name in given.local]
+        self._assumed = [adapters[name] for name in given.assumed]
         self._real = [adapter for adapter in adapters.values() if adapter.real and adapter not in self._assumed]
         self._stand_ins = [adapter for adapter in adapters.values() if not adapter.real]
-        self._routes = routes
         self._met: dict[str, Target] = {}  # names that were resolved before
         self._rules: dict[str, str] = {}  # by which rule; also of some names that will be resolved anew
         self._unlisted: dict[str, UpstreamError] = {}  # providers whose list failed, and how
+        self._guide = Guide(adapters, given, self._unlisted)
 
     async def resolve(self, name: str, key: ClientKey | None = None) -> Target:
         """`key`: the caller's. Raises UnknownModel, which lists what there is for that key."""
@@ -89,7 +67,7 @@ class Catalog:
             return self._chosen(self._upstream, name)
         target = self._met.get(name)
         if target is None:
-            meant = self._aliases.get(name)
+            meant = self._given.aliases.get(name)
             target = await self._find(name, key) if meant is None else await self._meant(name, meant, key)
             if len(self._met) < REMEMBERED and self._is_certain(meant or name, target):
                 self._met[name] = target
@@ -106,7 +84,7 @@ class Catalog:
         """The rule by which the name was resolved: `upstream`, `alias`, or one of `_claims`; "" where it was not."""
         if self._upstream is not None:
             return "upstream"
-        return "alias" if name in self._aliases else self._rules.get(name, "")
+        return "alias" if name in self._given.aliases else self._rules.get(name, "")
 
     def met(self, name: str) -> Target | None:
         """What `resolve` returns for a name that was resolved before and can mean nothing else; else None."""
@@ -119,14 +97,13 @@ class Catalog:
         there another provider's name is part of the model's. A provider with model names of its own has none like that.
         """
         if self._upstream is None and self.adapter(provider) is None:
-            there = ", ".join(name for name in self.adapters if may_reach(key, name))
-            message = f"provider: {provider!r} is not known.{self._hint(provider)} Providers: {there}."
-            raise UnknownModel(message, param="provider")
+            raise self._guide.provider(provider, key)
         first, slash, _ = model.partition("/")
-        meant, own = self._synonyms.get(first, first), self._synonyms.get(provider, provider)
+        synonyms, ways = self._given.synonyms, self._given.ways
+        meant, own = synonyms.get(first, first), synonyms.get(provider, provider)
         if slash and meant == own:
             return model
-        if slash and own in self._serves and (meant in self.adapters or meant in self._ways):
+        if slash and self._given.serves.get(own) and (meant in self.adapters or meant in ways):
             raise BadRequest(
                 f"provider is {provider}, but model names {first}: give one of them, or ask for {provider}/{model}.",
                 param="provider",
@@ -141,8 +118,9 @@ class Catalog:
         """
         lists = await asyncio.gather(*(self._models(adapter, via) for adapter in self.adapters.values()))
         known = [f"{name}/{model}" for name, models in zip(self.adapters, lists, strict=True) for model in models or ()]
-        aliases = {alias: [meant] for alias, meant in self._aliases.items() if self._upstream or self._spelled(meant)}
-        meanings = {**self._routes, **aliases, **{name: [name] for name in known}}
+        given = self._given
+        aliases = {alias: [meant] for alias, meant in given.aliases.items() if self._upstream or self._spelled(meant)}
+        meanings = {**given.routes, **aliases, **{name: [name] for name in known}}
         if key is None or not is_restricted(key):
             return list(meanings)
         return [name for name, meant in meanings.items() if any(self._is_allowed(key, each) for each in meant)]
@@ -157,7 +135,7 @@ class Catalog:
         provider, _, model = upstream.partition("/")
         adapter = self.adapter(provider)
         assert adapter is not None  # or nothing would have been started
-        model = model or self._defaults.get(adapter.name, "")
+        model = model or self._given.defaults.get(adapter.name, "")
         if not model and not adapter.real:
             model = name.removeprefix(f"{adapter.name}/")
         if not model:
@@ -218,8 +196,8 @@ class Catalog:
         self._rules[name] = rule
 
     def adapter(self, provider: str) -> Adapter | None:
-        """By its name or a synonym."""
-        return self.adapters.get(provider) or self.adapters.get(self._synonyms.get(provider, ""))
+        """The provider of this name, or of which it is a synonym."""
+        return self.adapters.get(provider) or self.adapters.get(self._given.synonyms.get(provider, ""))
 
     async def _listed(self, name: str) -> Target | None:
         """By what is configured or was listed; else by all lists, unless only one provider comes into question."""
@@ -247,13 +225,11 @@ class Catalog:
         return None
 
     def _by_beginning(self, name: str) -> Target | None:
-        for provider, beginnings in self._serves.items():
-            if name.startswith(beginnings) and provider in self.adapters:
-                return Target(self.adapters[provider], name)
-        return None
+        serving = self._given.serving(name)
+        return next((Target(self.adapters[provider], name) for provider in serving if provider in self.adapters), None)
 
     def _default(self) -> Target | None:
-        provider, _, model = (self._default_model or "").partition("/")
+        provider, _, model = (self._given.default_model or "").partition("/")
         adapter = self.adapter(provider)
         return None if adapter is None else Target(adapter, model)
 
@@ -281,48 +257,4 @@ class Catalog:
         return models
 
     async def _unknown(self, name: str, key: ClientKey | None, which: str = "") -> UnknownModel:
-        provider, slash, _ = name.partition("/")
-        provider = self._synonyms.get(provider, provider) if slash else self._owner(name)
-        names = await self.names(key=key)
-        more = f" and {len(names) - LISTED} more (GET /v1/models)" if len(names) > LISTED else ""
-        hints = self._hint(provider) + self._near(name, names, key)
-        return UnknownModel(
-            f"{which or f'The model {name!r}'} is not known.{hints} Providers:"
-            f" {', '.join(self._there(names, key))}. Models: {', '.join(names[:LISTED])}{more}.",
-            param="model",
-        )
-
-    def _near(self, name: str, names: Sequence[str], key: ClientKey | None) -> str:
-        """What was meant by @PROVIDER/MODEL (Portkey's spelling), MODEL/PROVIDER (Helicone's), one in capitals, or a
-        listed model's variant (OpenRouter's `:nitro`, `:online`), which no list has.
-        """
-        listed, colon, _ = name.rpartition(":")
-        for known in names if colon else ():
-            provider, _, model = known.partition("/")
-            if model == listed and provider in self.adapters:
-                return f" Did you mean {provider}/{name}?"
-        first, _, rest = name.removeprefix("@").partition("/")
-        model, _, last = name.rpartition("/")
-        for provider, named in ((first.lower(), rest), (last.lower(), model)):
-            adapter = self.adapter(provider)
-            if adapter is not None and named and may_reach(key, adapter.name):
-                return f" Did you mean {provider}/{named}?"
-        return ""
-
-    def _hint(self, provider: str) -> str:
-        """What to do about a provider that is known and not configured."""
-        way = self._ways.get(provider) if provider not in self.adapters else None
-        return f" {provider} is not configured: {way}." if way else ""
-
-    def _there(self, names: Sequence[str], key: ClientKey | None) -> list[str]:
-        """The providers, less the assumed ones that list nothing."""
-        listing = {name.partition("/")[0] for name in names}
-        there = [
-            name
-            for name, adapter in self.adapters.items()
-            if may_reach(key, name) and (adapter not in self._assumed or name in listing)
-        ]
-        return [f"{name} (could not be asked)" if name in self._unlisted else name for name in there]
-
-    def _owner(self, name: str) -> str:
-        return next((provider for provider, starts in self._serves.items() if name.startswith(starts)), "")
+        return self._guide.model(name, await self.names(key=key), key, which)
