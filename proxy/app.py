@@ -36,7 +36,6 @@ from proxy.middleware.cache import Cache
 from proxy.middleware.metrics import Metrics
 from proxy.middleware.overload import Overload
 from proxy.middleware.ratelimit import RateLimit
-from proxy.parts import Parts, parts_of
 from proxy.reports import watched
 from proxy.reports.active import Active
 from proxy.reports.explain import Explain
@@ -48,6 +47,7 @@ from proxy.sealing.vault import Vault
 from proxy.server import Check, Server
 from proxy.spending.accounting import Accounting
 from proxy.spending.adoption import Adoption
+from proxy.supplies import Supplies, supplies_of
 from proxy.upstream import Upstream
 
 
@@ -65,19 +65,19 @@ class App:
         """`tls`: which providers to trust, in place of the system's choice. `log`: takes a line for each request.
         `room`: limits the connections of clients. `hide`: takes secrets out of the log; a reload tells it the new ones.
         """
-        parts = parts_of(config)
+        supplies = supplies_of(config)
         self.config = config
         self.fleet = Fleet() if config.store else None
         self.store = registry.store()(config.store, self.fleet) if self.fleet else None
         self.room = room or Room()
         self.room.allow(config.overload.max_connections)
         self.upstream = Upstream(tls)  # from here on there is something to close: no ConfigError any more
-        self.accounting = Accounting(config, parts.budgets, self.upstream.tell, self.fleet)
+        self.accounting = Accounting(config, supplies.budgets, self.upstream.tell, self.fleet)
         self._hide = hide or Redaction(secrets_of(config))
         self.metrics = Metrics(config.named_models(), self._hide)
         self.lasting = self._lasting(config, log)
-        self.now = Assembly(config, parts, self.lasting)
-        self.clients.ring.agree(parts.minted)
+        self.now = Assembly(config, supplies, self.lasting)
+        self.clients.ring.agree(supplies.minted)
         self.adoption = Adoption(self.clients.ring, self.accounting, lambda: self.config)
         self.lasting.cache.become(config.cache, config.fingerprint, self.now.wants_cache)
         self.lasting.provenance.become(*whose(config, self.now.adapters.values()))
@@ -127,17 +127,17 @@ class App:
         Raises ConfigError, LedgerUnavailable and whatever an adapter raises; then nothing has changed.
         """
         async with self.accounting.turn:
-            parts = await asyncio.to_thread(parts_of, config, self.clients.ring)
-            spent = await self.accounting.reckoned(parts.budgets)
-            self._swap(config, parts, spent)  # nothing is awaited from here on: meanwhile more could be spent
+            supplies = await asyncio.to_thread(supplies_of, config, self.clients.ring)
+            spent = await self.accounting.reckoned(supplies.budgets)
+            self._swap(config, supplies, spent)  # nothing is awaited from here on: meanwhile more could be spent
 
-    def _swap(self, config: Config, parts: Parts, spent: Sequence[Spent]) -> None:
+    def _swap(self, config: Config, supplies: Supplies, spent: Sequence[Spent]) -> None:
         """First everything that may fail, then everything that shows. Raises ConfigError, and what adapters raise."""
-        later, lasting = Assembly(config, parts, self.lasting, self.now), self.lasting
+        later, lasting = Assembly(config, supplies, self.lasting, self.now), self.lasting
         later.check_headers()
         shown = list(self._shown(later))
-        self.accounting.become(parts.budgets, spent, config.webhook)
-        parts.clients.ring.agree(parts.minted)
+        self.accounting.become(supplies.budgets, spent, config.webhook)
+        supplies.clients.ring.agree(supplies.minted)
         lasting.limits.become(config.limits, {name: row.limits for name, row in config.providers.items()})
         lasting.overload.become(config.overload.max_requests or MANY, config.overload)
         lasting.cache.become(config.cache, config.fingerprint, later.wants_cache)

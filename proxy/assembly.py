@@ -43,7 +43,6 @@ from proxy.middleware.resume import Resume
 from proxy.middleware.summary import summary
 from proxy.middleware.transparent import Transparent, keyless, lent
 from proxy.middleware.witness import Witness
-from proxy.parts import Parts
 from proxy.ports import Adapter, Call, Handler, Middleware
 from proxy.reports.active import Active
 from proxy.reports.books import Books
@@ -55,6 +54,7 @@ from proxy.sealing.provenance import Provenance
 from proxy.sealing.vault import Vault
 from proxy.server import Check
 from proxy.spending.accounting import Accounting, Charges
+from proxy.supplies import Supplies
 from proxy.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -90,11 +90,11 @@ class Lasting(NamedTuple):
 class Assembly:
     """`before`: the assembly that this one replaces. A provider whose row is unchanged keeps its adapter."""
 
-    def __init__(self, config: Config, parts: Parts, lasting: Lasting, before: "Assembly | None" = None) -> None:
+    def __init__(self, config: Config, supplies: Supplies, lasting: Lasting, before: "Assembly | None" = None) -> None:
         self.config = config
-        self.clients = parts.clients
-        self.charges = Charges(lasting.accounting, parts.prices, lasting.metrics.paid)
-        self._parts = parts
+        self.clients = supplies.clients
+        self.charges = Charges(lasting.accounting, supplies.prices, lasting.metrics.paid)
+        self._supplies = supplies
         self._lasting = lasting
         self._rows = {name: self._row(provider) for name, provider in config.providers.items()}
         self.kept = {name for name, row in self._rows.items() if before is not None and before.serves(row)}
@@ -165,12 +165,12 @@ class Assembly:
         config, upstream = self.config, self._lasting.upstream
         if config.transparent is not None:
             row = config.providers.get(config.transparent)  # echo has none, and takes no key
-            make = partial(lent, self._parts.makers[row.name], row, upstream) if row is not None else None
+            make = partial(lent, self._supplies.makers[row.name], row, upstream) if row is not None else None
             return Transparent(config.transparent, make, config.limits.client, self._lasting.salt)
         return Auth(self.clients, self.tokens.client if self.tokens is not None else None)
 
     def _make_tokens(self, before: "Assembly | None") -> "Tokens | None":
-        config, make = self.config, self._parts.tokens
+        config, make = self.config, self._supplies.tokens
         if make is None:
             return None
         tokens = make(config.jwt, self._lasting.upstream, self.clients.named, config.limits.client)
@@ -244,7 +244,7 @@ class Assembly:
     def _adapter(self, name: str, before: "Assembly | None") -> HTTPProvider:
         if before is not None and name in self.kept:
             return before.adapters[name]
-        return self._parts.makers[name](self._rows[name], self._lasting.upstream)
+        return self._supplies.makers[name](self._rows[name], self._lasting.upstream)
 
     def _make_faults(self) -> Faults | None:
         rules = self.config.faults

@@ -30,7 +30,7 @@ FLOORS = [
     ["process.greeting"],
     ["app"],
     ["assembly"],
-    ["parts"],
+    ["supplies", "typed"],
     ["routes"],
     ["spending.adoption"],
     ["spending.accounting", "reports.rehearsal", "reports.watched"],

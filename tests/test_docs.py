@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.commands import _parser
 from proxy.config import load
+from proxy.typed import parser
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -94,7 +94,7 @@ def test_what_a_page_connects_is_a_provider(provider: str, environment: str) -> 
 def is_command(words: list[str]) -> bool:
     """A word such as NAME may stand for any text."""
     try:
-        _parser().parse_args(words)
+        parser().parse_args(words)
     except SystemExit:
         return False
     return True

@@ -30,10 +30,10 @@ from proxy.edge.room import Room, descriptors
 from proxy.errors import ConfigError, GatewayError
 from proxy.logs import Log
 from proxy.logs.redaction import Redaction, secrets_of
-from proxy.parts import check_adapters
 from proxy.process.greeting import greet
 from proxy.process.memory import give_back
 from proxy.process.reloading import Reloading
+from proxy.supplies import check_adapters
 from proxy.upstream import check_aiohttp
 
 CANNOT_LISTEN = 1

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from proxy.access.tokens import Tokens
 
 
-class Parts(NamedTuple):
+class Supplies(NamedTuple):
     clients: Clients
     makers: Mapping[str, type[HTTPProvider]]  # by provider
     prices: Prices
@@ -29,12 +29,12 @@ class Parts(NamedTuple):
     budgets: Mapping[str, Budget]  # those of minted keys among them
 
 
-def parts_of(config: Config, ring: Keyring | None = None) -> Parts:
+def supplies_of(config: Config, ring: Keyring | None = None) -> Supplies:
     """`ring`: the minted keys, where pillion runs already. Raises ConfigError. May take a while; needs no loop."""
     check_adapters(config)
     clients = Clients(config, ring=ring)
     minted = clients.ring.found
-    return Parts(
+    return Supplies(
         clients,
         {name: registry.adapter(provider.kind) for name, provider in config.providers.items()},
         prices_of(config),
