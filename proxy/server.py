@@ -12,35 +12,31 @@ import logging
 import secrets
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache, partial
+from functools import partial
 from itertools import count
 from socket import socket
 from time import monotonic
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl
 
 from proxy.access.accents import spoken
 from proxy.edge.address import Address
 from proxy.edge.delivery import answer, deliver
 from proxy.edge.door import Door
-from proxy.edge.inbound import BodyBroken, BodyTooLong, BodyTooSlow, Inbound
+from proxy.edge.inbound import Inbound
 from proxy.edge.listening import Listener, listen
 from proxy.edge.patience import Patience
+from proxy.edge.receiving import receive
 from proxy.edge.requests import Malformed
 from proxy.edge.room import Room
+from proxy.edge.stamp import our_lines
 from proxy.errors import BadRequest, GatewayError, UpstreamError, unwound
-from proxy.grammar.receipts import in_header
-from proxy.headers import request_ids
 from proxy.logs import LEVELS
 from proxy.ports import PROBES, Call, Dialect, Reply
 from proxy.reports.outcome import outcome
 from proxy.routing import Route, Routing
-from proxy.spending.money import dollars
 
 BODY_LIMIT = 64 * 1024 * 1024  # bytes of a request
 STANDARD = Patience()
-
-_PRINTABLE = "".join(map(chr, range(0x20, 0x7F)))
-_OF_FORMS = frozenset({"application/x-www-form-urlencoded", "multipart/form-data", "text/plain"})
 
 log = logging.getLogger("pillion")
 
@@ -169,7 +165,7 @@ class Server:
         if not (is_whole := isinstance(reply.body, bytes)):
             self._live[door] = reply
         try:
-            await deliver(door, inbound, reply, _our_lines(call, request_id, is_whole))
+            await deliver(door, inbound, reply, our_lines(call, request_id, is_whole))
         except ConnectionError:
             door.abort()
         except Exception:
@@ -203,7 +199,7 @@ class Server:
         error = BadRequest(malformed.message, status=malformed.status, code=malformed.code)
         reply = self._refusal(error, None, self._dialect(spoken(malformed.headers)), request_id)
         assert isinstance(reply.body, bytes)
-        return answer(reply.status, reply.headers, _our_lines(None, request_id, is_whole=True), reply.body)
+        return answer(reply.status, reply.headers, our_lines(None, request_id, is_whole=True), reply.body)
 
     def _call(self, inbound: Inbound, door: Door, route: Route, rest: str, request_id: str) -> Call:
         query = inbound.raw_query
@@ -214,7 +210,7 @@ class Server:
             headers=inbound.headers,
             query=dict(parse_qsl(query, keep_blank_values=True)) if query else {},
             raw_query=query,
-            receive=partial(_receive, inbound, self.body_limit, self.patience),
+            receive=partial(receive, inbound, self.body_limit, self.patience),
             started=monotonic(),
             interrupt=door.interrupt,
             rest=rest,
@@ -236,70 +232,6 @@ class Server:
             body = dialect.error(error, request_id)
         lines = [("content-type", "application/json"), *dialect.error_headers(error), *error.headers]
         return Reply(error.status, lines, body)
-
-
-async def _receive(inbound: Inbound, limit: int, patience: Patience) -> bytes:
-    """The request's body. Raises BadRequest: too long, too slow, encoded, or of a content type that is not JSON."""
-    headers = inbound.headers
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise BadRequest("content-encoding: the request body must not be compressed.", status=415)
-    said = headers.get("content-type")
-    if said and said != "application/json":  # an empty one says as little as none
-        media_type = said.partition(";")[0].strip().lower()
-        is_json = media_type == "application/json" or media_type.endswith("+json")
-        # Clients such as aiohttp's name a type even where there is no body. So does a form on a web page, which a
-        # browser sends to any site without asking: its types are refused all the same.
-        if not is_json and (media_type in _OF_FORMS or _has_body(headers)):
-            raise BadRequest("content-type: must be application/json.", status=415)
-    if int(headers.get("content-length", 0)) > limit:
-        raise _too_long(limit)
-    try:
-        return await inbound.body(limit, patience.body_stall, patience.body)
-    except BodyTooLong:
-        raise _too_long(limit) from None
-    except BodyBroken:
-        raise BadRequest("The request body ended early, or is not valid HTTP.") from None
-    except BodyTooSlow as slow:
-        raise BadRequest(f"The request body {slow}.", status=408, code="body_timeout") from None
-
-
-def _has_body(headers: Mapping[str, str]) -> bool:
-    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
-
-
-def _too_long(limit: int) -> BadRequest:
-    return BadRequest(f"The request body is longer than {limit} bytes.", status=413, code="request_too_large")
-
-
-def _our_lines(call: Call | None, request_id: str, is_whole: bool) -> bytes:
-    """The header lines that we add to an answer. Only of a whole one is the cost known before its head goes out."""
-    upstream_id = (call.upstream_id if call is not None else "") or request_id
-    dialect = call.dialect.name if call is not None else ""
-    lines = f"{request_ids(upstream_id, dialect)}x-pillion-request-id: {request_id}\r\nserver: pillion\r\n"
-    if call is not None:
-        if (target := call.target) is not None:
-            lines += f"{_target_lines(target.adapter.name, target.model)}x-pillion-attempts: {call.attempts}\r\n"
-        ours = monotonic() - call.started - call.waited - call.delayed
-        lines += f"x-pillion-overhead-ms: {ours * 1000:.2f}\r\n"
-        if is_whole and call.bill is not None and call.attempts:
-            lines += f"x-pillion-cost-usd: {dollars(call.spent)}\r\n"
-            if call.is_guess:
-                lines += "x-pillion-cost-estimated: true\r\n"
-        if call.dropped:
-            lines += f"x-pillion-dropped: {', '.join(map(_visible, in_header(call.dropped)))}\r\n"
-    return lines.encode("utf-8", "surrogateescape")
-
-
-@lru_cache(maxsize=128)
-def _target_lines(provider: str, model: str) -> str:
-    return f"x-pillion-provider: {provider}\r\nx-pillion-model: {_visible(model)}\r\n"
-
-
-def _visible(text: str) -> str:
-    """A client's text, fit for a header: what is not printable ASCII is percent-encoded."""
-    if text.isascii() and text.isprintable():
-        return text
-    return quote(text, safe=_PRINTABLE, errors="backslashreplace")
 
 
 def _log_refusal(request_id: str, error: GatewayError) -> None:

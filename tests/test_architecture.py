@@ -42,15 +42,15 @@ FLOORS = [
     ["failover.plan", "spending.used"],
     "catalog catalog.* access.tokens reports.usage_report reports.explain failover.health failover.keystate".split(),
     ["adapters.*"],
-    "dialects.* upstream access.* edge.origins edge.handover edge.remote edge.delivery reports.gauges routing"
-    " reports.probe store store.* sealing.makers sealing.vault logs spending.alerts prices prices.* answers.flights"
-    " reports.exposition reports.replies".split(),
+    "dialects.* upstream access.* edge.origins edge.handover edge.remote edge.delivery edge.stamp reports.gauges"
+    " routing reports.probe store store.* sealing.makers sealing.vault logs spending.alerts prices prices.*"
+    " answers.flights reports.exposition reports.replies".split(),
     ["grammar.watching", "grammar.refusals", "grammar.whole", "failover.faults"],
     "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
     " answers.* edge.onlookers edge.keptawake edge.exchange edge.lateness sealing.pieces reports.sight".split(),
     "fleet ports ports.* framing framing.* envelope envelope.* grammar.fields grammar.knobs grammar.receipts"
     " grammar.thinking grammar.counts grammar.textual edge.wire edge.names edge.door edge.failures edge.listening"
-    " edge.hosts edge.room config config.* headers access.accents access.shown sealing.* reports.outcome"
+    " edge.hosts edge.room edge.receiving config config.* headers access.accents access.shown sealing.* reports.outcome"
     " limits.ratelimits failover.retries failover.breaker failover.balance failover.cooldown".split(),
     ["failover.waits"],
     "canon canon.* errors edge.address edge.alarm edge.flow edge.pulse edge.requests"

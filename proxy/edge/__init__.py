@@ -9,12 +9,14 @@ Sockets, connections and their timers. Towards clients (`server`):
     door        one of them
     requests    the requests in its bytes
     inbound     one of them, and the wait for its body
+    receiving   which bodies we take
     hosts       is it meant for us?
     patience    how long a client is waited for
     flow        how a client and we slow each other down
     pulse       is a client that sends no more still there?
     kernel      what the kernel knows of a connection
     delivery    how an answer goes out
+    stamp       what we say in its head
     keptawake   a stream of our own frames, which pings
     onlookers   who watches an answer, and hears of its end
 
