@@ -28,6 +28,7 @@ The way out:
 
     encode           a request to a provider
     turns            its turns, in the order that Converse wants
+    encode_blocks    one block of them
     documents        the names of its documents
     reasoning        how much the model may think
     count            its tokens, counted before it is sent
