@@ -82,8 +82,8 @@ async def test_what_we_make_of_it_is_no_word_of_the_provider_on_how_long_to_wait
 ) -> None:
     waits: list[float | None] = []
 
-    def noting(error: UpstreamError, now: float) -> float | None:
-        waits.append(asked_by(error, now))
+    def noting(error: UpstreamError, now: float, *longest: float) -> float | None:
+        waits.append(asked_by(error, now, *longest))
         return waits[-1]
 
     monkeypatch.setattr("proxy.failover.retries.asked_by", noting)

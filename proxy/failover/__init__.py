@@ -15,6 +15,7 @@ If one fails:
 
     retries       which errors are worth asking again after
     pacing        when, and how often
+    failures      what all of them have said
     waits         how long the provider asks us to wait
     hedging       a second target beside a silent one
     race          two attempts at once

@@ -20,6 +20,8 @@ the same target is asked again (`retryable_errors`); the rows say where that wou
 """
 
 from collections.abc import Collection
+from math import inf
+from time import time
 from typing import NamedTuple
 
 from proxy.errors import GatewayError, Kind, UpstreamError
@@ -97,6 +99,13 @@ def _rule(error: UpstreamError) -> _Rule:
         if rule := _BY_NAME.get(name.lower()) or _BY_WORD.get(name.lower()):
             return rule
     return _BY_STATUS.get(error.status) or _BY_KIND.get(error.kind, _RETRIED)
+
+
+def full_wait(error: GatewayError) -> float | None:
+    """Seconds for which a target, or a limit of ours, asks to wait, though they be more than a request may be told;
+    None where nobody says, or it is in vain.
+    """
+    return asked_by(error, time(), inf) if is_of_use(error) else None
 
 
 def is_of_use(error: GatewayError) -> bool:

@@ -7,9 +7,7 @@ asked again as often as its error allows, and while the first one is silent anot
 import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
-from copy import copy
 from itertools import chain, filterfalse
-from math import inf
 from operator import itemgetter
 from time import monotonic, time
 from typing import Protocol
@@ -18,16 +16,16 @@ from proxy.access.rights import allows
 from proxy.config import Retry
 from proxy.errors import Down, GatewayError, OverBudget, Unrepresentable, UpstreamError, unwound
 from proxy.failover.balance import Option, order
+from proxy.failover.failures import Failures
 from proxy.failover.hedging import Hedging
 from proxy.failover.needs import lacking
 from proxy.failover.pacing import Backoff, RetryBudget
 from proxy.failover.plan import Plan, Planner
 from proxy.failover.race import Asking, Race
-from proxy.failover.retries import WAITED, Verdict, is_of_use, verdict
+from proxy.failover.retries import WAITED, Verdict, verdict
 from proxy.failover.standing import RESTING, RESTS, UNWELL, Standing, Standings, is_unasked
 from proxy.failover.sticking import conversation
-from proxy.failover.trial import Trial, copy_attempt
-from proxy.failover.waits import asked_by, shortened
+from proxy.failover.trial import Trial
 from proxy.ports import Attempt, Call, Handler, Reply, Target
 
 _SOONER_ELSEWHERE = WAITED | {RESTING}
@@ -68,14 +66,13 @@ class Way:
         self._handler = handler
         self._plan = plan
         self._until = call.started + rules.deadline
-        self._errors: list[tuple[GatewayError, Target]] = []
-        self._first: Call | None = None  # what was known of the first attempt whose target was asked, when it failed
+        self._failures = Failures(call)
         self._only_has_failed = False  # the only target of the plan, which was asked already
         self._deferred: list[Target] = []  # that a ramp did not let in: asked all the same when nobody is left
         self._left = self._candidates(met)
 
     async def go(self, failed: GatewayError | None = None) -> Reply:
-        """`failed`: how the only target has failed already. Raises what `_final_error` says, where nobody answers."""
+        """`failed`: how the only target has failed already. Raises what `Failures.final` says, where nobody answers."""
         try:
             if failed is not None:
                 self._only_has_failed = True
@@ -97,18 +94,18 @@ class Way:
         """Go through the targets as if each failed in a way that lets another one answer."""
         for number, target in enumerate(self._left, start=1):
             self._call.history.append(Attempt(target, number))
-            self._errors.append((Down("No provider was asked."), target))
+            self._failures.add(Down("No provider was asked."), target)
 
     async def _answer(self, target: Target, failed: GatewayError | None = None) -> Reply | None:
         """None where the next target is to be asked. Raises GatewayError where none is."""
         try:
             return await self._ask(target, self._rules.standings.of(target), failed)
         except GatewayError as error:
-            self._errors.append((unwound(error), target))
+            self._failures.add(unwound(error), target)
             if is_unasked(error):
                 self._call.history.append(Attempt(target, skipped=RESTS))
-            elif self._first is None:
-                self._first = copy(self._call)
+            else:
+                self._failures.keep_attempt()
             if not self._may_go_on(error):
                 raise self._final_error() from None
             if isinstance(error, OverBudget) and error.cheaper:
@@ -174,9 +171,9 @@ class Way:
     def _may_go_on(self, error: GatewayError) -> bool:
         """May another target be asked after this?"""
         if isinstance(error, OverBudget):  # once one has failed, whoever can be afforded may stand in for it
-            return error.cheaper or len(self._errors) > 1
+            return error.cheaper or len(self._failures) > 1
         if isinstance(error, Unrepresentable):
-            return len(self._plan.targets) > 1 or len(self._errors) > 1
+            return len(self._plan.targets) > 1 or len(self._failures) > 1
         return self._verdict(error).elsewhere and monotonic() < self._until and self._call.has_time()
 
     def _verdict(self, error: GatewayError) -> Verdict:
@@ -262,30 +259,4 @@ class Way:
         return target is not None
 
     def _final_error(self) -> GatewayError:
-        """What the first target said that was asked; if none was, that all of them rest.
-
-        A client that is to wait waits no longer than until the first of all may answer.
-        """
-        rests = {one.target: self._rules.standings.of(one.target) for one in self._call.history if one.skipped == RESTS}
-        soonest = min(rests.values(), key=lambda standing: standing.breaker.rest, default=None)
-        for error, target in self._errors:
-            if not is_unasked(error):
-                if self._first is not None:  # the log and the answer's head tell of it, and not of the last one
-                    copy_attempt(self._call, self._first)
-                self._call.target = target
-                self._shorten(error, inf if soonest is None else max(soonest.breaker.rest, 1.0))
-                return error
-        self._call.target = self._plan.targets[0] if soonest is None else soonest.target
-        return self._rules.standings.of(self._call.target).resting()
-
-    def _shorten(self, error: GatewayError, rest: float) -> None:
-        """`rest`: seconds after which one may be asked that was not."""
-        own = _wait(error)
-        shortest = min(wait for wait in (rest, *(_wait(other) for other, _ in self._errors)) if wait is not None)
-        if own is not None and shortest < own:
-            error.headers = shortened(error.headers, shortest)
-
-
-def _wait(error: GatewayError) -> float | None:
-    """Seconds for which a target, or a limit of ours, asks to wait; None where nobody says, or it is in vain."""
-    return asked_by(error, time(), inf) if is_of_use(error) else None
+        return self._failures.final(self._plan.targets[0], self._rules.standings)

@@ -1,0 +1,56 @@
+"""What have the targets said that did not answer a call, and which of that does the client read if nobody does?
+
+What the first one said that was asked: it is the one that the operator would have. Where that asks the client to wait,
+it waits no longer than until the first of all may answer.
+"""
+
+from copy import copy
+from math import inf
+
+from proxy.errors import GatewayError
+from proxy.failover.retries import full_wait
+from proxy.failover.standing import RESTS, Standings, is_unasked
+from proxy.failover.trial import copy_attempt
+from proxy.failover.waits import shortened
+from proxy.ports import Call, Target
+
+
+class Failures:
+    """Those of one call, in the order in which its targets were asked."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._errors: list[tuple[GatewayError, Target]] = []
+        self._first: Call | None = None  # what was known of the first attempt whose target was asked, when it failed
+
+    def __len__(self) -> int:
+        return len(self._errors)
+
+    def add(self, error: GatewayError, target: Target) -> None:
+        self._errors.append((error, target))
+
+    def keep_attempt(self) -> None:
+        """A target was asked; of the first one the log and the answer's head tell, and not of the last."""
+        if self._first is None:
+            self._first = copy(self._call)
+
+    def final(self, first: Target, standings: Standings) -> GatewayError:
+        """What the client reads; if no target was asked, that all of them rest. `first`: of its plan."""
+        rests = {one.target: standings.of(one.target) for one in self._call.history if one.skipped == RESTS}
+        soonest = min(rests.values(), key=lambda standing: standing.breaker.rest, default=None)
+        for error, target in self._errors:
+            if not is_unasked(error):
+                if self._first is not None:
+                    copy_attempt(self._call, self._first)
+                self._call.target = target
+                self._shorten(error, inf if soonest is None else max(soonest.breaker.rest, 1.0))
+                return error
+        self._call.target = first if soonest is None else soonest.target
+        return standings.of(self._call.target).resting()
+
+    def _shorten(self, error: GatewayError, rest: float) -> None:
+        """`rest`: seconds after which one may be asked that was not."""
+        own = full_wait(error)
+        shortest = min(each for each in (rest, *(full_wait(other) for other, _ in self._errors)) if each is not None)
+        if own is not None and shortest < own:
+            error.headers = shortened(error.headers, shortest)
