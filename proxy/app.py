@@ -7,11 +7,10 @@ configuration is an Assembly, and a reload puts another one in its place (`becom
 import asyncio
 import ssl
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AsyncExitStack
-from platform import python_version
 
-from proxy import __version__, registry
+from proxy import registry
 from proxy.access.clients import Clients
 from proxy.access.salt import Salt
 from proxy.admin import Admin
@@ -175,48 +174,22 @@ class App:
 
     def _watch(self, log: Log) -> None:
         """Show in the metrics what others count."""
-        watch, tally, upstream, overload = self.metrics.watch, self.metrics.tally, self.upstream, self.lasting.overload
-        about, version = "The version of pillion and of Python.", {"version": __version__, "python": python_version()}
-        self.metrics.state("pillion_build", about, **version)
-        about = "A hash of the configuration in force, without its secrets."
-        tally("pillion_config_info", about, ["hash"], lambda: {(self.config.fingerprint,): 1})
-        watch("pillion_client_connections", "Open connections from clients.", self._connections)
-        watch(
-            "pillion_client_connections_limit", "The most connections that clients may have.", lambda: self.room.limit
-        )
-        watch(
-            "pillion_client_connections_turned_away_total",
-            "Connections for which there was no room: answered with 503, or closed while idle.",
-            lambda: self.room.turned_away,
-        )
-        tally("pillion_refused_total", "Requests refused before they reached a route.", ["code"], self._refused)
-        watch("pillion_requests_queued", "Requests waiting for a place.", lambda: overload.queued)
-        tally("pillion_requests_limit", "The most requests that may be in progress at the same time.", [], self._limit)
-        about, labels = "Attempts with an injected fault.", ["provider", "fault"]
-        tally("pillion_faults_total", about, labels, lambda: self.lasting.faults)
-        watch("pillion_upstream_connections_in_use", "Connections to providers in use.", lambda: upstream.in_use)
-        watch("pillion_upstream_connections_pooled", "Idle connections to providers.", lambda: upstream.pooled)
-        watch("pillion_log_lines_lost_total", "Log lines that were lost.", lambda: log.sink.lost)
-        watch("pillion_requests_in_flight", "Calls to models in progress.", lambda: len(self.lasting.active))
-        watched.money(self.metrics, self.accounting.budgets, self.accounting.ledger, self.accounting.alerts)
-        watched.limits(self.metrics, self.lasting.limits)
+        metrics, lasting = self.metrics, self.lasting
+        watched.pillion(metrics, lambda: self.config)
+        watched.clients(metrics, self.room, lambda: [server for _, server in self._all()])
+        watched.overload(metrics, lasting.overload, lambda: self.config.overload.max_requests)
+        watched.faults(metrics, lasting.faults)
+        watched.upstream(metrics, self.upstream)
+        metrics.watch("pillion_log_lines_lost_total", "Log lines that were lost.", lambda: log.sink.lost)
+        metrics.watch("pillion_requests_in_flight", "Calls to models in progress.", lambda: len(lasting.active))
+        watched.money(metrics, self.accounting.budgets, self.accounting.ledger, self.accounting.alerts)
+        watched.limits(metrics, lasting.limits)
         if self.fleet is not None:
-            watched.fleet(self.metrics, self.fleet)
-        watched.cache(self.metrics, self.lasting.cache)
-        watched.targets(self.metrics, self.lasting.standings)
-        watched.hedges(self.metrics, self.lasting.hedges)
-        watched.providers(self.metrics, self.lasting.health, lambda: self.now.adapters)
-
-    def _connections(self) -> int:
-        return sum(server.connections for _, server in self._all())
-
-    def _refused(self) -> Mapping[tuple[str, ...], float]:
-        counts = sum((server.refused for _, server in self._all()), Counter[str]())
-        return {(code,): count for code, count in counts.items()}
-
-    def _limit(self) -> Mapping[tuple[str, ...], float]:
-        most = self.config.overload.max_requests
-        return {} if most is None else {(): most}
+            watched.fleet(metrics, self.fleet)
+        watched.cache(metrics, lasting.cache)
+        watched.targets(metrics, lasting.standings)
+        watched.hedges(metrics, lasting.hedges)
+        watched.providers(metrics, lasting.health, lambda: self.now.adapters)
 
     # --- its life ---
 

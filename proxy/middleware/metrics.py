@@ -161,43 +161,32 @@ class Metrics(Collector):
                 _single(self._dropped),
             ),
         ):
-            make = partial(CounterMetricFamily, f"pillion_{name}", about, labels=labels)
-            yield from _pieces(make, list(counts.items()))
+            yield from _counters(name, about, labels, list(counts.items()))
 
     def _of_places(self, places: Sequence[tuple[tuple[str, str], Place]]) -> Iterator[Metric]:
-        yield from _pieces(
-            partial(CounterMetricFamily, "pillion_requests", "Calls that ended, by status.",
-                    labels=["operation", *PLACE, "status"]),
-            (([operation, *where, str(status)], count)
-             for where, place in places for (operation, status), count in list(place.ended.items())),
-        )  # fmt: skip
-        yield from _pieces(
-            partial(CounterMetricFamily, "pillion_tokens", "Tokens, by kind.", labels=[*PLACE, "kind"]),
-            (
-                ([*where, kind], count)
-                for where, place in places
-                for kind, count in zip(BUCKETS, place.tokens, strict=True)
-                if count
-            ),
+        ended = (
+            ([operation, *where, str(status)], count)
+            for where, place in places
+            for (operation, status), count in list(place.ended.items())
         )
-        yield from _pieces(
-            partial(CounterMetricFamily, "pillion_cost_usd", "Cost of attempts in dollars.", labels=PLACE),
-            ((where, place.nanos / NANOS) for where, place in places if place.nanos),
+        yield from _counters("requests", "Calls that ended, by status.", ["operation", *PLACE, "status"], ended)
+        tokens = (
+            ([*where, kind], count)
+            for where, place in places
+            for kind, count in zip(BUCKETS, place.tokens, strict=True)
+            if count
         )
-        yield from _pieces(
-            partial(CounterMetricFamily, "pillion_guessed_prices", "Attempts whose price is not known.", labels=PLACE),
-            ((where, place.guessed) for where, place in places if place.guessed),
-        )
-        yield from _pieces(
-            partial(HistogramMetricFamily, "pillion_request_duration_seconds",
-                    "Time from the request to the end of the answer.", labels=PLACE),
-            ((where, *place.duration.told()) for where, place in places),
-        )  # fmt: skip
-        yield from _pieces(
-            partial(HistogramMetricFamily, "pillion_time_to_first_byte_seconds",
-                    "Time from the request to the answer's head.", labels=PLACE),
-            ((where, *place.first_byte.told()) for where, place in places),
-        )  # fmt: skip
+        yield from _counters("tokens", "Tokens, by kind.", [*PLACE, "kind"], tokens)
+        cost = ((where, place.nanos / NANOS) for where, place in places if place.nanos)
+        yield from _counters("cost_usd", "Cost of attempts in dollars.", PLACE, cost)
+        guessed = ((where, place.guessed) for where, place in places if place.guessed)
+        yield from _counters("guessed_prices", "Attempts whose price is not known.", PLACE, guessed)
+        durations = ((where, *place.duration.told()) for where, place in places)
+        about = "Time from the request to the end of the answer."
+        yield from _histograms("request_duration_seconds", about, PLACE, durations)
+        firsts = ((where, *place.first_byte.told()) for where, place in places)
+        about = "Time from the request to the answer's head."
+        yield from _histograms("time_to_first_byte_seconds", about, PLACE, firsts)
 
     def _failed(self, sight: Sight, how: Outcome) -> int:
         """The status that the call counts under."""
@@ -261,6 +250,14 @@ def _timers(providers: Iterable[str]) -> Iterator[tuple[str, str]]:
 def _single(counts: Mapping[str, int]) -> Mapping[tuple[str, ...], int]:
     """Counts by one label, as counts by several."""
     return {(name,): count for name, count in counts.items()}
+
+
+def _counters(name: str, about: str, labels: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[Metric]:
+    return _pieces(partial(CounterMetricFamily, f"pillion_{name}", about, labels=labels), rows)
+
+
+def _histograms(name: str, about: str, labels: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[Metric]:
+    return _pieces(partial(HistogramMetricFamily, f"pillion_{name}", about, labels=labels), rows)
 
 
 def _pieces(make: Callable[[], Any], rows: Iterable[Sequence[Any]]) -> Iterator[Metric]:

@@ -1,33 +1,82 @@
 """Which numbers do the metrics show that are kept elsewhere?
 
-Money, limits, targets and the cache: each number is kept where it is needed, and read when somebody scrapes. Labels are
-bounded: of the budgets that each client has of its own, only those that have spent most are shown; and of targets, only
-those that the metrics count by their own names.
+Connections, money, limits, targets and the cache: each number is kept where it is needed, and read when somebody
+scrapes. Labels are bounded: of the budgets that each client has of its own, only those that have spent most are shown;
+and of targets, only those that the metrics count by their own names.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from heapq import nlargest
+from platform import python_version
 from time import monotonic
 from typing import get_args
 
+from proxy import __version__
 from proxy.adapters.http import HTTPProvider
 from proxy.budgets import Budgets, Statement
+from proxy.config import Config
+from proxy.edge.room import Room
 from proxy.failover.breaker import State
 from proxy.failover.health import Checked, Health
 from proxy.failover.standing import Standing, Standings
 from proxy.fleet import Fleet
 from proxy.middleware.cache import Cache
 from proxy.middleware.metrics import Metrics
+from proxy.middleware.overload import Overload
 from proxy.middleware.ratelimit import RateLimit
+from proxy.server import Server
 from proxy.spending.alerts import Alerts
 from proxy.spending.money import NANOS
 from proxy.store import Ledger
+from proxy.upstream import Upstream
 
 CLIENTS = 100  # how many clients' own budgets are shown
 MOMENT = 0.1  # seconds for which one look at the budgets serves all of their families
 STATES: tuple[State, ...] = get_args(State)
 
 Counts = Mapping[tuple[str, ...], float]
+
+
+def pillion(metrics: Metrics, config: Callable[[], Config]) -> None:
+    about, version = "The version of pillion and of Python.", {"version": __version__, "python": python_version()}
+    metrics.state("pillion_build", about, **version)
+    about = "A hash of the configuration in force, without its secrets."
+    metrics.tally("pillion_config_info", about, ["hash"], lambda: {(config().fingerprint,): 1})
+
+
+def clients(metrics: Metrics, room: Room, servers: Callable[[], Sequence[Server]]) -> None:
+    def refused() -> Counts:
+        counts = sum((server.refused for server in servers()), Counter[str]())
+        return {(code,): count for code, count in counts.items()}
+
+    watch = metrics.watch
+    about = "Open connections from clients."
+    watch("pillion_client_connections", about, lambda: sum(server.connections for server in servers()))
+    watch("pillion_client_connections_limit", "The most connections that clients may have.", lambda: room.limit)
+    about = "Connections for which there was no room: answered with 503, or closed while idle."
+    watch("pillion_client_connections_turned_away_total", about, lambda: room.turned_away)
+    metrics.tally("pillion_refused_total", "Requests refused before they reached a route.", ["code"], refused)
+
+
+def overload(metrics: Metrics, queue: Overload, most: Callable[[], int | None]) -> None:
+    def limit() -> Counts:
+        return {} if (count := most()) is None else {(): count}
+
+    metrics.watch("pillion_requests_queued", "Requests waiting for a place.", lambda: queue.queued)
+    about = "The most requests that may be in progress at the same time."
+    metrics.tally("pillion_requests_limit", about, [], limit)
+
+
+def faults(metrics: Metrics, counts: Counts) -> None:
+    about = "Attempts with an injected fault."
+    metrics.tally("pillion_faults_total", about, ["provider", "fault"], lambda: counts)
+
+
+def upstream(metrics: Metrics, pool: Upstream) -> None:
+    watch = metrics.watch
+    watch("pillion_upstream_connections_in_use", "Connections to providers in use.", lambda: pool.in_use)
+    watch("pillion_upstream_connections_pooled", "Idle connections to providers.", lambda: pool.pooled)
 
 
 def money(metrics: Metrics, budgets: Budgets, ledger: Ledger, alerts: Alerts) -> None:
