@@ -152,9 +152,7 @@ def greeting(admin: Admin) -> Route:
 
 
 def chats(chat: Handler) -> list[Route]:
-    def tail(path: str, ends: str, dialect: str, operation: str = "chat", versions: Sequence[str] = BARE) -> Route:
-        return Route("POST", path, operation, chat, dialect, tail=True, ends=ends, versions=versions)
-
+    tail = partial(_tail, chat)
     return [
         Route("POST", "/chat", "chat", chat, "unified_chat"),
         Route("POST", "/chat/completions", "chat", chat, "openai_chat"),
@@ -167,24 +165,8 @@ def chats(chat: Handler) -> list[Route]:
         tail("/openai/deployments", "/chat/completions", "azure_chat"),
         Route("POST", "/messages", "chat", chat, "anthropic"),
         Route("POST", "/messages/count_tokens", "count_tokens", chat, "anthropic"),
-        *(
-            route
-            for start in ("/models", ANY_MODEL, *PUBLISHED)
-            for route in (
-                tail(start, ":generateContent", "gemini", versions=GOOGLES),
-                tail(start, ":streamGenerateContent", "gemini", versions=GOOGLES),
-                tail(start, ":countTokens", "gemini", "count_tokens", versions=GOOGLES),
-            )
-        ),
-        *(
-            route
-            for start in PUBLISHED
-            for route in (
-                tail(start, ":rawPredict", "anthropic_vertex", versions=GOOGLES),
-                tail(start, ":streamRawPredict", "anthropic_vertex", versions=GOOGLES),
-                tail(start, "/count-tokens:rawPredict", "anthropic_vertex", "count_tokens", versions=GOOGLES),
-            )
-        ),
+        *(each for start in ("/models", ANY_MODEL, *PUBLISHED) for each in _of_gemini(chat, start)),
+        *(each for start in PUBLISHED for each in _of_claude_at_google(chat, start)),
         tail("/model", "/converse", "bedrock"),
         tail("/model", "/converse-stream", "bedrock"),
         tail("/model", "/count-tokens", "bedrock", "count_tokens"),
@@ -193,6 +175,30 @@ def chats(chat: Handler) -> list[Route]:
         Route("POST", "/api/chat", "chat", chat, "ollama", versions=BARE),
         Route("POST", "/api/generate", "generate", chat, "ollama", versions=BARE),
         Route("POST", "/v2/chat", "chat", chat, "cohere", versions=BARE),
+    ]
+
+
+def _tail(
+    chat: Handler, path: str, ends: str, dialect: str, operation: str = "chat", versions: Sequence[str] = BARE
+) -> Route:
+    return Route("POST", path, operation, chat, dialect, tail=True, ends=ends, versions=versions)
+
+
+def _of_gemini(chat: Handler, start: str) -> list[Route]:
+    tail = partial(_tail, chat, start, versions=GOOGLES)
+    return [
+        tail(":generateContent", "gemini"),
+        tail(":streamGenerateContent", "gemini"),
+        tail(":countTokens", "gemini", "count_tokens"),
+    ]
+
+
+def _of_claude_at_google(chat: Handler, start: str) -> list[Route]:
+    tail = partial(_tail, chat, start, versions=GOOGLES)
+    return [
+        tail(":rawPredict", "anthropic_vertex"),
+        tail(":streamRawPredict", "anthropic_vertex"),
+        tail("/count-tokens:rawPredict", "anthropic_vertex", "count_tokens"),
     ]
 
 

@@ -92,24 +92,28 @@ def _addresses(layers: Layers) -> list[Address]:
     for keys, where in found.items():
         if where is None:
             note(layers, keys, f"must be HOST:PORT, such as 127.0.0.1:7455, or unix:/path of at most {LONGEST} bytes")
-        elif keys == ("metrics_address",) or where.is_local or file.allow_open:
-            continue
-        elif not has_key:
-            problem = (
-                f"{where} can be reached from outside this host, but there is no client key: set PILLION_CLIENT_KEY,"
-                " make one by `pillion keys add NAME`"
-            )
-            note(layers, keys, f"{problem}, or set PILLION_ALLOW_OPEN=1 if anybody may use it")
-        else:
-            problem = f"must have at least {SHORTEST_KEY} characters"
-            for held in _short_keys(file):
-                note(layers, held, f"{problem}, because {where} can be reached from outside this host")
+        elif not (keys == ("metrics_address",) or where.is_local or file.allow_open):
+            _reachable(layers, keys, where, has_key)
     there = [(keys, where) for keys, where in found.items() if where is not None]
     for (first, taken), (keys, where) in combinations(there, 2):
         if clash(taken, where):
             by = spelled(first) if taken == where else f"{spelled(first)}, which is {taken}"
             note(layers, keys, f"{where} is already used by {by}: choose another address")
     return [where for _, where in there]
+
+
+def _reachable(layers: Layers, keys: Keys, where: Address, has_key: bool) -> None:
+    """Strangers can reach this address: are there client keys, and none that they could guess?"""
+    if not has_key:
+        problem = (
+            f"{where} can be reached from outside this host, but there is no client key: set PILLION_CLIENT_KEY,"
+            " make one by `pillion keys add NAME`"
+        )
+        note(layers, keys, f"{problem}, or set PILLION_ALLOW_OPEN=1 if anybody may use it")
+        return
+    problem = f"must have at least {SHORTEST_KEY} characters"
+    for held in _short_keys(layers.file):
+        note(layers, held, f"{problem}, because {where} can be reached from outside this host")
 
 
 def were_minted(folder: Path | None) -> bool:
@@ -206,6 +210,11 @@ def _provider(layers: Layers, row: Row, value: ProviderRow, ours: Collection[Add
             note(layers, (*keys, key), problem)
     for key, problem in _of_files(value):
         note(layers, (*keys, key), problem)
+    _sent(layers, keys, value)
+
+
+def _sent(layers: Layers, keys: Keys, value: ProviderRow) -> None:
+    """What is sent to the provider with each request: its key, headers, fields of the body."""
     for n, variable in enumerate(value.keys):
         if not _VARIABLE.fullmatch(variable):  # a key in its place would be shown by `config show`
             note(layers, (*keys, "keys", f"[{n}]"), "must be a variable's name; a key itself belongs in api_key")

@@ -17,7 +17,7 @@ from proxy.access.allowance import reaches
 from proxy.config.address import is_here, is_store, scheme_of
 from proxy.config.checks import A_MODEL, UNSENDABLE, note
 from proxy.config.layers import Layers
-from proxy.config.schema import Budget, File, KeyBudget
+from proxy.config.schema import Budget, ClientKeyRow, File, KeyBudget
 from proxy.config.secret import digest_of, secret_text, sendable, why_unreadable
 from proxy.config.values import Keys
 
@@ -79,14 +79,7 @@ def _keys(layers: Layers, there: Collection[str]) -> None:
             note(layers, keys, _NO_NAME)
         elif name == DEFAULT_CLIENT and layers.file.client_key:
             note(layers, keys, "is the name of the key in client_key: choose another name")
-        if (row.key is None) == (row.sha256 is None) and not layers.mistakes.within(*keys):
-            note(layers, keys, "needs either key or sha256")
-        if row.key is not None and not row.key.strip():
-            note(layers, (*keys, "key"), "is empty")
-        elif row.key is not None and not sendable(row.key.strip()):
-            note(layers, (*keys, "key"), UNSENDABLE)
-        if row.sha256 is not None and not _DIGEST.fullmatch(row.sha256):
-            note(layers, (*keys, "sha256"), "must be 64 hexadecimal digits")
+        _key_itself(layers, keys, row)
         if (digest := _digest(row.key, row.sha256)) is not None and (same := whose.setdefault(digest, name)) != name:
             note(layers, keys, f"has the same key as {same}")
         for n, provider in enumerate(row.providers):
@@ -97,6 +90,17 @@ def _keys(layers: Layers, there: Collection[str]) -> None:
                 note(layers, (*keys, "models", f"[{n}]"), _NO_MODEL)
         if row.expires is not None and not _is_moment(row.expires):
             note(layers, (*keys, "expires"), 'must be a date, such as "2027-01-31" or "2027-01-31T12:00:00Z"')
+
+
+def _key_itself(layers: Layers, keys: Keys, row: ClientKeyRow) -> None:
+    if (row.key is None) == (row.sha256 is None) and not layers.mistakes.within(*keys):
+        note(layers, keys, "needs either key or sha256")
+    if row.key is not None and not row.key.strip():
+        note(layers, (*keys, "key"), "is empty")
+    elif row.key is not None and not sendable(row.key.strip()):
+        note(layers, (*keys, "key"), UNSENDABLE)
+    if row.sha256 is not None and not _DIGEST.fullmatch(row.sha256):
+        note(layers, (*keys, "sha256"), "must be 64 hexadecimal digits")
 
 
 def _digest(key: str | None, sha256: str | None) -> bytes | None:

@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import closing
 from typing import Any
 
 import uvloop
@@ -54,12 +55,11 @@ def serve(config: Config, source: Source) -> int:
     hide = Redaction(secrets_of(config))
     lines = logs.start(config.log, hide)
     try:
-        return uvloop.run(_run(config, source, lines, hide, handed))
+        with closing(lines.sink):
+            return uvloop.run(_run(config, source, lines, hide, handed))
     except CannotListen as error:
         logs.complain([str(error)], config.log.format)
         return CANNOT_LISTEN
-    finally:
-        lines.sink.close()
 
 
 def check(config: Config) -> int:

@@ -21,15 +21,22 @@ def used(call: Call, error: BaseException | None) -> tuple[Usage, int]:
     usage = call.usage
     if is_refusal(error):
         return usage or NO_USAGE, 0
-    if usage is not None and error is None and not usage.is_odd:
-        read, written = usage.total_input, usage.total_output
-        if usage.is_guess:
-            return usage, ESTIMATED
-        if (read and written) or (usage.beside and not (read or written)):  # only what is beside it ran
-            return usage, 0
-        if read or written:
-            filled = _filled(usage, _heard(call))  # nobody reads nothing, or says something in no tokens
-            return filled, 0 if filled is usage else ESTIMATED
+    if usage is None or error is not None or usage.is_odd:
+        return _estimated(call, error)
+    if usage.is_guess:
+        return usage, ESTIMATED
+    read, written = usage.total_input, usage.total_output
+    if (read and written) or (usage.beside and not (read or written)):  # only what is beside it ran
+        return usage, 0
+    if not (read or written):
+        return _estimated(call, error)
+    filled = _filled(usage, _heard(call))  # nobody reads nothing, or says something in no tokens
+    return filled, 0 if filled is usage else ESTIMATED
+
+
+def _estimated(call: Call, error: BaseException | None) -> tuple[Usage, int]:
+    """By what was heard, where the provider has counted nothing, or not to the end, or what cannot be true."""
+    usage = call.usage
     heard, doubts = _heard(call), ESTIMATED | (ABSURD if usage is not None and usage.is_odd else 0)
     if is_unheard(call, error):
         assert call.target is not None

@@ -6,7 +6,7 @@ receipt; content that it cannot carry is refused with its path.
 
 import re
 
-from proxy.canon import Request, Tool, ToolCall
+from proxy.canon import Request, Tool, ToolCall, ToolChoice
 from proxy.dialects.bedrock.reasoning import said_by_client, said_to, to_claude, unthinking
 from proxy.dialects.bedrock.turns import Conversation
 from proxy.dialects.bedrock.words import (
@@ -206,34 +206,34 @@ class Encoding:
     # tools
 
     def _tool_config(self) -> Object:
-        """Converse cannot forbid tools: they are left out then, unless the conversation holds calls.
-
-        If it does, Converse requires tools. Then the choice is left out instead; and where the client offers no tools
-        any more, those that were called are named.
-        """
-        tools, choice = self._request.tools, self._request.tool_choice
-        mode = "auto" if choice is None else choice.mode
-        if not self._own:
-            called = self._called()
-            if mode == "none" and not called:
-                self.dropped.update(["tools"] if tools else [])
-                return {}
-            if mode == "none":
-                self.dropped.add("tool_choice")
-                choice = None
-            if mode in ("required", "tool") and not self._takes.forced:
-                self.dropped.add("tool_choice")
-                choice = None
-            if not tools and called:
-                self.dropped.add("tools")
-                tools = [Tool(name=name) for name in called]
-            if not tools:
-                return {}
+        tools, choice = (self._request.tools, self._request.tool_choice) if self._own else self._offered()
+        if not tools and not self._own:
+            return {}
         config: Object = {"tools": [block for tool in tools for block in self._tool(tool)]} if tools else {}
         if choice is not None and not self._single:
             words: Object = {"auto": {"auto": {}}, "required": {"any": {}}, "tool": {"tool": {"name": choice.name}}}
             config["toolChoice"] = words[choice.mode]
         return config
+
+    def _offered(self) -> tuple[list[Tool], ToolChoice | None]:
+        """The tools of another wire's request, and the choice among them.
+
+        Converse cannot forbid tools: they are left out then, unless the conversation holds calls. If it does, Converse
+        requires tools. Then the choice is left out instead; and where the client offers no tools any more, those that
+        were called are named.
+        """
+        tools, choice, called = self._request.tools, self._request.tool_choice, self._called()
+        mode = "auto" if choice is None else choice.mode
+        if mode == "none" and not called:
+            self.dropped.update(["tools"] if tools else [])
+            return [], None
+        if mode == "none" or (mode in ("required", "tool") and not self._takes.forced):
+            self.dropped.add("tool_choice")
+            choice = None
+        if not tools and called:
+            self.dropped.add("tools")
+            tools = [Tool(name=name) for name in called]
+        return tools, choice
 
     def _called(self) -> list[str]:
         """The names of the tools that the conversation has called, each once."""

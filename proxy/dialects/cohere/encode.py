@@ -12,6 +12,7 @@ from proxy.canon import (
     Image,
     Opaque,
     Part,
+    Reasoning,
     Refusal,
     Request,
     Role,
@@ -100,11 +101,10 @@ class Encoding:
         if reasoning is None:
             return None
         budget = reasoning.budget
-        if reasoning.off or (not self._own and (budget == 0 or reasoning.effort == "none")):
+        if self._forbids(reasoning):
             told = {} if budget is None or not self._own else {"token_budget": budget}
             return {"type": "disabled"} | told
-        unmeasured = not self._own and budget is not None and budget < 0  # as many as the model likes
-        if unmeasured or (budget is None and self._own and reasoning.effort == OWN_EFFORT):
+        if self._sets_no_limit(reasoning):
             return {"type": "enabled"}
         if budget is None and reasoning.effort is None:  # a wish to see the thoughts is no wish that the model think
             self.dropped.update(["reasoning.summary"] if reasoning.summary else ())
@@ -114,6 +114,15 @@ class Encoding:
             self.dropped.add("reasoning.effort")
         budget = self._budget(reasoning.effort or "") if budget is None else self._bounded(budget)
         return None if budget is None else {"type": "enabled", "token_budget": budget}
+
+    def _forbids(self, reasoning: Reasoning) -> bool:
+        return reasoning.off or (not self._own and (reasoning.budget == 0 or reasoning.effort == "none"))
+
+    def _sets_no_limit(self, reasoning: Reasoning) -> bool:
+        """May the model think as much as it likes?"""
+        if self._own:
+            return reasoning.budget is None and reasoning.effort == OWN_EFFORT
+        return reasoning.budget is not None and reasoning.budget < 0
 
     def _bounded(self, budget: int) -> int:
         if self._own or budget <= MOST_THINKING:

@@ -52,7 +52,7 @@ def parts_of(part: Part) -> list[Object]:
             assert_never(part)
     if isinstance(part, Text | Thinking | ToolCall) and part.signature:
         said["thoughtSignature"] = seal_out(part.signature)
-    return [merged(said, {key: part.extra[key] for key in ("functionCall",) if key in part.extra})]
+    return [merged(said, {"functionCall": part.extra["functionCall"]}) if "functionCall" in part.extra else said]
 
 
 def _arguments(call: ToolCall) -> Object:

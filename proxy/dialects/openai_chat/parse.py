@@ -215,12 +215,7 @@ def _tool_choice(top: Fields) -> ToolChoice | None:
     """The choice, if it is a mode, a tool or a list of tools; otherwise it stays, and becomes a demand."""
     legacy = top.rest.get("function_call")
     if isinstance(legacy, dict) and "tool_choice" not in top.rest:
-        named = Fields(legacy, "function_call")
-        choice = ToolChoice("tool", named.need_text("name"))
-        if named.rest:
-            return None
-        del top.rest["function_call"]
-        return choice
+        return _legacy_choice(top, legacy)
     key = "tool_choice" if "tool_choice" in top.rest else "function_call"
     value = top.rest.get(key)
     match value:
@@ -247,6 +242,15 @@ def _tool_choice(top: Fields) -> ToolChoice | None:
             raise wrong_word(key, "auto, none, required or an object", value)
         case _:
             raise wrong(key, "auto, none, required or an object", value)
+
+
+def _legacy_choice(top: Fields, function_call: Object) -> ToolChoice | None:
+    named = Fields(function_call, "function_call")
+    choice = ToolChoice("tool", named.need_text("name"))
+    if named.rest:
+        return None
+    del top.rest["function_call"]
+    return choice
 
 
 def _choice_among(top: Fields, allowed: Object) -> ToolChoice | None:

@@ -74,10 +74,8 @@ def _choice_fields(number: int, choice: Choice, seed: str, legacy: bool) -> Obje
             case ToolCall() if "function_call" in part.extra or (legacy and "function_call" not in message):
                 message["function_call"] = legacy_call(part)
             case ToolCall():
-                key, field = ("function", "arguments") if part.kind == "function" else ("custom", "input")
-                call = nest(key, {"name": part.name, field: part.arguments}, sealed(part.extra, part.signature))
                 name = id_of(part, "call_", f"{seed} {number}", len(message.get("tool_calls", ())))
-                _extend(message, "tool_calls", [{"id": name, **call}])
+                _extend(message, "tool_calls", [{"id": name, **_call_fields(part)}])
             case Audio():
                 data = part.source.data if isinstance(part.source, Inline) else ""
                 message["audio"] = named(part) | {"data": data, "transcript": part.transcript}
@@ -97,6 +95,11 @@ def _choice_fields(number: int, choice: Choice, seed: str, legacy: bool) -> Obje
         message["content"] = "".join(item["text"] for item in content)
     said = {"content": None, "refusal": None} | logprobs if logprobs else None
     return {"index": number, "message": message, "logprobs": said, **finish_fields(choice.stop, legacy)}
+
+
+def _call_fields(part: ToolCall) -> Object:
+    key, field = ("function", "arguments") if part.kind == "function" else ("custom", "input")
+    return nest(key, {"name": part.name, field: part.arguments}, sealed(part.extra, part.signature))
 
 
 def _extend(fields: Object, key: str, values: list[Any]) -> None:

@@ -74,14 +74,19 @@ def understood(said: Object, tier: str, searches: int) -> Usage:
         audio_output=audio_output,
         searches=searches + (count_of(tools[_SEARCHED]) if _SEARCHED in tools else 0),
         tier=tier or as_text(extra.get("service_tier")),  # Mistral says it here
-        is_odd=not (
-            are_counts(said, _COUNTS)
-            and not is_null_beside(said, "prompt_tokens", "completion_tokens")
-            and are_counts(inputs, _INPUTS)
-            and are_counts(outputs, _OUTPUTS)
-            and (not extra or (are_counts(said, _BESIDE) and are_counts(tools, (_SEARCHED,))))
-        ),
+        is_odd=not _can_be(said, inputs, outputs)
+        or (bool(extra) and not (are_counts(said, _BESIDE) and are_counts(tools, (_SEARCHED,)))),
         extra=extra,
+    )
+
+
+def _can_be(said: Object, inputs: Object, outputs: Object) -> bool:
+    """Are the known counts such as a provider may give?"""
+    return (
+        are_counts(said, _COUNTS)
+        and not is_null_beside(said, "prompt_tokens", "completion_tokens")
+        and are_counts(inputs, _INPUTS)
+        and are_counts(outputs, _OUTPUTS)
     )
 
 
