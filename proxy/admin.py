@@ -6,15 +6,16 @@ list of models, its dialect spells it.
 
 import asyncio
 
-from prometheus_async import aio
 from prometheus_client import CollectorRegistry, Histogram
 
 from proxy.access.rights import Whose, allows, not_allowed
 from proxy.catalog import bounded
+from proxy.edge.loading import loaded
 from proxy.envelope import parse_object
 from proxy.errors import GatewayError, UnknownModel
 from proxy.failover.plan import Planner
 from proxy.grammar.fields import Fields
+from proxy.late import TIME
 from proxy.ports import Call, Health, Paging, Placed, Reply, Target
 from proxy.reports.exposition import exposition
 from proxy.reports.replies import reply_of, spelled_reply
@@ -118,7 +119,8 @@ class Admin:
             if not name and what in adapters:
                 message = f"Use /v1/providers/{what}/health for this provider, or /v1/providers for all of them."
             raise GatewayError(message, status=404, kind="invalid_request", code="provider_not_found")
-        asking = aio.time(self._seconds.labels(name), asyncio.ensure_future(adapter.health()))
+        time = await loaded(TIME)
+        asking = time(self._seconds.labels(name), asyncio.ensure_future(adapter.health()))
         health: Health = await call.timed(asking)
         body = {"name": name, "ok": health.ok, "latency_ms": round(health.latency * 1000, 1), "detail": health.detail}
         return reply_of(body, 200 if health.ok else 503)

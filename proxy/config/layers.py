@@ -6,7 +6,6 @@ laid over each other as trees, key by key, before anything is converted, so that
 
 from collections.abc import Mapping
 from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,6 +36,7 @@ from proxy.config.values import (
     texts,
 )
 from proxy.edge.address import Address, address
+from proxy.packaged import packaged
 
 # Keys of a preset that a row does not inherit.
 _OF_A_PRESET = {"by_name", "always", "finds_credentials", "variables", "places", "keys", "elsewhere"}
@@ -146,7 +146,7 @@ def listeners(file: File) -> dict[Keys, str]:
 @cache
 def _data() -> _Data:
     mistakes = Mistakes()
-    tree = read(files("proxy").joinpath("presets.yaml").read_text(encoding="utf-8"), "presets.yaml", mistakes)
+    tree = read(packaged("presets.yaml").read_text(encoding="utf-8"), "presets.yaml", mistakes)
     presets = Conversion(mistakes).struct(tree, Presets)
     mistakes.raise_any()
     return _Data(presets, table(moved(tree, Origin("preset"))))

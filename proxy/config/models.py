@@ -8,13 +8,13 @@ import re
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib.resources import files
 from typing import NamedTuple
 
 from proxy.config.conversion import Conversion
 from proxy.config.reading import read
 from proxy.config.schema import Model
 from proxy.config.values import Mistakes, Node, Origin, Scalar, Series, Table, is_null, merged, moved, table, texts
+from proxy.packaged import packaged
 
 REMEMBERED = 1000  # models that are kept; it is clients who choose names
 
@@ -86,7 +86,7 @@ class Cards:
 def families() -> tuple[Family, ...]:
     """The rows, in their order."""
     mistakes = Mistakes()
-    text = files("proxy").joinpath("models.yaml").read_text(encoding="utf-8")
+    text = packaged("models.yaml").read_text(encoding="utf-8")
     rows = moved(read(text, "models.yaml", mistakes), _DATA)
     mistakes.raise_any()
     return tuple(_families(table(rows).at("models")))

@@ -1,6 +1,5 @@
 """Which variables begin with PILLION_ and mean nothing, and what was meant?"""
 
-import difflib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -8,6 +7,7 @@ from msgspec import Struct, inspect
 
 from proxy.config.environment import BESIDE, UNNAMED, leaves, prefix, way
 from proxy.config.schema import File, Preset, ProviderRow
+from proxy.late import CLOSE_MATCHES, load
 
 # What Kubernetes sets in each container if a service is called pillion, or pillion-something. Its _PORT is a URL
 # (tcp://10.0.0.1:7455), which tells it from a number that somebody meant for us.
@@ -107,7 +107,7 @@ def _meant(name: str, known: Collection[str]) -> str:
 
 def _close(name: str, known: Collection[str], cutoff: float) -> str:
     rest = {each.removeprefix("PILLION_"): each for each in sorted(known)}
-    close = difflib.get_close_matches(name.removeprefix("PILLION_"), rest, n=1, cutoff=cutoff)
+    close = load(CLOSE_MATCHES)(name.removeprefix("PILLION_"), rest, n=1, cutoff=cutoff)
     return rest[close[0]] if close else ""
 
 

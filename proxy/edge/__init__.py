@@ -35,4 +35,5 @@ Both:
     heads       the head of a message
     alarm       when a connection is looked at again
     aside       work on large bodies, in a thread
+    loading     a library that is needed for the first time
 """

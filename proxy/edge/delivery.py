@@ -17,10 +17,11 @@ from typing import Protocol
 from proxy.edge.door import Door
 from proxy.edge.heads import BODILESS
 from proxy.edge.inbound import Inbound
-from proxy.edge.keptawake import kept_awake
+from proxy.edge.loading import loaded
 from proxy.edge.onlookers import conclude, show
 from proxy.errors import GatewayError, UpstreamError, unwound
 from proxy.headers import spell
+from proxy.late import KEPT_AWAKE
 from proxy.ports import Headers, Pour, Reply
 
 START = {status.value: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
@@ -182,7 +183,9 @@ async def _piecewise(door: Door, inbound: Inbound, reply: Reply, body: AsyncGene
 async def _lines(door: Door, inbound: Inbound, reply: Reply, ours: bytes) -> Lines:
     if reply.ping is not None:
         inbound.keep_alive = door.stays  # which its head will say
-        return await kept_awake(door, inbound, reply.ping, spell(reply.headers) + ours)
+        kept_awake = await loaded(KEPT_AWAKE)
+        lines: Lines = await kept_awake(door, inbound, reply.ping, spell(reply.headers) + ours)
+        return lines
     head = _head(door, inbound, reply, ours)
     return _Chunks(door, head) if inbound.http11 else _Bare(door, head)
 

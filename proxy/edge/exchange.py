@@ -28,7 +28,8 @@ BURST = 64 * 1024  # bytes of one read after which others have their turn: uvloo
 class Exchange(Timed):
     """One request and its answer: a ports.Answer.
 
-    `release(reusable)` is called once, when we are done with the connection.
+    `release(reusable)` is called once, when we are done with the connection. It has less than thirty fields: with more,
+    Python no longer lets instances share the keys of their dicts, and each takes a KiB more.
     """
 
     started = False  # a byte has come
@@ -71,9 +72,9 @@ class Exchange(Timed):
         if rest:
             self._wire.transport.write(rest)
         self._began = self._clock.time()
-        self._head, self._first, self._idle, self._quiet, self._total = allowed
-        if self._head or self._first or self._total:
-            self._wire.wake_at(self._began + soonest(self._head, self._first, self._total))
+        self._allowed = allowed
+        if allowed.headers or allowed.first_event or allowed.total:
+            self._wire.wake_at(self._began + soonest(allowed.headers, allowed.first_event, allowed.total))
 
     async def head(self) -> None:
         """Wait for the answer's head. Raises UpstreamError."""

@@ -34,7 +34,7 @@ class Timed:
     _watched = False  # the answer has said something, and its silences are timed
     _speaks = False  # since the last look it has sent more than signs of life
     _began = 0.0  # seconds, by the loop's clock
-    _head = _first = _idle = _quiet = _total = 0.0  # seconds that are allowed; 0: any
+    _allowed = Allowed()
     _last = 0.0  # when a byte came, or somebody began to wait for one; seconds, by the loop's clock
     _spoke = 0.0  # when a look last found that; seconds, by the loop's clock
 
@@ -43,38 +43,40 @@ class Timed:
         if not self._watched and not self._done:
             self._watched = True
             self._last = self._spoke = self._clock.time()
-            if self._idle or self._quiet:
-                self._wire.wake_at(self._last + soonest(self._idle, self._quiet))
+            allowed = self._allowed
+            if allowed.idle or allowed.quiet:
+                self._wire.wake_at(self._last + soonest(allowed.idle, allowed.quiet))
 
     def look(self) -> float:
         """Fail if a timer has run out. Else: when to look again, by the loop's clock; 0: there is nothing to time."""
         if self._done:
             return 0.0
-        now = self._clock.time()
-        if self._total and now >= self._began + self._total:
-            self._late("total_timeout", "did not end", self._total)
-        elif self._head and not self._headed and now >= self._began + self._head:
-            self._late("headers_timeout", "did not begin", self._head)
-        elif self._first and not self._watched and now >= self._began + self._first:
-            self._late("first_event_timeout", "sent no event", self._first)
-        elif self._watched and self._idle and self._silence(now) >= self._idle:
-            self._fail(Timeout(f"The provider's stream was silent for {self._idle:g} s.", code="idle_timeout"))
-        elif self._watched and self._quiet and self._since_it_spoke(now) >= self._quiet:
-            words = f"The provider's stream sent only keep-alives for {self._quiet:g} s."
+        now, allowed = self._clock.time(), self._allowed
+        if allowed.total and now >= self._began + allowed.total:
+            self._late("total_timeout", "did not end", allowed.total)
+        elif allowed.headers and not self._headed and now >= self._began + allowed.headers:
+            self._late("headers_timeout", "did not begin", allowed.headers)
+        elif allowed.first_event and not self._watched and now >= self._began + allowed.first_event:
+            self._late("first_event_timeout", "sent no event", allowed.first_event)
+        elif self._watched and allowed.idle and self._silence(now) >= allowed.idle:
+            self._fail(Timeout(f"The provider's stream was silent for {allowed.idle:g} s.", code="idle_timeout"))
+        elif self._watched and allowed.quiet and self._since_it_spoke(now) >= allowed.quiet:
+            words = f"The provider's stream sent only keep-alives for {allowed.quiet:g} s."
             self._fail(Timeout(words, code="quiet_timeout"))
         else:
             return self._next_look(now)
         return 0.0
 
     def _next_look(self, now: float) -> float:
-        times = [self._began + self._total] if self._total else []
-        if self._watched and self._idle:
-            times.append(now + self._idle - self._silence(now))
-        if self._watched and self._quiet:
-            times.append(self._spoke + self._quiet)
+        allowed = self._allowed
+        times = [self._began + allowed.total] if allowed.total else []
+        if self._watched and allowed.idle:
+            times.append(now + allowed.idle - self._silence(now))
+        if self._watched and allowed.quiet:
+            times.append(self._spoke + allowed.quiet)
         elif not self._watched:
-            times += [self._began + self._first] if self._first else []
-            times += [self._began + self._head] if self._head and not self._headed else []
+            times += [self._began + allowed.first_event] if allowed.first_event else []
+            times += [self._began + allowed.headers] if allowed.headers and not self._headed else []
         return min(times, default=0.0)
 
     def _silence(self, now: float) -> float:

@@ -8,13 +8,13 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
-from importlib.resources import files
 from math import inf
 from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
+from proxy.packaged import packaged
 from proxy.prices.rates import Amount, Row
 
 DAY = 86400  # seconds; unix time has no leap seconds
@@ -120,7 +120,7 @@ class Catalogue:
 
     def __init__(self, names: Iterable[str]) -> None:
         """Raises UnknownList."""
-        file = msgspec.json.decode(files("proxy").joinpath("prices.json").read_bytes(), type=_File)
+        file = msgspec.json.decode(packaged("prices.json").read_bytes(), type=_File)
         self.source = file.source
         self.dearest: Row = file.dearest  # of all lists
         self.lists: dict[str, Listing] = {}
