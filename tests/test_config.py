@@ -637,6 +637,25 @@ def test_a_location_stands_in_the_url(file: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("variable", "name", "url"),
+    [
+        ("DEEPINFRA_API_KEY", "deepinfra", "https://api.deepinfra.com/v1/openai"),
+        ("DEEPINFRA_TOKEN", "deepinfra", "https://api.deepinfra.com/v1/openai"),
+        ("SAMBANOVA_API_KEY", "sambanova", "https://api.sambanova.ai/v1"),
+        ("NEBIUS_API_KEY", "nebius", "https://api.tokenfactory.nebius.com/v1"),
+        ("NOVITA_API_KEY", "novita", "https://api.novita.ai/openai/v1"),
+        ("HYPERBOLIC_API_KEY", "hyperbolic", "https://api.hyperbolic.xyz/v1"),
+        ("BASETEN_API_KEY", "baseten", "https://inference.baseten.co/v1"),
+        ("MINIMAX_API_KEY", "minimax", "https://api.minimax.io/v1"),
+    ],
+)
+def test_a_vendors_own_variable_is_all_that_its_host_needs(variable: str, name: str, url: str) -> None:
+    config = load(environ={variable: KEY})
+    (row,) = configured(config).values()
+    assert (row.name, row.base_url, row.api_key.reveal(), config.warnings) == (name, url, KEY, ())
+
+
 def test_a_key_that_two_presets_share_makes_the_first() -> None:
     assert list(configured(load(environ={"GEMINI_API_KEY": KEY}))) == ["gemini"]
     named = configured(load(environ={"GEMINI_API_KEY": KEY, "PILLION_UPSTREAM": "gemini-openai/x"}))
