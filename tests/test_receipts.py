@@ -150,6 +150,15 @@ HI: dict[str, Json] = {
 }
 SCHEMA = {"type": "object", "properties": {"a": {"type": "string"}}}
 FUNCTION = {"type": "function", "function": {"name": "f", "parameters": SCHEMA}}
+POINT = {"mode": "explicit", "ttl": "12h"}
+POINTED: dict[str, Json] = {
+    "openai_chat": {"messages": [
+        {"role": "user", "content": [{"type": "text", "text": "a", "prompt_cache_breakpoint": POINT}]},
+    ]},
+    "openai_responses": {"input": [
+        {"role": "user", "content": [{"type": "input_text", "text": "a", "prompt_cache_breakpoint": POINT}]},
+    ]},
+}  # fmt: skip
 OTHER = {"type": "function", "function": {"name": "g", "parameters": SCHEMA}}
 
 
@@ -157,6 +166,13 @@ OTHER = {"type": "function", "function": {"name": "g", "parameters": SCHEMA}}
     ("wire", "target", "asks", "named"),
     [
         ("openai_chat", "anthropic", {"response_format": {"type": "json_object"}}, {"response_format"}),
+        *((wire, target, asks, named)
+          for wire, asks in POINTED.items()
+          for target, named in {
+              "anthropic": {"prompt_cache_breakpoint.ttl"}, "bedrock": {"prompt_cache_breakpoint.ttl"},
+              "gemini": {"prompt_cache_breakpoint"}, "ollama": {"prompt_cache_breakpoint"},
+              "cohere": {"prompt_cache_breakpoint"}, "openai_chat": set(), "openai_responses": set(),
+          }.items() if target != wire),
         ("openai_chat", "ollama", {"parallel_tool_calls": False}, {"parallel_tool_calls"}),
         ("openai_chat", "openai_responses", {"max_tokens": 3}, {"max_tokens"}),
         ("openai_chat", "openai_responses", {"max_completion_tokens": 3}, {"max_completion_tokens"}),

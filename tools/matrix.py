@@ -63,7 +63,9 @@ has those already, a receipt names what is left out.
 
 A seal in this table is the provider's own. One that is known to be another's is left out, with a receipt
 ([how it is known](decisions/0013-unmarked-seals.md)). A text file becomes text, with its name, on a wire that has no
-place for files.
+place for files. A cache point of OpenAI's (`prompt_cache_breakpoint`) becomes Claude's, and for a model of OpenAI's it
+goes from one of its wires to the other as it is; Claude's `cache_control` of a whole request becomes a cache point at
+its end.
 
 If the models of a wire differ, the cell goes by the first and names the others. The models are
 """

@@ -19,6 +19,7 @@ Each module serves at least two wires, and imports no dialect. What Claude takes
     filetypes     media types, by the first bytes
     textual       documents that are text
     showing       images in a tool's result
+    caching       cache points, of Claude's and of OpenAI's
     pages         a page of a list
 
 The answer:

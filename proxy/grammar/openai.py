@@ -3,6 +3,8 @@
 https://platform.openai.com/docs/api-reference/chat and .../api-reference/responses
 """
 
+import re
+
 from proxy.canon import Request
 from proxy.errors import Kind
 from proxy.grammar.fields import Object
@@ -20,6 +22,14 @@ ERROR_WORDS: dict[Kind, str] = {
     "invalid_request": "invalid_request_error",
     "timeout": "timeout_error",
 }
+
+
+def is_gpt(model: str) -> bool:
+    """Is it OpenAI's, by its name, so that its host knows what only OpenAI's API has? Anybody may run gpt-oss."""
+    return _is_gpt(model.lower()) is not None
+
+
+_is_gpt = re.compile(r"(?:.*[/:]|openai\.)?(?:gpt-(?!oss)|chatgpt-|o[1-9])").match
 
 
 def effort_in(request: Request, own: bool, dropped: Receipt) -> str | None:

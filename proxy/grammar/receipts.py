@@ -15,6 +15,7 @@ from proxy.grammar.fields import Object, paths
 
 NAMES_TOLD = 50  # a longer header might break the client's parser
 LONGEST_NAME = 200  # characters of each in a header; clients choose them
+BREAKPOINT = "prompt_cache_breakpoint"  # what both wires of OpenAI call a cache point
 _index = re.compile(r"\[[0-9]+\]")
 
 
@@ -37,6 +38,10 @@ class Receipt:
     def update(self, fields: Iterable[str]) -> None:
         for field in fields:
             self.add(field)
+
+    def uncached(self, cache: Object) -> None:
+        """For a wire, or a place in it, without cache points."""
+        self.add(BREAKPOINT if "mode" in cache else "cache")
 
     def unsealed(self, part: Text | ToolCall) -> None:
         """For a wire without a place for a seal. Another provider's is gone already: see proxy/sealing/seals.py."""
@@ -72,7 +77,7 @@ class Receipt:
     def marks(self, part: Part | Tool) -> Object:
         """What a part carries beside its content, for a wire without cache points."""
         if part.cache is not None:
-            self.add("cache")
+            self.uncached(part.cache)
         return self.carried(part.extra)
 
     def narrowed(self, request: Request) -> Request:

@@ -135,16 +135,20 @@ _ALIKE = [
 ]
 # Without tools there is nothing to choose among.
 _IMPLIED = {"tools": ["toolchoice"]}
+_POINTS = {"cachecontrol", "cachepoint"}  # Claude's two spellings of a cache point
 _CONTENT = set("messages input contents system systeminstruction instructions documents tools functions prompt".split())
 
 
 def gone(body: Json, outcome: Outcome) -> Iterator[Leaf]:
     """The leaves that neither the upstream's body has nor the receipt."""
     held = Held(outcome.received)
+    points = any(not _POINTS.isdisjoint(map(plain, leaf.path)) for leaf in held.leaves)
     turned = {knob for leaf in held.leaves if plain(leaf.path[0]) not in _CONTENT for knob in _knobs(leaf)}
     for leaf in leaves(body):
         last = plain(leaf.path[-1])
         if last in _STRUCTURE | _SEALS or plain(leaf.path[0]) in _STRUCTURE or leaf.value in _DEFAULTS.get(last, ()):
+            continue
+        if points and "promptcachebreakpoint" in map(plain, leaf.path):
             continue
         if held.has(leaf.value) or receipted(leaf, outcome.dropped):
             continue

@@ -28,8 +28,9 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.anthropic.citations import again, spelled
-from proxy.dialects.anthropic.words import API, IMAGES
+from proxy.dialects.anthropic.words import API, IMAGES, Automatic
 from proxy.errors import Unrepresentable
+from proxy.grammar.caching import lifetime
 from proxy.grammar.claude.quoting import quoting
 from proxy.grammar.fields import Object
 from proxy.grammar.nouns import noun_of
@@ -54,12 +55,16 @@ class Blocks:
 
     def marked(self, block: Object, part: Part | Tool) -> Object:
         """The block, with the cache point and the `extra` of its part."""
-        if part.cache is not None:
-            block["cache_control"] = part.cache if self.own else _cache_control(part.cache)
+        if part.cache is not None and not (self.own and isinstance(part.cache, Automatic)):
+            block["cache_control"] = part.cache if self.own else self._cache_control(part.cache)
         if self.own:
             return {**block, **part.extra}
         self.dropped.left(part.extra)
         return block
+
+    def _cache_control(self, cache: Object) -> Object:
+        """The cache point of another wire, which spells it its own way; this one has one kind, with two durations."""
+        return {"type": "ephemeral"} | lifetime(cache, self.dropped)
 
     def _solid(self, parts: list[Part]) -> list[Part]:
         """The parts less blank texts, if all are blank: "text content blocks must contain non-whitespace text"."""
@@ -164,7 +169,7 @@ class Blocks:
             self.dropped.add("thinking")
             return None
         if part.cache is not None and not self.own:
-            self.dropped.add("cache")
+            self.dropped.uncached(part.cache)
             part = replace(part, cache=None)
         if part.redacted:
             return self.marked({"type": "redacted_thinking", "data": part.redacted}, part)
@@ -192,12 +197,6 @@ def _check_places(turn: Turn) -> None:
             raise unaccepted(part, API, f"{noun_of(part)} in a system prompt, only text")
         if turn.role == "assistant" and isinstance(part, Image | Document):
             raise unaccepted(part, API, f"{noun_of(part)} in assistant messages, only in user messages")
-
-
-def _cache_control(cache: Object) -> Object:
-    """The cache point of another wire, which spells it its own way; this one has one kind, with two durations."""
-    ttl = cache.get("ttl")
-    return {"type": "ephemeral"} | ({"ttl": ttl} if ttl in ("5m", "1h") else {})
 
 
 def _plain(data: str, at: str) -> str:

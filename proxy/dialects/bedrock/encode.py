@@ -246,9 +246,9 @@ class Encoding:
         if tool.cache is None:
             return [block]
         if not self._own and self._family not in CACHES_TOOLS:
-            self.dropped.add("cache")
+            self.dropped.uncached(tool.cache)
             return [block]
-        return [block, cache_point(tool.cache)]
+        return [block, cache_point(tool.cache, self.dropped)]
 
     def _server_tool(self, tool: Tool) -> Object:
         if not self._own:

@@ -64,10 +64,10 @@ class Blocks:
         if isinstance(part, ToolResult):  # no mark fits inside a result, so the result gets it
             cache = next((inner.cache for inner in part.parts if inner.cache is not None), cache)
         if cache is not None and not (self._caches if block is not None else self._own):
-            self._dropped.add("cache")
+            self._dropped.uncached(cache)
             cache = None
         unit = [] if block is None else [block]
-        return unit if cache is None else [*unit, cache_point(cache)]
+        return unit if cache is None else [*unit, cache_point(cache, self._dropped)]
 
     def _block(self, part: Part) -> Object | None:
         """One block; None where there is nothing to say, or the part must be left out."""

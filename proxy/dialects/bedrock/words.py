@@ -4,10 +4,12 @@ All tables of this wire are here, to be seen at a glance.
 """
 
 from proxy.canon import Reason
+from proxy.grammar.caching import lifetime
 from proxy.grammar.endings import AS_IT_CAME
 from proxy.grammar.fields import Object
 from proxy.grammar.knobs import knobs
 from proxy.grammar.nouns import api_of
+from proxy.grammar.receipts import Receipt
 
 NAME = "bedrock"
 API = api_of(NAME)
@@ -256,7 +258,6 @@ _TOP = {"document": "application"}
 _MEANT = {kind: {media: form for form, media in table.items()} for kind, table in FORMATS.items()}
 
 
-def cache_point(cache: Object) -> Object:
+def cache_point(cache: Object, dropped: Receipt) -> Object:
     """The cache point of any wire, spelled for this one, which has one kind, with two durations."""
-    ttl = cache.get("ttl")
-    return {"cachePoint": {"type": "default"} | ({"ttl": ttl} if ttl in ("5m", "1h") else {})}
+    return {"cachePoint": {"type": "default"} | lifetime(cache, dropped)}

@@ -130,7 +130,7 @@ class Encoding:
         if tool.strict:
             self.dropped.add("tool.strict")
         if tool.cache is not None:
-            self.dropped.add("cache")
+            self.dropped.uncached(tool.cache)
         return said
 
     def _tool_config(self) -> Object:

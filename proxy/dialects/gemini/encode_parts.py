@@ -135,7 +135,7 @@ class Contents:
     def _marked(self, said: Object, part: Part, signature: str = "") -> Object:
         """The wire's part, with its seal and with what is left over of the canonical one."""
         if part.cache is not None:
-            self._dropped.add("cache")
+            self._dropped.uncached(part.cache)
         if signature:
             said["thoughtSignature"] = signature
         return merged(said, self._kept(part.extra))

@@ -27,12 +27,14 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.openai_chat.words import API, NAME, SPELT
+from proxy.grammar.caching import is_openais, lifetime
 from proxy.grammar.claude.budgets import is_claude
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object, as_object
 from proxy.grammar.functions import nest
 from proxy.grammar.nouns import noun_of
-from proxy.grammar.receipts import Receipt
+from proxy.grammar.openai import is_gpt
+from proxy.grammar.receipts import BREAKPOINT, Receipt
 from proxy.grammar.refusals import stored_elsewhere, unaccepted
 
 
@@ -42,14 +44,22 @@ class Parts:
     def __init__(self, request: Request, dropped: Receipt) -> None:
         self._own = request.wire == NAME
         self._of_responses = request.wire == "openai_responses"
+        self._breaks = self._of_responses and is_gpt(request.model)
         self._points = not self._own and request.cache_points and is_claude(request.model)
         self._as_strings = "strings" in request.ways
         self._dropped = dropped
 
     def marks(self, part: Part) -> Object:
         if self._points and part.cache is not None and not isinstance(part, ToolCall):
-            return self._dropped.carried(part.extra) | {"cache_control": _point(part.cache)}
+            return self._dropped.carried(part.extra) | {"cache_control": self._point(part.cache)}
+        if self._breaks and is_openais(part.cache) and not isinstance(part, ToolCall):
+            return self._dropped.carried(part.extra) | {BREAKPOINT: part.cache}
         return marks_of(part, self._own, self._dropped)
+
+    def _point(self, cache: Object) -> Object:
+        """Anthropic's spelling, which hosts pass on to Claude."""
+        said = lifetime(cache, self._dropped)
+        return {"type": "ephemeral"} | (said if said.get("ttl") == "1h" else {})
 
     def content(self, parts: Iterable[Part], turn: Turn) -> object:
         """A string if that is enough, as many hosts take nothing else."""
@@ -84,7 +94,7 @@ class Parts:
     def _medium(self, part: Image | Audio | Video | Document) -> Object:
         source = part.source
         if self._own and SPELT in part.extra:
-            return as_object(part.extra[SPELT]) | ({} if part.cache is None else {"cache_control": part.cache})
+            return as_object(part.extra[SPELT]) | ({} if part.cache is None else _named(part.cache))
         if isinstance(part, Image) and isinstance(source, Inline | Remote):
             inner = {"url": url_of(source)} | ({"detail": part.detail} if part.detail else {})
             return nest("image_url", inner, self.marks(part))
@@ -125,12 +135,11 @@ def marks_of(part: Part | Tool, own: bool, dropped: Receipt) -> Object:
     """The other fields of a part. Cache points go out only for a client of this wire, as not every host takes them."""
     if part.cache is None or not own:
         return dropped.marks(part)
-    return part.extra | {"cache_control": part.cache}
+    return part.extra | _named(part.cache)
 
 
-def _point(cache: Object) -> Object:
-    """Anthropic's spelling, which hosts pass on to Claude."""
-    return {"type": "ephemeral", "ttl": "1h"} if cache.get("ttl") == "1h" else {"type": "ephemeral"}
+def _named(cache: Object) -> Object:
+    return {BREAKPOINT if is_openais(cache) else "cache_control": cache}
 
 
 def _sound(media: str) -> str:

@@ -32,8 +32,10 @@ from proxy.dialects.openai_chat.reasoning import SENT, flat, thoughts_in
 from proxy.dialects.openai_chat.seals import unsealed
 from proxy.dialects.openai_chat.words import NAME, SPELT
 from proxy.errors import BadRequest
+from proxy.grammar.caching import breakpoint_in
 from proxy.grammar.fields import Fields, Left, Verbatim, as_object, standard_base64, wrong, wrong_word
 from proxy.grammar.filetypes import medium_of, seen
+from proxy.grammar.receipts import BREAKPOINT
 
 
 def turns_of(top: Fields) -> list[Turn]:
@@ -181,6 +183,8 @@ def _part(value: object, at: str) -> Part:
             return Opaque(wire=NAME, value=as_object(value), at=at)
     part.at = at
     part.cache = fields.object("cache_control")
+    if part.cache is None and BREAKPOINT in fields.rest:
+        part.cache = breakpoint_in(fields)
     part.extra = fields.rest
     return part
 

@@ -31,10 +31,12 @@ from proxy.dialects.openai_responses.citations import spelled
 from proxy.dialects.openai_responses.namespaces import NAMESPACE
 from proxy.dialects.openai_responses.seals import closed
 from proxy.dialects.openai_responses.words import ADDED, API, CALLS, NAME, SENT
+from proxy.grammar.caching import is_openais
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object, Verbatim
 from proxy.grammar.nouns import noun_of
-from proxy.grammar.receipts import Receipt
+from proxy.grammar.openai import is_gpt
+from proxy.grammar.receipts import BREAKPOINT, Receipt
 from proxy.grammar.refusals import stored_elsewhere, unaccepted
 from proxy.grammar.textual import found_as_text
 
@@ -47,6 +49,7 @@ class Saying:
 
     def __init__(self, request: Request, dropped: Receipt) -> None:
         self._own = request.wire == NAME
+        self._breaks = self._own or is_gpt(request.model)
         self._of_openai = request.wire in (NAME, "openai_chat")
         self._turns = request.turns
         self._has_instructions = self._leads()
@@ -196,24 +199,29 @@ class Saying:
                 if part.citations:
                     self.dropped.add("text.citations")
                 self.dropped.unsealed(part)
-                return {"type": "input_text", "text": part.text} | self.dropped.marks(part)
+                return {"type": "input_text", "text": part.text} | self._marks(part)
             case Image():
                 detail = part.detail if self._own else part.detail or "auto"  # the SDK's types require one
                 shown = {} if detail is None else {"detail": detail}
-                return {"type": "input_image", **self._pictured(part), **shown} | self.dropped.marks(part)
+                return {"type": "input_image", **self._pictured(part), **shown} | self._marks(part)
             case Document() if part.origin is not None:
                 return self._item(found_as_text(part, self.dropped.unquoted), role)
             case Document():
                 self.dropped.uncited(part)
-                return {"type": "input_file", **self._filed(part)} | self.dropped.marks(part)
+                return {"type": "input_file", **self._filed(part)} | self._marks(part)
             case Audio() if self._own:  # neither in the reference nor in the SDK's types, but some hosts take it
-                return {"type": "input_audio", "input_audio": _sound(part)} | self.dropped.marks(part)
+                return {"type": "input_audio", "input_audio": _sound(part)} | self._marks(part)
             case Opaque(wire=wire, value=value) if wire == NAME:
                 return value
             case Refusal() | Thinking() | ToolCall() | ToolResult() | Audio() | Video() | Opaque():
                 raise unaccepted(part, API, f"{noun_of(part)} in {role} messages")
             case _:
                 assert_never(part)
+
+    def _marks(self, part: Part) -> Object:
+        if not is_openais(part.cache) or not self._breaks:
+            return self.dropped.marks(part)
+        return self.dropped.carried(part.extra) | {BREAKPOINT: part.cache}
 
     def _pictured(self, part: Image) -> Object:
         match part.source:

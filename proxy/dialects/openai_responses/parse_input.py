@@ -31,6 +31,7 @@ from proxy.dialects.openai_responses.citations import citations_of
 from proxy.dialects.openai_responses.namespaces import NAMESPACE, apart, joined
 from proxy.dialects.openai_responses.seals import opened, put_back
 from proxy.dialects.openai_responses.words import CALLS, CLIENT_SIDE, NAME, OF_CALL, OF_MESSAGE, SENT
+from proxy.grammar.caching import breakpoint_in
 from proxy.grammar.dataurls import source_of
 from proxy.grammar.fields import (
     Fields,
@@ -44,6 +45,7 @@ from proxy.grammar.fields import (
     wrong_word,
 )
 from proxy.grammar.filetypes import seen
+from proxy.grammar.receipts import BREAKPOINT
 
 
 def turns_of(top: Fields) -> list[Turn]:
@@ -187,6 +189,8 @@ def _part(value: object, at: str) -> Part:
         case _:
             return Opaque(wire=NAME, value=as_object(value), at=at, extra={"content": True})
     part.at = at
+    if BREAKPOINT in fields.rest:
+        part.cache = breakpoint_in(fields)
     part.extra = fields.rest
     return part
 

@@ -1,0 +1,109 @@
+"""Does a cache point of OpenAI's reach every wire that has one, and what only its two wires know the other one?"""
+
+import json
+from typing import Any
+
+import pytest
+
+from proxy import registry
+from proxy.ports import Encoded, Peek
+
+MODELS = {
+    "openai_chat": "gpt-6.1-sol",
+    "openai_responses": "gpt-6.1-sol",
+    "anthropic": "claude-sonnet-4-5",
+    "bedrock": "anthropic.claude-sonnet-4-5",
+}
+
+
+def pointed(wire: str, target: str, point: dict[str, Any], model: str = "") -> Encoded:
+    """What the target gets of a user's text that ends with a cache point."""
+    kind, turns = ("text", "messages") if wire == "openai_chat" else ("input_text", "input")
+    part = {"type": kind, "text": "a", "prompt_cache_breakpoint": point}
+    body: dict[str, Any] = {"model": model or MODELS[target], turns: [{"role": "user", "content": [part]}]}
+    request = registry.dialect(wire).parse(json.dumps(body).encode(), Peek(body["model"], False))
+    return registry.dialect(target).encode(request)
+
+
+def told(wire: str, target: str, point: dict[str, Any]) -> str:
+    return pointed(wire, target, point).body.decode()
+
+
+@pytest.mark.parametrize("wire", ["openai_chat", "openai_responses"])
+@pytest.mark.parametrize(("ttl", "claudes"), [(None, None), ("30m", "1h"), ("12h", "1h")])
+def test_claude_gets_its_own(wire: str, ttl: str | None, claudes: str | None) -> None:
+    point = {"mode": "explicit"} | ({} if ttl is None else {"ttl": ttl})
+    lasts = {} if claudes is None else {"ttl": claudes}
+    block = json.loads(told(wire, "anthropic", point))["messages"][0]["content"][0]
+    assert block == {"type": "text", "text": "a", "cache_control": {"type": "ephemeral"} | lasts}
+    _, mark = json.loads(told(wire, "bedrock", point))["messages"][0]["content"]
+    assert mark == {"cachePoint": {"type": "default"} | lasts}
+
+
+@pytest.mark.parametrize("wire", ["openai_chat", "openai_responses"])
+@pytest.mark.parametrize("target", ["openai_chat", "openai_responses"])
+def test_openai_gets_it_as_it_came(wire: str, target: str) -> None:
+    point = {"mode": "explicit", "ttl": "30m"}
+    assert f'"prompt_cache_breakpoint":{json.dumps(point, separators=(",", ":"))}' in told(wire, target, point)
+
+
+@pytest.mark.parametrize("point", [{}, {"ttl": "30m"}])
+def test_what_is_none_is_left_as_it_is(point: dict[str, Any]) -> None:
+    assert '"prompt_cache_breakpoint":{' in told("openai_chat", "openai_chat", point)
+    assert "cache_control" not in told("openai_chat", "anthropic", point)
+
+
+CROSSED = pytest.mark.parametrize(
+    ("wire", "target"), [("openai_chat", "openai_responses"), ("openai_responses", "openai_chat")], ids=str
+)
+
+
+@CROSSED
+@pytest.mark.parametrize("model", ["llama-3.3-70b-versatile", "openai/gpt-oss-120b", "prod"])
+def test_other_hosts_of_openais_wires_get_none(wire: str, target: str, model: str) -> None:
+    """Many refuse a field that they do not know, and content that is no string."""
+    encoded = pointed(wire, target, {"mode": "explicit"}, model)
+    assert (b"prompt_cache" in encoded.body, encoded.dropped) == (False, ("prompt_cache_breakpoint",))
+
+
+@CROSSED
+@pytest.mark.parametrize("model", ["o3", "gpt-4o", "openai/gpt-5.6", "chatgpt-4o-latest"])
+def test_each_model_of_openais_gets_it_as_it_came(wire: str, target: str, model: str) -> None:
+    assert b"prompt_cache_breakpoint" in pointed(wire, target, {"mode": "explicit"}, model).body
+
+
+def after_caching_by_itself(target: str, content: Any, **more: Any) -> Encoded:
+    body = {
+        "model": MODELS[target],
+        "max_tokens": 9,
+        "messages": [{"role": "user", "content": content}],
+        "cache_control": {"type": "ephemeral"},
+        **more,
+    }
+    request = registry.dialect("anthropic").parse(json.dumps(body).encode(), Peek(MODELS[target], False))
+    encoded = registry.dialect(target).encode(request)
+    if target == "anthropic":
+        assert json.loads(encoded.body)["cache_control"] == {"type": "ephemeral"}
+        assert str(json.loads(encoded.body)).count("ephemeral") == str(body).count("ephemeral")
+    return encoded
+
+
+@pytest.mark.parametrize(
+    "content", ["a", [{"type": "text", "text": "b"}, {"type": "text", "text": "a"}]], ids=["text", "blocks"]
+)
+def test_a_request_that_caches_by_itself_does_so_on_bedrock(content: Any) -> None:
+    encoded = after_caching_by_itself("bedrock", content)
+    assert json.loads(encoded.body)["messages"][-1]["content"][-2:] == [
+        {"text": "a"},
+        {"cachePoint": {"type": "default"}},
+    ]
+    assert encoded.dropped == ()
+    after_caching_by_itself("anthropic", content)
+    assert after_caching_by_itself("openai_chat", content).dropped == ("cache_control",)
+
+
+def test_a_point_that_is_there_already_is_the_one() -> None:
+    point = {"type": "ephemeral", "ttl": "1h"}
+    encoded = after_caching_by_itself("bedrock", [{"type": "text", "text": "a", "cache_control": point}])
+    assert encoded.body.count(b"cachePoint") == 1
+    after_caching_by_itself("anthropic", [{"type": "text", "text": "a", "cache_control": point}])
