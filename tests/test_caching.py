@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from proxy import registry
+from proxy.errors import Unrepresentable
 from proxy.ports import Encoded, Peek
 
 MODELS = {
@@ -64,12 +65,60 @@ def test_other_hosts_of_openais_wires_get_none(wire: str, target: str, model: st
     """Many refuse a field that they do not know, and content that is no string."""
     encoded = pointed(wire, target, {"mode": "explicit"}, model)
     assert (b"prompt_cache" in encoded.body, encoded.dropped) == (False, ("prompt_cache_breakpoint",))
+    assert set(asked(wire, target, FIELDS, model).dropped) == set(FIELDS)
+    with pytest.raises(Unrepresentable, match=r"^moderation: "):
+        asked(wire, target, {"moderation": {"policy": {"input": {"mode": "block"}}}}, model)
 
 
 @CROSSED
 @pytest.mark.parametrize("model", ["o3", "gpt-4o", "openai/gpt-5.6", "chatgpt-4o-latest"])
 def test_each_model_of_openais_gets_it_as_it_came(wire: str, target: str, model: str) -> None:
     assert b"prompt_cache_breakpoint" in pointed(wire, target, {"mode": "explicit"}, model).body
+
+
+FIELDS = {"prompt_cache_options": {"mode": "explicit"}, "moderation": {"model": "omni-moderation-latest"}}
+
+
+def asked(wire: str, target: str, fields: dict[str, Any], model: str = "") -> Encoded:
+    said = {"messages": [{"role": "user", "content": "a"}]} if wire == "openai_chat" else {"input": "a"}
+    body = {"model": model or MODELS[target], **said, **fields}
+    request = registry.dialect(wire).parse(json.dumps(body).encode(), Peek(body["model"], False))
+    return registry.dialect(target).encode(request)
+
+
+@CROSSED
+def test_openais_wires_tell_each_other_what_only_they_know(wire: str, target: str) -> None:
+    encoded = asked(wire, target, FIELDS)
+    assert (json.loads(encoded.body).items() >= FIELDS.items(), encoded.dropped) == (True, ())
+    assert set(asked(wire, "anthropic", FIELDS).dropped) == set(FIELDS)
+
+
+def test_what_one_of_them_lacks_is_told() -> None:
+    compared = {"prompt_cache_options": {"mode": "explicit", "comparison_response_id": "resp_1"}}
+    assert asked("openai_responses", "openai_chat", compared).dropped == ("prompt_cache_options",)
+
+
+@pytest.mark.parametrize("side", ["input", "output"])
+@CROSSED
+def test_a_moderation_that_blocks_is_left_out_nowhere(wire: str, target: str, side: str) -> None:
+    blocking = {"moderation": {"model": "m", "policy": {side: {"mode": "block"}}}}
+    encoded = asked(wire, target, blocking)
+    assert (json.loads(encoded.body).items() >= blocking.items(), encoded.dropped) == (True, ())
+    assert json.loads(asked(wire, wire, blocking).body).items() >= blocking.items()
+    with pytest.raises(Unrepresentable, match=r"^moderation: Anthropic's API has no equivalent of this field"):
+        asked(wire, "anthropic", blocking)
+    blocking["moderation"]["unknown"] = {}
+    with pytest.raises(Unrepresentable, match=r"^moderation: the"):
+        asked(wire, target, blocking)
+    scored = {"moderation": {"model": "m", "policy": {side: {"mode": "score"}}}}
+    assert asked(wire, "anthropic", scored).dropped == ("moderation",)
+
+
+@pytest.mark.parametrize("target", ["openai_chat", "anthropic"])
+def test_nobody_answers_who_is_only_to_warm_a_cache(target: str) -> None:
+    with pytest.raises(Unrepresentable, match="prompt_cache_options"):
+        asked("openai_responses", target, {"prompt_cache_options": {"prewarm": True}})
+    assert asked("openai_responses", target, {"prompt_cache_options": {"prewarm": False}}).dropped
 
 
 def after_caching_by_itself(target: str, content: Any, **more: Any) -> Encoded:

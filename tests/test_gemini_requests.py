@@ -298,6 +298,7 @@ FULL: dict[str, Any] = {
         "mediaResolution": "MEDIA_RESOLUTION_LOW",
     },
     "cachedContent": "cachedContents/x",
+    "modelArmorConfig": {"promptTemplateName": "projects/p/locations/l/templates/t"},
     "labels": {"snake_key": "v"},
 }
 OWN = {"args", "response", "labels", "properties", "parametersJsonSchema"}
@@ -387,7 +388,7 @@ def test_a_whole_request_is_understood() -> None:
         "type": "object",
         "properties": {"snake_key": {"type": ["string", "null"], "maxLength": 5}},
     }
-    assert request.demands == {"cachedContent": "cachedContents/x"}
+    assert request.demands.keys() == {"cachedContent", "modelArmorConfig"}
     assert set(request.extra) == {"safetySettings", "generationConfig", "toolConfig"}
     assert set(request.extra["generationConfig"]) == {"speechConfig", "mediaResolution"}
     assert [each.role for each in request.turns] == ["system", "user", "assistant", "user"]

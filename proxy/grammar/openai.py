@@ -5,14 +5,22 @@ https://platform.openai.com/docs/api-reference/chat and .../api-reference/respon
 
 import re
 
+from msgspec.structs import replace
+
 from proxy.canon import Request
 from proxy.errors import Kind
-from proxy.grammar.fields import Object
+from proxy.grammar.fields import Object, as_object
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.thinking import SAYS_NONE, effort_of, is_undecided
 
 # What OpenAI takes as `service_tier`; other wires have tiers of their own.
 TIERS = {"auto", "default", "flex", "priority", "scale"}
+
+# Fields that both wires have, and no other one; what may stand in each, where the one knows more than the other.
+_ALIKE: dict[str, frozenset[str]] = {
+    "moderation": frozenset(("model", "policy")),
+    "prompt_cache_options": frozenset(("mode", "ttl")),
+}
 
 # The `type` of an error, as OpenAI's SDKs and the hosts know it; for all others it is "server_error".
 ERROR_WORDS: dict[Kind, str] = {
@@ -24,12 +32,37 @@ ERROR_WORDS: dict[Kind, str] = {
 }
 
 
+def blocks(moderation: object) -> bool:
+    """Does this `moderation` have what it finds held back, rather than scored? Then it is no mere addition."""
+    policy = as_object(as_object(moderation).get("policy"))
+    return any(as_object(policy.get(side)).get("mode") == "block" for side in ("input", "output"))
+
+
 def is_gpt(model: str) -> bool:
     """Is it OpenAI's, by its name, so that its host knows what only OpenAI's API has? Anybody may run gpt-oss."""
     return _is_gpt(model.lower()) is not None
 
 
 _is_gpt = re.compile(r"(?:.*[/:]|openai\.)?(?:gpt-(?!oss)|chatgpt-|o[1-9])").match
+
+
+def alike(request: Request) -> tuple[Request, Object]:
+    """A request from another wire without the fields that only OpenAI's other one has, and these: they go on as they
+    came. Other hosts of either wire do not know them.
+    """
+    if not request.wire.startswith("openai_") or not is_gpt(request.model):
+        return request, {}
+    said = request.extra | request.demands
+    told = {key: value for key, value in said.items() if key in _ALIKE and _is_known(value, _ALIKE[key])}
+    if not told:
+        return request, {}
+    extra = {key: value for key, value in request.extra.items() if key not in told}
+    demands = {key: value for key, value in request.demands.items() if key not in told}
+    return replace(request, extra=extra, demands=demands), told
+
+
+def _is_known(value: object, keys: frozenset[str]) -> bool:
+    return isinstance(value, dict) and value.keys() <= keys
 
 
 def effort_in(request: Request, own: bool, dropped: Receipt) -> str | None:

@@ -73,6 +73,7 @@ KNOBS_LACKED = knobs(
 # Without these the answer would be a different one, and no other wire can say them: only this wire ever gets them.
 DEMANDS = {
     "cachedContent",  # a part of the prompt that is stored at Google
+    "modelArmorConfig",  # what may be said at all
     "continuationToken",  # an answer to be continued
 }
 CONFIG_DEMANDS = {

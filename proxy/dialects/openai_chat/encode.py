@@ -14,7 +14,7 @@ from proxy.dialects.openai_chat.words import API, KNOBS, KNOBS_LACKED, NAME, SPE
 from proxy.grammar.fields import Object, as_object, without_nulls
 from proxy.grammar.functions import nest
 from proxy.grammar.gpt import fitted
-from proxy.grammar.openai import TIERS, effort_in
+from proxy.grammar.openai import TIERS, alike, effort_in
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, refuse_beyond_text, refuse_demands
 
@@ -33,7 +33,10 @@ class Encoding:
     def __init__(self, request: Request) -> None:
         self._own = request.wire == NAME
         self.dropped = Receipt(request, NAME)
-        self._request = request if self._own else fitted(request, self.dropped, in_chat=True)
+        self._alike: Object = {}
+        if not self._own:
+            request, self._alike = alike(fitted(request, self.dropped, in_chat=True))
+        self._request = request
 
     def body(self) -> Object:
         request = self._request
@@ -52,7 +55,7 @@ class Encoding:
             **self._reasoning(),
             **self._knobs(),
         }
-        body |= self.dropped.carried(request.extra) | request.demands
+        body |= self.dropped.carried(request.extra) | request.demands | self._alike
         spelt = as_object(body.pop(SPELT, None))
         body |= without_nulls(optional) | spelt
         if request.stream:

@@ -15,6 +15,7 @@ from proxy.canon import (
 from proxy.dialects.openai_chat.parse_turns import turns_of
 from proxy.dialects.openai_chat.words import DEMANDS, KNOBS, NAME, SPELLED, SPELLED_BY, SPELT
 from proxy.grammar.fields import Fields, Left, Object, Verbatim, as_object, is_number, wrong, wrong_word
+from proxy.grammar.openai import blocks
 from proxy.grammar.receipts import names_in
 
 
@@ -47,8 +48,13 @@ def parse_request(top: Fields) -> Request:
         **knobs,
     )
     for key, value in top.rest.items():
-        (request.demands if key in DEMANDS or key in _FORMS else request.extra)[key] = value
+        (request.demands if _is_demand(key, value) else request.extra)[key] = value
     return request
+
+
+def _is_demand(key: str, value: object) -> bool:
+    """Would the answer be a different one without it?"""
+    return key in DEMANDS or key in _FORMS or (key == "moderation" and blocks(value))
 
 
 _FORMS = ("tool_choice", "function_call", "response_format")  # left over if the canon lacks the form

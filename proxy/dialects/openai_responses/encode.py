@@ -22,7 +22,7 @@ from proxy.dialects.openai_responses.words import (
 )
 from proxy.grammar.fields import Object, as_list, as_object, dump, without_nulls
 from proxy.grammar.gpt import fitted
-from proxy.grammar.openai import TIERS, effort_in
+from proxy.grammar.openai import TIERS, alike, effort_in
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, refuse, says_nothing
 
@@ -36,7 +36,10 @@ class Encoding:
     def __init__(self, request: Request) -> None:
         self._own = request.wire == NAME
         self.dropped = Receipt(request, NAME)
-        self._request = request if self._own else fitted(request, self.dropped, in_chat=False)
+        self._alike: Object = {}
+        if not self._own:
+            request, self._alike = alike(fitted(request, self.dropped, in_chat=False))
+        self._request = request
         self._saying = Saying(request, self.dropped)
 
     def body(self) -> Object:
@@ -78,7 +81,7 @@ class Encoding:
 
     def _carried(self, body: Object) -> Object:
         """What only this wire knows, if the client speaks it; the rest of a nested object goes back into the object."""
-        carried = self._request.extra | self._request.demands if self._own else {}
+        carried = self._request.extra | self._request.demands if self._own else self._alike
         if not carried:
             return {}
         for key in ("text", "reasoning", "stream_options"):

@@ -22,6 +22,7 @@ from proxy.dialects.openai_responses.words import (
     SPELLED,
 )
 from proxy.grammar.fields import Fields, Object, Verbatim, as_object, wrong, wrong_word
+from proxy.grammar.openai import blocks
 
 
 def parse_request(top: Fields) -> Request:
@@ -58,7 +59,17 @@ def parse_request(top: Fields) -> Request:
 
 def _is_demand(key: str, value: object) -> bool:
     """Would the answer be a different one without it? A choice or format is still here only if the canon lacks it."""
-    return key in DEMANDS or key == "tool_choice" or (key == "text" and "format" in as_object(value))
+    match key:
+        case "tool_choice":
+            return True
+        case "text":
+            return "format" in as_object(value)
+        case "prompt_cache_options":  # there is to be no answer at all, only a prompt in the cache
+            return bool(as_object(value).get("prewarm"))
+        case "moderation":
+            return blocks(value)
+        case _:
+            return key in DEMANDS
 
 
 def _instructions(top: Fields) -> list[Turn]:
