@@ -26,6 +26,7 @@ from proxy.dialects.anthropic.words import CACHE_POINTS
 from proxy.errors import Down, Refused
 from proxy.grammar.claude.budgets import BUDGETS, DEFAULT_MAX_TOKENS
 from proxy.grammar.claude.models import takes_of
+from proxy.grammar.fields import Left
 from proxy.ports import Encoded
 from tests import laws, recordings
 from tests.test_anthropic import ASKED, TOLD, USER, WIRE, accepted, foreign, sent, turn
@@ -126,7 +127,7 @@ BUDGETED = {"type": "enabled", "budget_tokens": 2000}
 def test_thinking_in_the_words_of_the_model(
     model: str, reasoning: Reasoning, thinking: Any, effort: str | None, dropped: tuple[str, ...]
 ) -> None:
-    value, told = encoded(model, reasoning=reasoning)
+    value, told = encoded(model, reasoning=reasoning, wire="openai_responses")
     assert value.get("thinking") == thinking
     assert value.get("output_config", {}).get("effort") == effort
     assert told == dropped
@@ -165,6 +166,31 @@ def test_thoughts_are_shown_where_that_was_asked(
     assert (value.get("thinking"), told) == (thinking, dropped)
 
 
+@pytest.mark.parametrize("wire", ["openai_chat", "ollama", "cohere"])
+@pytest.mark.parametrize(
+    "reasoning", [Reasoning(effort="high"), Reasoning(adaptive=True), Reasoning(budget=9000)], ids=str
+)
+def test_thoughts_are_shown_to_clients_that_have_no_word_for_it(wire: str, reasoning: Reasoning) -> None:
+    """As older models and other vendors' show them. Since Opus 4.7 a model hides them unless told otherwise."""
+    value, _ = encoded(OPUS_4_7, reasoning=reasoning, wire=wire)
+    assert value["thinking"] == {"type": "adaptive", "display": "summarized"}
+    value, _ = encoded(SONNET_4_5, reasoning=Reasoning(effort="high"), wire=wire)
+    assert "display" not in value["thinking"]
+
+
+def test_thoughts_stay_hidden_where_the_client_says_so() -> None:
+    """In the word of Anthropic's own OpenAI route."""
+    hidden = {"thinking": Left({"display": "omitted"})}
+    value, _ = encoded(OPUS_4_7, reasoning=Reasoning(adaptive=True), wire="openai_chat", extra=hidden)
+    assert value["thinking"] == {"type": "adaptive"}
+
+
+@pytest.mark.parametrize("wire", ["openai_responses", "gemini", "bedrock"])
+def test_thoughts_are_not_shown_to_clients_that_could_have_asked_for_it(wire: str) -> None:
+    value, _ = encoded(OPUS_4_7, reasoning=Reasoning(effort="high"), wire=wire)
+    assert value["thinking"] == {"type": "adaptive"}
+
+
 @pytest.mark.parametrize(
     ("reasoning", "dropped"),
     [
@@ -196,7 +222,7 @@ def test_thinking_that_is_off_is_off_for_other_wires_too(word: str) -> None:
 def test_thoughts_leave_room_for_the_answer(reasoning: Reasoning, thoughts: int) -> None:
     for limit, total in ((None, DEFAULT_MAX_TOKENS + thoughts), (9000, 9000)):
         value, _ = encoded(OPUS_4_7, reasoning=reasoning, max_tokens=limit)
-        assert (value["thinking"], value["max_tokens"]) == ({"type": "adaptive"}, total)
+        assert (value["thinking"]["type"], value["max_tokens"]) == ("adaptive", total)
 
 
 CALL, RESULT = ToolCall(id="1", name="f"), turn("user", ToolResult(id="1", parts=[Text(text="r")]), at="messages[2]")
@@ -218,7 +244,7 @@ def test_tool_results_let_a_budget_think_where_the_call_shows_a_sealed_thought(p
     value, dropped = encoded(SONNET_4_5, *turns, reasoning=reasoning, tools=tools)
     assert ("thinking" in value, "reasoning" in dropped) == (thinks, not thinks)
     value, _ = encoded(OPUS_4_7, *turns, reasoning=reasoning, tools=tools)
-    assert value["thinking"] == {"type": "adaptive"}  # it asks for no thought before
+    assert value["thinking"]["type"] == "adaptive"  # it asks for no thought before
 
 
 def test_a_seal_is_sent_back_as_it_came() -> None:

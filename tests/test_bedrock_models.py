@@ -57,14 +57,17 @@ def test_a_model_that_samples_by_itself_gets_no_top_k(model: str, dropped: tuple
     assert ("additionalModelRequestFields" not in body, lost) == (bool(dropped), dropped)
 
 
+SHOWN = {"type": "adaptive", "display": "summarized"}
+
+
 @pytest.mark.parametrize(
     ("model", "effort", "extra", "dropped"),
     [
         (BY_BUDGET, "low", {"thinking": {"type": "enabled", "budget_tokens": 2048}}, ()),
-        (BY_EITHER, "low", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}}, ()),
-        (BY_EITHER, "xhigh", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}, ("reasoning",)),
-        (BY_EFFORT, "xhigh", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "xhigh"}}, ()),
-        (ALWAYS, "high", {"thinking": {"type": "adaptive"}, "output_config": {"effort": "high"}}, ()),
+        (BY_EITHER, "low", {"thinking": SHOWN, "output_config": {"effort": "low"}}, ()),
+        (BY_EITHER, "xhigh", {"thinking": SHOWN, "output_config": {"effort": "high"}}, ("reasoning",)),
+        (BY_EFFORT, "xhigh", {"thinking": SHOWN, "output_config": {"effort": "xhigh"}}, ()),
+        (ALWAYS, "high", {"thinking": SHOWN, "output_config": {"effort": "high"}}, ()),
     ],
 )
 def test_an_effort_is_said_as_the_model_takes_it(model: str, effort: str, extra: Any, dropped: Any) -> None:

@@ -415,6 +415,10 @@ KNOB_CASES: list[tuple[Json, Json]] = [
     ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, {"reasoning": Reasoning(budget=2000)}),
     ({"thinking": {"type": "enabled"}}, {"reasoning": Reasoning(adaptive=True)}),
     ({"thinking": {"type": "adaptive"}}, {"reasoning": Reasoning(adaptive=True)}),
+    (
+        {"thinking": {"type": "adaptive", "display": "summarized"}},
+        {"reasoning": Reasoning(summary="auto", adaptive=True)},
+    ),
     ({"thinking": {"type": "disabled"}}, {"reasoning": Reasoning(off=True)}),
     ({"thinking": {"type": "disabled"}, "reasoning_effort": "high"}, {"reasoning": Reasoning(off=True)}),
     ({"thinking": {"type": "enabled"}, "reasoning_effort": "max"}, {"reasoning": Reasoning(effort="max")}),
@@ -512,6 +516,7 @@ def test_a_field_and_where_it_goes(fields: Json, canonical: Json) -> None:
     [
         ({"thinking": {"type": "enabled", "budget_tokens": 9}}, "reasoning.budget", "thinking.budget_tokens"),
         ({"thinking": {"type": "adaptive"}}, "reasoning.adaptive", "thinking"),
+        ({"thinking": {"type": "enabled", "display": "summarized"}}, "reasoning.summary", "thinking.display"),
         ({"thinking": {"type": "disabled"}}, "reasoning", "thinking"),
         ({"thinking": {"type": "enabled"}, "reasoning_effort": "low"}, "reasoning.effort", "reasoning_effort"),
     ],

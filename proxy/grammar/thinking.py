@@ -11,6 +11,9 @@ from proxy.canon import Reasoning
 # nothing is translated. Translations from other wires do not write it, since many models refuse it.
 SAYS_NONE = frozenset({"openai_chat", "openai_responses"})
 
+# Wires whose clients have no word for showing the thoughts, or one that few know: who makes the model think there is
+# shown them.
+SHOWS_UNASKED = frozenset({"openai_chat", "ollama", "cohere"})
 
 # The effort that a budget of up to so many tokens stands for. A larger budget is "high".
 _EFFORTS = ((2048, "low"), (8192, "medium"))

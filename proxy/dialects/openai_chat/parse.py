@@ -81,7 +81,7 @@ def _stop(top: Fields) -> list[str] | None:
 def _reasoning(top: Fields) -> Reasoning | None:
     """OpenAI's `reasoning_effort`, or the effort or budget of OpenRouter's `reasoning`, whose other fields stay."""
     effort, budget = top.text("reasoning_effort"), None
-    said = None
+    said, summary = None, None
     if isinstance(top.rest.get("reasoning"), dict):
         fields = top.inner("reasoning")
         effort, budget = fields.text("effort") or effort, fields.integer("max_tokens")
@@ -90,12 +90,12 @@ def _reasoning(top: Fields) -> Reasoning | None:
             del fields.rest["enabled"]
         top.keep("reasoning", fields)
     elif "thinking" in top.rest and (said := _thinking(top, effort)) is not None:
-        effort, budget = "none" if said.off else effort, said.budget
+        effort, budget, summary = "none" if said.off else effort, said.budget, said.summary
     if effort == "none":
         return Reasoning(off=True)
     if effort is None and budget is None:
         return said
-    return Reasoning(effort=effort, budget=budget)
+    return Reasoning(effort=effort, budget=budget, summary=summary)
 
 
 def _thinking(top: Fields, effort: str | None) -> Reasoning | None:
@@ -112,6 +112,9 @@ def _thinking(top: Fields, effort: str | None) -> Reasoning | None:
             made = Reasoning(adaptive=True)
         case _:
             return None
+    if rest.get("display") == "summarized":
+        made.summary = "auto"
+        del rest["display"]
     top.rest["thinking"] = Left(as_object(rest))
     _keep_spelt(top, {"thinking": said} | ({} if effort is None else {"reasoning_effort": effort}))
     return made

@@ -100,6 +100,7 @@ SPELLED_BY = {
     "thinking": {
         "reasoning": "thinking",
         "reasoning.budget": "thinking.budget_tokens",
+        "reasoning.summary": "thinking.display",
         "reasoning.adaptive": "thinking",
     },
     "functions": {"tools": "functions"},

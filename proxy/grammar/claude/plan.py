@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from proxy.canon import Reasoning, Request
 from proxy.grammar.claude.budgets import BUDGETS, DEFAULT_MAX_TOKENS, budget_for, is_forced, moved_to, room_for
 from proxy.grammar.claude.models import Takes
-from proxy.grammar.fields import Object
-from proxy.grammar.thinking import is_undecided
+from proxy.grammar.fields import Object, as_object
+from proxy.grammar.thinking import SHOWS_UNASKED, is_undecided
 
 # From other wires' words for showing thoughts to `thinking.display`. "auto" and "none" cross without loss.
 DISPLAYS = {"auto": "summarized", "concise": "summarized", "detailed": "summarized", "none": "omitted"}
@@ -35,14 +35,14 @@ def plan(request: Request, takes: Takes) -> Plan:
     if reasoning.off or reasoning.budget == 0 or reasoning.effort == "none":
         return _unthinking(room, takes)
     if is_undecided(reasoning):
-        return _shown(_undecided(request, takes), reasoning, takes)
+        return _shown(_undecided(request, takes), request, reasoning, takes)
     if reasoning.budget is None and reasoning.effort is None:
         by_itself = takes.thinks and not is_forced(request)
-        return _shown(Plan(room), reasoning, takes._replace(thinks=by_itself))
+        return _shown(Plan(room), request, reasoning, takes._replace(thinks=by_itself))
     if _by_budget(reasoning, takes):
-        return _shown(_with_budget(request, reasoning), reasoning, takes)
+        return _shown(_with_budget(request, reasoning), request, reasoning, takes)
     if "adaptive" in takes.thinking:
-        return _shown(_with_effort(request, reasoning, takes), reasoning, takes)
+        return _shown(_with_effort(request, reasoning, takes), request, reasoning, takes)
     return _without(room)
 
 
@@ -60,9 +60,16 @@ def _unthinking(room: int, takes: Takes) -> Plan:
     return Plan(room, {"type": takes.off} if takes.off else {})
 
 
-def _shown(plan: Plan, reasoning: Reasoning, takes: Takes) -> Plan:
-    """Ask for the thoughts to be shown. A model with a budget shows them anyway."""
+def _shown(plan: Plan, request: Request, reasoning: Reasoning, takes: Takes) -> Plan:
+    """Ask for the thoughts to be shown. A model with a budget shows them anyway; one with an effort, since Opus 4.7,
+    only if it is asked to.
+
+    https://platform.claude.com/docs/en/about-claude/models/whats-new-claude-4-7
+    """
     if reasoning.summary is None:
+        hides = "display" in as_object(request.extra.get("thinking"))  # what the chat's parser left: "omitted"
+        if request.wire in SHOWS_UNASKED and plan.thinking.get("type") == "adaptive" and not hides:
+            return replace(plan, thinking={**plan.thinking, "display": "summarized"})
         return plan
     display, thinking = DISPLAYS.get(reasoning.summary), plan.thinking
     if not thinking and takes.thinks and not plan.moved:
