@@ -943,6 +943,7 @@ KNOBS: list[tuple[dict[str, Any], dict[str, Any], tuple[str, ...]]] = [
     ({"top_k": 3, "model": "meta.llama"}, {}, ("top_k",)),
     ({"metadata": {"a": "b", "bad": "\u2028?"}}, {"requestMetadata": {"a": "b"}}, ("metadata",)),
     ({"service_tier": "flex"}, {"serviceTier": {"type": "flex"}}, ()),
+    ({"service_tier": "fast"}, {"serviceTier": {"type": "priority"}}, ()),
     ({"service_tier": "auto"}, {}, ()),
     ({"service_tier": "scale"}, {}, ("service_tier",)),
     ({"seed": 0}, {}, ("seed",)),

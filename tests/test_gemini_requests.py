@@ -80,6 +80,9 @@ def foreign(*turns: Turn, **fields: Any) -> Request:
     return Request(**every | fields)
 
 
+NEWER = "gemini-3-pro-preview"
+
+
 def dropped(request: Request) -> tuple[str, ...]:
     return WIRE.encode(request).dropped
 
@@ -909,12 +912,35 @@ def test_the_sdk_s_types_know_what_we_say_for_another_wire() -> None:
         ({"turns": [turn("user", Text(text="a")), turn("assistant", Thinking(text="t"))]}, "thinking"),
         ({"turns": [turn("user", Text(text="a")), turn("assistant", Thinking(redacted="t"))]}, "thinking"),
         ({"turns": [turn("user", Image(source=Inline("aGk="), detail="high"))]}, "image.detail"),
+        ({"turns": [turn("user", Image(source=Inline("aGk="), detail="original"))], "model": NEWER}, "image.detail"),
         ({"turns": [turn("user", Document(source=Inline("aGk="), name="n"))]}, "document.name"),
         ({"turns": [turn("user", Text(text="a")), turn("system", Text(text="b"))]}, "turn.place"),
     ],
 )
 def test_a_knob_that_the_wire_lacks_is_receipted(fields: dict[str, Any], receipt: str) -> None:
     assert dropped(foreign(**fields)) == (receipt,)
+
+
+@pytest.mark.parametrize(
+    ("detail", "more"),
+    [
+        ("low", {"mediaResolution": {"level": "MEDIA_RESOLUTION_LOW"}}),
+        ("high", {"mediaResolution": {"level": "MEDIA_RESOLUTION_HIGH"}}),
+        ("auto", {}),
+        (None, {}),
+    ],
+)
+def test_gemini_3_is_told_how_closely_to_look_at_an_image(detail: str | None, more: dict[str, Any]) -> None:
+    request = foreign(turn("user", Image(source=Inline("aGk=", "image/png"), detail=detail)), model=NEWER)
+    assert sent(request)["contents"][0]["parts"] == [{"inlineData": {"mimeType": "image/png", "data": "aGk="}} | more]
+    assert dropped(request) == ()
+
+
+def test_an_image_in_a_result_has_no_detail() -> None:
+    """The parts of a functionResponse have no mediaResolution."""
+    image = Image(source=Inline("aGk=", "image/png"), detail="low")
+    turns = [turn("assistant", ToolCall(id="1", name="f")), turn("user", ToolResult(id="1", parts=[image]))]
+    assert dropped(foreign(*turns, model=NEWER)) == ("image.detail",)
 
 
 def test_what_a_result_s_text_carries_is_receipted() -> None:

@@ -2,11 +2,13 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from proxy.canon import Start, Usage
 from proxy.dialects.openai_chat.counts import plain
-from proxy.dialects.openai_chat.usage import understood
+from proxy.dialects.openai_chat.usage import tier_beside, understood
 
 COUNTS = st.one_of(st.integers(0, 60), st.integers(0, 60), st.sampled_from([-1, 10**13, 1.5, None, "7", True]))
 INPUTS = ("cached_tokens", "cache_write_tokens", "audio_tokens")
@@ -52,3 +54,8 @@ def test_what_openai_says_is_read_quickly() -> None:
     assert quick is not None
     assert quick == understood(said, "", 0)
     assert (quick.input, quick.cache_read, quick.audio_input, quick.output, quick.reasoning) == (14, 8, 2, 30, 16)
+
+
+@pytest.mark.parametrize(("tier", "told"), [("flex", {"service_tier": "flex"}), ("standard", {}), ("", {})])
+def test_the_tier_of_another_wire_is_told_where_openai_has_the_word(tier: str, told: dict[str, str]) -> None:
+    assert tier_beside(Start(wire="bedrock"), Usage(tier=tier)) == told

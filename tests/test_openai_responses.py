@@ -660,6 +660,7 @@ def test_a_choice_among_no_tools_is_not_said() -> None:
         ({"reasoning": Reasoning(budget=40000)}, {"reasoning": {"effort": "high"}}, ("reasoning.budget",)),
         ({"reasoning": Reasoning(off=True)}, {}, ("reasoning",)),
         ({"service_tier": "flex"}, {"service_tier": "flex"}, ()),
+        ({"service_tier": "fast"}, {"service_tier": "fast"}, ()),
         ({"service_tier": "standard_only"}, {}, ("service_tier",)),
         (
             {"verbosity": "low", "format": Format(kind="json")},

@@ -166,6 +166,8 @@ OTHER = {"type": "function", "function": {"name": "g", "parameters": SCHEMA}}
     ("wire", "target", "asks", "named"),
     [
         ("openai_chat", "anthropic", {"response_format": {"type": "json_object"}}, {"response_format"}),
+        *(("openai_chat", target, {"service_tier": "fast"}, set())
+          for target in ("openai_responses", "gemini", "bedrock")),
         *((wire, target, asks, named)
           for wire, asks in POINTED.items()
           for target, named in {

@@ -13,8 +13,9 @@ from proxy.grammar.fields import Object, as_object
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.thinking import SAYS_NONE, effort_of, is_undecided
 
-# What OpenAI takes as `service_tier`; other wires have tiers of their own.
-TIERS = {"auto", "default", "flex", "priority", "scale"}
+# What both wires of OpenAI take as `service_tier`; other wires have tiers of their own. `fast` is another word for
+# `priority`. (https://platform.openai.com/docs/guides/fast-mode)
+TIERS = {"auto", "default", "flex", "priority", "scale", "fast"}
 
 # Fields that both wires have, and no other one; what may stand in each, where the one knows more than the other.
 _ALIKE: dict[str, frozenset[str]] = {

@@ -113,7 +113,14 @@ EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "
 
 # Our words for a tier, and this wire's; "" is what it does by default.
 # https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_ServiceTier.html
-TIERS = {"auto": "", "default": "default", "flex": "flex", "priority": "priority", "reserved": "reserved"}
+TIERS = {
+    "auto": "",
+    "default": "default",
+    "flex": "flex",
+    "fast": "priority",
+    "priority": "priority",
+    "reserved": "reserved",
+}
 
 # The media types of formats (ImageFormat, DocumentFormat, VideoFormat, AudioFormat). A format that is not here is the
 # subtype of its media type.

@@ -21,7 +21,7 @@ from proxy.canon import (
 from proxy.dialects.gemini import media
 from proxy.dialects.gemini.parse_parts import is_made
 from proxy.dialects.gemini.thinking import generation
-from proxy.dialects.gemini.words import API, NAME, NO_SEAL
+from proxy.dialects.gemini.words import API, NAME, NO_SEAL, RESOLUTIONS
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
 from proxy.grammar.fields import Object, as_object, merged
@@ -155,14 +155,14 @@ class Contents:
             return []
         return [self._marked({"text": part.text, "thought": True}, part, part.signature)]
 
-    def _medium(self, part: Image | Audio | Video | Document) -> Object:
+    def _medium(self, part: Image | Audio | Video | Document, in_result: bool = False) -> Object:
         if part.source is None:
             raise unaccepted(part, API, "the ID of another provider's audio")
         if isinstance(part.source, Stored) and not self._own:
             raise stored_elsewhere(part.at)
-        if isinstance(part, Image) and part.detail not in (None, "auto"):
-            self._dropped.add("image.detail")
         said = media.said(part, part.source, self._own)
+        if isinstance(part, Image) and part.detail not in (None, "auto"):
+            said |= self._resolved(part.detail, in_result)
         if isinstance(part, Document) and part.name is not None:
             if self._own:
                 next(iter(said.values()))["displayName"] = part.name
@@ -171,6 +171,17 @@ class Contents:
         if isinstance(part, Document):
             self._dropped.uncited(part)
         return self._marked(said, part)
+
+    def _resolved(self, detail: str | None, in_result: bool) -> Object:
+        """How closely one image is looked at. Older models take that only for all media at once.
+
+        https://ai.google.dev/gemini-api/docs/media-resolution
+        """
+        level = None if detail is None or in_result or not self._newer else RESOLUTIONS.get(detail)
+        if level is None:
+            self._dropped.add("image.detail")
+            return {}
+        return {"mediaResolution": {"level": level}}
 
     def _call(self, part: ToolCall) -> Object:
         self._names[part.id] = part.name
@@ -204,7 +215,7 @@ class Contents:
 
     def _shown(self, part: Part) -> Object:
         if isinstance(part, Image | Audio | Video | Document):
-            return self._medium(part)
+            return self._medium(part, in_result=True)
         raise unaccepted(part, API, f"{noun_of(part)} in a tool result")
 
 

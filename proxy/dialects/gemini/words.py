@@ -168,9 +168,12 @@ MAY_BE_OFF = "2.5-flash"
 # such calls Google takes this word. https://ai.google.dev/gemini-api/docs/thought-signatures#faqs
 NO_SEAL = "skip_thought_signature_validator"
 
+# `detail` of an image, and the level of a part's mediaResolution.
+RESOLUTIONS = {"low": "MEDIA_RESOLUTION_LOW", "high": "MEDIA_RESOLUTION_HIGH"}
+
 # Our words for a tier, and this wire's; "" is what it does by default. SDKs' enums may put a prefix before the word.
 # https://ai.google.dev/gemini-api/docs/optimization
-TIERS = {"auto": "", "default": "standard", "flex": "flex", "priority": "priority"}
+TIERS = {"auto": "", "default": "standard", "flex": "flex", "fast": "priority", "priority": "priority"}
 TIERS_READ = {word: ours for ours, word in TIERS.items() if word}
 TIER_BEGINS = "service_tier_"
 

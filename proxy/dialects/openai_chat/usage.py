@@ -7,6 +7,7 @@ from proxy.dialects.openai_chat.counts import plain
 from proxy.dialects.openai_chat.words import NAME
 from proxy.grammar.counts import are_counts, count_of, is_null_beside, others_in
 from proxy.grammar.fields import Object, as_object, as_text
+from proxy.grammar.openai import TIERS
 
 _COUNTED = {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"}
 _INPUTS = {"cached_tokens", "cache_write_tokens", "audio_tokens"}
@@ -127,8 +128,10 @@ def _portion(whole: int, first: int, second: int, third: int) -> tuple[int, int,
 
 
 def tier_beside(start: Start, usage: Usage) -> Object:
-    """The tier, if the host named it only with the counts, as Groq does."""
-    is_told = start.wire != NAME or not usage.tier or "service_tier" in start.extra or "service_tier" in usage.extra
+    """The tier, if the host named it only with the counts, as Groq does; another wire's, if OpenAI knows the word."""
+    if start.wire != NAME:
+        return {"service_tier": usage.tier} if usage.tier in TIERS else {}
+    is_told = not usage.tier or "service_tier" in start.extra or "service_tier" in usage.extra
     return {} if is_told else {"service_tier": usage.tier}
 
 
