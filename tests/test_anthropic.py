@@ -32,6 +32,7 @@ from proxy.canon import (
     ToolChoice,
     ToolResult,
     Turn,
+    WebSearch,
 )
 from proxy.dialects.anthropic import Anthropic
 from proxy.dialects.anthropic.citations import citations_of
@@ -218,6 +219,7 @@ def test_every_field_of_a_request_has_its_place() -> None:
             Tool(
                 name="web_search",
                 kind="web_search_20250305",
+                search=WebSearch(most=3),
                 at="tools[1]",
                 extra={"type": "web_search_20250305", "name": "web_search", "max_uses": 3},
             ),
@@ -865,6 +867,7 @@ NOT_FOR_THE_PROVIDER = {
     "ask_usage",
     "thoughts",
     "cache_points",
+    "searches",
     "ways",
     "hinted",
     "include_usage",

@@ -31,6 +31,7 @@ class Listing:
     thoughts = "refused"
     whose_key = "pillion's"
     cache_points = False
+    searches = False
     no_urls: Collection[str] = ()
 
     def __init__(self, name: str, configured: Sequence[str] = (), listed: Sequence[str] | None = ()) -> None:

@@ -164,6 +164,16 @@ async def test_only_a_host_that_is_known_to_count_is_asked(environ: dict[str, st
         assert not adapters["deepseek"].counts("openai_responses")
 
 
+async def test_a_tool_that_the_provider_would_refuse_is_not_estimated() -> None:
+    """It is Anthropic's to run, so that no other provider can answer, whatever the count."""
+    search = {"type": "web_search_20250305", "name": "web_search"}
+    async with pillion() as gateway:
+        refused = await count(gateway, "echo/echo", tools=[search])
+        offered = await count(gateway, "echo/echo", tools=[{"name": "f", "input_schema": {"type": "object"}}])
+    assert (refused.status, offered.status) == (400, 200)
+    assert "tools[0]: a tool of type web_search_20250305" in json.loads(refused.body)["error"]["message"]
+
+
 # --- an estimate -----------------------------------------------------------------------------------------------------
 
 

@@ -28,7 +28,7 @@ async def test_a_client_is_told_to_say_it_again(said: dict[str, Any], path: str)
 
 
 async def test_of_what_else_no_other_provider_has_it_is_not() -> None:
-    error = await refused({"input": [ASKED, {"type": "web_search_call", "id": "ws_1"}]})
+    error = await refused({"input": [ASKED, {"type": "code_interpreter_call", "id": "ci_1"}]})
     assert error["param"] == "input[1]"
     assert "store" not in error["message"]
 

@@ -315,7 +315,7 @@ def told_by_completion(said: ChatCompletion) -> Told:
 CARRIED = set(
     "model messages stream stream_options tools functions tool_choice function_call parallel_tool_calls max_tokens"
     " max_completion_tokens temperature top_p stop stop_sequences system response_format output_config output_format"
-    " thinking reasoning reasoning_effort user metadata service_tier".split()
+    " thinking reasoning reasoning_effort user metadata service_tier web_search_options".split()
 )
 
 
@@ -388,4 +388,5 @@ def missing(wanted: list[str], body: bytes) -> list[str]:
 
 def tool_names(body: Json) -> list[str]:
     offered = [tool.get("function") or tool.get("custom") or tool for tool in body.get("tools") or []]
-    return [tool["name"] for tool in [*offered, *(body.get("functions") or [])]]
+    searches = ["web_search"] if "web_search_options" in body else []  # a field there, a tool of that name elsewhere
+    return [tool.get("name") or tool["type"] for tool in [*offered, *(body.get("functions") or [])]] + searches

@@ -18,6 +18,7 @@ UNASKED = {
     "ask_usage",
     "thoughts",
     "cache_points",
+    "searches",
     "ways",
     "hinted",
     "include_usage",

@@ -31,6 +31,7 @@ from proxy.canon import (
     ToolResult,
     Turn,
     Video,
+    WebSearch,
 )
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.dialects.openai_responses.words import SEALS, SPELLED
@@ -267,7 +268,7 @@ def test_every_field_of_a_request_has_its_place() -> None:
                 ),
                 Refusal(text="No.", extra={"phase": "commentary"}),
                 ToolCall(id="call_1", name="f", arguments='{"x":1}'),
-                Opaque(wire=WORLD, value=SEARCH),
+                Opaque(wire=WORLD, value=SEARCH, is_search=True),
                 ToolCall(id="call_2", name="patch", arguments="*** Begin", kind="custom"),
                 at="input[2]",
             ),
@@ -291,6 +292,7 @@ def test_every_field_of_a_request_has_its_place() -> None:
             Tool(
                 name="web_search",
                 kind="web_search",
+                search=WebSearch(size="low"),
                 at="tools[2]",
                 extra={"type": "web_search", "search_context_size": "low"},
             ),

@@ -492,7 +492,7 @@ SNAKE: list[tuple[dict[str, Any], str]] = [
     ({"cachedContent": "cachedContents/x"}, "cachedContent"),
     ({"generation_config": {"top_k": "x"}}, "generation_config.top_k"),
     ({"generation_config": {"topK": "x"}}, "generation_config.topK"),
-    ({"tools": [{"google_search": {}}]}, "tools[0].google_search"),
+    ({"tools": [{"google_maps": {}}]}, "tools[0].google_maps"),
 ]
 
 
@@ -560,7 +560,7 @@ def test_a_table_of_names_names_what_there_is(wire: str) -> None:
 OURS = set(Request.__struct_fields__) | set(
     "format.name format.description format.schema reasoning.effort reasoning.budget reasoning.summary"
     " reasoning.adaptive tool.schema tool.strict tool.form cache image.detail document.name document.context"
-    " document.cited found.cited"
+    " document.cited found.cited search.allowed search.blocked search.place search.most search.size"
     " text.citations text.signature tool_call.signature tool_result.is_error thinking thinking.signature"
     " thinking.redacted turn.place turn.trailing_space".split()
 )

@@ -33,6 +33,7 @@ from proxy.canon import (
     ToolResult,
     Turn,
     Video,
+    WebSearch,
 )
 
 ELSEWHERE = "elsewhere"  # a wire that nobody's is
@@ -183,6 +184,9 @@ def _tools() -> Iterator[Probe]:
     yield _with("strict", _OFFERED, tools=[_tool(strict=True)])
     yield _with("custom (free text)", tools=[_tool(kind="custom", parameters=None)])
     yield _with("server tool", own=False, tools=[_tool(kind="web_search", parameters=None, name="web_search")])
+    search = replace(_tool(kind="web_search", parameters=None, name="web_search"), search=WebSearch())
+    silent = replace(SILENT, searches=True)
+    yield Probe("web search, at a host that runs one", replace(silent, tools=[search]), silent)
     for mode in ("auto", "required", "none"):
         yield _with(f"choice: {mode}", _OFFERED, tool_choice=ToolChoice(mode))
     yield _with("choice: one", _OFFERED, tool_choice=ToolChoice("tool", "weather"))

@@ -54,6 +54,7 @@ class HTTPProvider(ABC):
         self.call_id_length = config.call_id_length
         self.thoughts = config.thoughts
         self.cache_points = config.cache_points
+        self.searches = config.searches
         self.dialects: Sequence[str] = config.dialects or tuple(self.paths)
         if not config.takes_urls:
             self.no_urls = tuple(self.paths)

@@ -49,13 +49,13 @@ from proxy.canon.parts import (
     Unit,
     Video,
 )
-from proxy.canon.request import Format, Reasoning, Request, Role, Tool, ToolChoice, Turn, Way
+from proxy.canon.request import Format, Reasoning, Request, Role, Tool, ToolChoice, Turn, Way, WebSearch
 from proxy.canon.sentences import Ungrammatical, fold, grammatical, unfold
 
 __all__ = [
     "BUCKETS", "NO_USAGE", "Audio", "Choice", "Citation", "Close", "Completion", "Delta", "Document", "Event", "Finish",
     "Format", "Image", "Inline", "Iteration", "Opaque", "Open", "Part", "Place", "Reason", "Reasoning", "Refusal",
     "Remote", "Request", "Role", "Source", "Start", "Stop", "Stored", "Text", "Thinking", "Tool", "ToolCall",
-    "ToolChoice", "ToolResult", "Turn", "Ungrammatical", "Unit", "Usage", "Video", "Way", "fold", "grammatical",
-    "unfold",
+    "ToolChoice", "ToolResult", "Turn", "Ungrammatical", "Unit", "Usage", "Video", "Way", "WebSearch", "fold",
+    "grammatical", "unfold",
 ]  # fmt: skip

@@ -34,14 +34,29 @@ class Turn(Struct, kw_only=True):
         return not self.parts and self.role in ("system", "developer")
 
 
+class WebSearch(Struct, kw_only=True):
+    """How the provider is to search the web, as far as two wires can say it. `rest`: what only its own wire can."""
+
+    allowed: list[str] | None = None  # domains, where alone it may look
+    blocked: list[str] | None = None  # domains, where it must not
+    place: dict[str, Any] | None = None  # where the user is, roughly: city, region, country, timezone
+    most: int | None = None  # searches within one answer
+    size: str | None = None  # how much of what is found the model reads: low, medium, high
+    rest: dict[str, Any] = field(default_factory=dict)
+
+
 class Tool(Struct, kw_only=True):
-    """A tool on offer. `kind` is "function", "custom", or the vendor's own word for a server tool, kept in `extra`."""
+    """A tool on offer. `kind` is "function", "custom", or the vendor's own word for a server tool, kept in `extra`.
+
+    `search`: what a server tool asks for that is a search of the web, which several vendors have.
+    """
 
     name: str
     kind: str = "function"
     description: str | None = None
     parameters: dict[str, Any] | None = None  # JSON Schema
     strict: bool | None = None
+    search: WebSearch | None = None
     form: dict[str, Any] | None = None  # what a custom tool's text must be, as the Responses API spells it
     at: str = ""  # such as `tools[0]`
     cache: dict[str, Any] | None = None
@@ -91,6 +106,7 @@ class Request(Struct, kw_only=True):
     ask_usage: bool = True  # the provider's host lets a stream be asked for its usage
     thoughts: str = "refused"  # or taken, or demanded, by the provider's host, where its wire has no place for them
     cache_points: bool = False  # the provider's host takes Claude's, where its wire has no place for them
+    searches: bool = False  # the provider's host runs the web search of its wire
     ways: frozenset[Way] = frozenset()  # in which the host wants things said (lanes/heeding.py)
     longest: int | None = None  # tokens of the longest answer that the model can give, if that is known
     temperature: float | None = None

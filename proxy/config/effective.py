@@ -70,6 +70,7 @@ class Provider(NamedTuple):
     takes_urls: bool = True  # it fetches URLs in a request
     call_id_length: int | None = None  # if set, a call's id must have so many characters, all letters and digits
     cache_points: bool = False  # it takes `cache_control` in the messages of Chat Completions
+    searches: bool = False  # it runs the web search of its wire
     thoughts: str = "refused"  # or taken, or demanded, in the `reasoning_content` of messages that are sent back
     seals: frozenset[str] | None = None  # the makers whose seals its models make; None: not known
     seals_vouched: bool = False  # the operator, or the preset of this host, says that it makes no others

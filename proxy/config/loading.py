@@ -171,6 +171,7 @@ def _provider(name: str, layers: Layers) -> Provider:
         call_id_length=value.call_id_length,
         thoughts=value.thoughts,
         cache_points=value.cache_points,
+        searches=value.searches,
         seals=None if value.seals is None else frozenset(value.seals),
         seals_vouched=_is_vouched(name, "seals", layers),
         vouched=_is_vouched(name, "dialects", layers),

@@ -7,6 +7,7 @@ Each module serves at least two wires, and imports no dialect. What Claude takes
     named         the model and `stream`, where the body says them
     functions     tools in OpenAI's shape
     arguments     a call's arguments, as text or as an object
+    searching     web searches that the provider runs
     shapes        schemas for models that are held to them
     gpt           which knobs OpenAI's models take
     openai        what OpenAI's two wires say alike

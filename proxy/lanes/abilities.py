@@ -14,7 +14,7 @@ from proxy.errors import Unrepresentable
 from proxy.grammar.textual import document_as_text
 from proxy.ports import Abilities
 
-_OURS = ("function", "custom")  # tools that a client runs; a vendor's own tools are refused by the other wires
+OURS = ("function", "custom")  # tools that a client runs; a vendor's own tools are refused by the other wires
 
 
 class _Lack(NamedTuple):
@@ -46,7 +46,7 @@ def fit(request: Request, can: Abilities) -> list[str]:
 
 def _content(request: Request) -> Iterator[tuple[str, _Lack]]:
     """What a model may be unable to take: where it stands, and the ability that it needs."""
-    yield from ((tool.at, _CALLS) for tool in request.tools if tool.kind in _OURS)
+    yield from ((tool.at, _CALLS) for tool in request.tools if tool.kind in OURS)
     for turn in request.turns:
         if turn.role in ("system", "developer"):
             yield turn.at, _SYSTEM

@@ -11,7 +11,8 @@ from proxy.canon import Request
 from proxy.edge.aside import aside
 from proxy.errors import UpstreamError
 from proxy.grammar.named import called
-from proxy.grammar.refusals import refuse_demands
+from proxy.grammar.refusals import foreign_tool, refuse_demands
+from proxy.lanes.abilities import OURS
 from proxy.lanes.asking import ask, blame
 from proxy.lanes.estimate import estimate
 from proxy.lanes.fetching import Fetching
@@ -32,14 +33,14 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     assert isinstance(client, Counting)  # no other has a route for it
     size = len(call.envelope.body)
     request = await aside(size, client.count_parse, call.envelope.body, Peek(call.model, stream=False))
-    request.model = target.model
+    request.model, request.searches = target.model, target.adapter.searches
     provider = target.adapter.name
     foreign = await aside(
         size, unseal, request, provenance.mark(provider), own, provenance.judge(provider, client.name)
     )
     if not (target.adapter.counts(dialect.name) and isinstance(dialect, Counting)):
-        if not own:  # a provider that counts would refuse them as well: nobody here knows what they take
-            refuse_demands(request, f"{provider}'s API")
+        if not own:
+            _refuse(request, f"{provider}'s API")
         estimated = ("x-pillion-estimated", "input_tokens")
         return Reply(200, [_JSON, estimated], client.count_answer(await aside(size, estimate, request)))
     await fetching(call, request, target, dialect)
@@ -65,6 +66,14 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     if own:
         return Reply(answer.status, headers.returning(answer.headers), said)
     return Reply(200, [*headers.returning_translated(answer.headers), _JSON], client.count_answer(tokens))
+
+
+def _refuse(request: Request, api: str) -> None:
+    """What a provider that counts would refuse as well: nobody here knows how much it takes. Raises Unrepresentable."""
+    refuse_demands(request, api)
+    for tool in request.tools:
+        if tool.kind not in OURS and (tool.search is None or not request.searches):
+            raise foreign_tool(tool, api)
 
 
 def _counted(request: Request, dialect: Dialect, own: bool, like: str) -> bytes:

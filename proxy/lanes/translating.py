@@ -141,6 +141,7 @@ class Translation:
         """What the client asks for, less what this provider must not see, and the receipt. Raises BadRequest."""
         provider = target.adapter.name
         request = _parsed(call, target)
+        request.searches = target.adapter.searches
         own = _is_own(call, request, dialect)
         maker = self._provenance.mark(provider)
         if not own or target.adapter.call_id_length is not None:

@@ -81,6 +81,7 @@ class Adapter(Protocol):
     ask_usage: bool  # streams may be asked for usage (`stream_options`)
     call_id_length: int | None  # characters of a call's id, letters and digits, where no other will do
     cache_points: bool  # it takes Claude's cache points in Chat Completions
+    searches: bool  # it runs the web search of its wire, for clients of another one too
     thoughts: str  # refused, taken or demanded, in the `reasoning_content` of messages that are sent back
     whose_key: str  # that it shows, as an error says it
     no_urls: Collection[str]  # of its dialects: those in which it fetches nothing that a URL names

@@ -157,6 +157,7 @@ class _Unsealing:
     def __init__(self, request: Request, maker: str, own_wire: bool, is_foreign: Callable[[str], bool] | None) -> None:
         self._is_foreign = is_foreign
         self._name_of = request.name_of
+        self._may_search = request.searches
         self._makers = (maker, maker.partition("@")[0])
         self._own_wire = own_wire
         self.dropped: set[str] = set()
@@ -181,7 +182,7 @@ class _Unsealing:
                 part.signature = self._kept(part.signature, "tool_call.signature").seal
             case ToolResult():
                 part.parts = self.parts(part.parts)
-            case Opaque(is_mark=True) if not self._own_wire:
+            case Opaque() if not self._own_wire and (part.is_mark or (part.is_search and self._may_search)):
                 self.dropped.add(as_text(part.value.get("type")))
                 return False
             case Opaque():

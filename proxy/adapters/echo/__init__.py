@@ -69,6 +69,7 @@ class Echo:
     thoughts = "refused"
     whose_key = "pillion's"
     cache_points = False
+    searches = False
     no_urls: Collection[str] = ()
 
     def __init__(self, name: str, *, clock: Clock | None = None) -> None:

@@ -150,6 +150,13 @@ class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
         bool,
         Meta(description="`true` for a host of Chat Completions that takes Claude's cache points (`cache_control`)."),
     ] = False
+    searches: Annotated[
+        bool,
+        Meta(
+            description="`true` for a host that runs the web search of its wire (`web_search` in Responses and in"
+            " Messages, `google_search`): then a client of another wire may ask for one."
+        ),
+    ] = False
     counts_tokens: Annotated[
         bool, Meta(description="`true` for a host that counts a request's tokens at `/responses/input_tokens`.")
     ] = False

@@ -9,7 +9,7 @@ from proxy.canon import Request, Tool
 from proxy.dialects.anthropic.blocks import Blocks
 from proxy.dialects.anthropic.messages import as_they_came, in_order, parted
 from proxy.dialects.anthropic.thinking import plan_as_asked, unthinking
-from proxy.dialects.anthropic.words import API, CACHE_POINTS, KNOBS_LACKED, MODE_WORDS, NAME, TIERS
+from proxy.dialects.anthropic.words import API, CACHE_POINTS, FIRST_SEARCH, KNOBS_LACKED, MODE_WORDS, NAME, TIERS
 from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.budgets import is_claude, must_not_think
 from proxy.grammar.claude.models import does_think, knobs_of, sampled, takes_of
@@ -17,7 +17,8 @@ from proxy.grammar.claude.plan import plan
 from proxy.grammar.claude.roots import rooted
 from proxy.grammar.fields import Object, as_list, merged
 from proxy.grammar.receipts import Receipt
-from proxy.grammar.refusals import foreign_tool, refuse, says_nothing
+from proxy.grammar.refusals import refuse, says_nothing
+from proxy.grammar.searching import chooses_search, located, sought
 from proxy.grammar.shapes import held_to, labelled
 
 
@@ -117,9 +118,7 @@ class Encoding:
 
     def _tool(self, tool: Tool) -> Object:
         if tool.kind != "function":
-            if self._own:
-                return tool.extra
-            raise foreign_tool(tool, API)
+            return tool.extra if self._own else self._search(tool)
         block: Object = {"name": tool.name, "input_schema": tool.parameters or {}}
         if not self._own:  # the wire insists on a schema, and on `type` in it
             schema = {"type": "object", **(tool.parameters or {"properties": {}})}
@@ -132,6 +131,16 @@ class Encoding:
         if tool.strict or (self._own and tool.strict is not None):
             block["strict"] = tool.strict
         return self._blocks.marked(block, tool)
+
+    def _search(self, tool: Tool) -> Object:
+        search = sought(tool, self._request, API, self.dropped, says=("allowed", "blocked", "place", "most"))
+        told = {
+            "allowed_domains": search.allowed,
+            "blocked_domains": search.blocked,
+            "user_location": located(search),
+            "max_uses": search.most,
+        }
+        return {"type": FIRST_SEARCH, "name": "web_search"} | {key: value for key, value in told.items() if value}
 
     def _tool_choice(self) -> Object | None:
         choice, parallel = self._request.tool_choice, self._request.parallel_tools
@@ -147,7 +156,7 @@ class Encoding:
                 choice, mode = None, "auto"
         block: Object = {"type": MODE_WORDS[mode]}
         if choice is not None and choice.name is not None:
-            block["name"] = choice.name
+            block["name"] = "web_search" if chooses_search(self._request) and not self._own else choice.name
         return block | ({"disable_parallel_tool_use": not parallel} if single else {})
 
 

@@ -19,15 +19,17 @@ from proxy.canon import (
     ToolChoice,
     ToolResult,
     Turn,
+    WebSearch,
 )
 from proxy.dialects.anthropic.citations import citations_of, was_shown
 from proxy.dialects.anthropic.documents import document_of, found_in, source_of
-from proxy.dialects.anthropic.words import DEMANDS, NAME, SPELLED, SPELLED_BY, TIERS_READ, Automatic
+from proxy.dialects.anthropic.words import DEMANDS, FOUND, NAME, SEARCH, SPELLED, SPELLED_BY, TIERS_READ, Automatic
 from proxy.errors import BadRequest
 from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.quoting import cited_in
-from proxy.grammar.fields import Fields, Verbatim, as_list, as_object, dump, wrong, wrong_word
+from proxy.grammar.fields import Fields, Verbatim, as_list, as_object, as_text, dump, wrong, wrong_word
 from proxy.grammar.receipts import names_in
+from proxy.grammar.searching import place_in
 
 
 def parse_request(top: Fields) -> Request:
@@ -144,7 +146,8 @@ def _tool(value: object, at: str) -> Tool:
     fields = Fields(value, at)
     kind = fields.text("type") or "custom"
     if kind != "custom":
-        return Tool(name=fields.text("name") or "", kind=kind, at=at, extra=as_object(value))
+        search = _search(fields) if kind.startswith(SEARCH) else None
+        return Tool(name=as_text(fields.rest.get("name")), kind=kind, search=search, at=at, extra=as_object(value))
     return Tool(
         name=fields.need_text("name"),
         description=fields.text("description"),
@@ -153,6 +156,16 @@ def _tool(value: object, at: str) -> Tool:
         at=at,
         cache=fields.object("cache_control"),
         extra=fields.rest,
+    )
+
+
+def _search(fields: Fields) -> WebSearch:
+    return WebSearch(
+        allowed=fields.texts("allowed_domains"),
+        blocked=fields.texts("blocked_domains"),
+        most=fields.integer("max_uses"),
+        place=place_in(fields),
+        rest={key: value for key, value in fields.rest.items() if key != "name"},
     )
 
 
@@ -226,7 +239,8 @@ def _part(value: object, at: str) -> Part:
         case "tool_result":
             part = _tool_result(fields)
         case _:
-            return Opaque(wire=NAME, value=as_object(value), is_mark=kind == "fallback", at=at)
+            searched = kind == FOUND or (kind == "server_tool_use" and fields.rest.get("name") == "web_search")
+            return Opaque(wire=NAME, value=as_object(value), is_mark=kind == "fallback", is_search=searched, at=at)
     part.at = at
     part.cache = fields.object("cache_control")
     part.extra = fields.rest

@@ -95,7 +95,10 @@ def _tier(told: Object) -> str:
 
 def usage_fields(usage: Usage | None) -> Object:
     usage = usage or Usage()
-    return {key: value for key, value in usage.extra.items() if key not in _BESIDE} | {
+    extra = {key: value for key, value in usage.extra.items() if key not in _BESIDE}
+    if usage.searches and "server_tool_use" not in extra:  # another wire's
+        extra["server_tool_use"] = {"web_search_requests": usage.searches, "web_fetch_requests": 0}
+    return extra | {
         "input_tokens": usage.input + usage.audio_input,
         "cache_creation_input_tokens": usage.cache_write + usage.cache_write_1h,
         "cache_read_input_tokens": usage.cache_read,

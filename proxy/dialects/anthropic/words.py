@@ -71,6 +71,10 @@ SPELLED = {
     "reasoning.adaptive": "thinking.type",
     "tool.schema": "tools.input_schema",
     "tool.strict": "tools.strict",
+    "search.allowed": "tools.allowed_domains",
+    "search.blocked": "tools.blocked_domains",
+    "search.place": "tools.user_location",
+    "search.most": "tools.max_uses",
     "cache": "cache_control",
     "document.name": "document.title",
     "document.cited": "document.citations",
@@ -86,6 +90,14 @@ SPELLED_BY = {
     "thinking": {"reasoning": "thinking"},
     "output_format": {"format": "output_format", "format.schema": "output_format.schema"},
 }
+
+# The tool that searches the web, with the date of its version behind it. The first version is for every model.
+# (.../docs/en/agents-and-tools/tool-use/web-search-tool)
+SEARCH = "web_search_"
+FIRST_SEARCH = "web_search_20250305"
+
+# The block of what a search has found.
+FOUND = "web_search_tool_result"
 
 # What an image may be. (.../docs/en/build-with-claude/vision)
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")

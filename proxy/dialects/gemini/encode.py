@@ -8,10 +8,11 @@ from proxy.canon import Request, Tool
 from proxy.dialects.gemini.encode_parts import Contents
 from proxy.dialects.gemini.schema import gemini_schema
 from proxy.dialects.gemini.thinking import as_said, thinking_config
-from proxy.dialects.gemini.words import API, COUNTS, KNOBS_LACKED, MODE_WORDS, NAME, NUMBERS, TIERS
+from proxy.dialects.gemini.words import API, COUNTS, KNOBS_LACKED, MODE_WORDS, NAME, NUMBERS, SEARCH, TIERS
 from proxy.grammar.fields import Object, merged, without_nulls
 from proxy.grammar.receipts import Receipt
-from proxy.grammar.refusals import foreign_tool, refuse_demands
+from proxy.grammar.refusals import refuse_demands
+from proxy.grammar.searching import chooses_search, sought
 from proxy.grammar.shapes import labelled
 
 
@@ -104,17 +105,21 @@ class Encoding:
         functions: list[Object] = []
         for tool in self._request.tools:
             if tool.kind != "function":
-                tools.append(self._server_tool(tool))
+                if (own := self._server_tool(tool)) is not None:
+                    tools.append(own)
                 continue
             if not functions:
                 tools.append({"functionDeclarations": functions})
             functions.append(self._function(tool))
         return tools
 
-    def _server_tool(self, tool: Tool) -> Object:
-        if not self._own:
-            raise foreign_tool(tool, API)
-        return tool.extra
+    def _server_tool(self, tool: Tool) -> Object | None:
+        """None where the client's choice is to call no tool: Google's `NONE` is only about functions."""
+        if self._own:
+            return tool.extra
+        choice = self._request.tool_choice
+        sought(tool, self._request, API, self.dropped, says=())
+        return None if choice is not None and choice.mode == "none" else {SEARCH: {}}
 
     def _function(self, tool: Tool) -> Object:
         said: Object = {"name": tool.name}
@@ -137,6 +142,13 @@ class Encoding:
         choice = self._request.tool_choice
         if choice is None or (not self._own and not self._request.tools):
             return {}  # a choice among no tools changes nothing, and Google refuses some
+        if not self._own and not any(tool.kind == "function" for tool in self._request.tools):
+            if choice.mode in ("required", "tool"):  # Google searches where it sees fit
+                self.dropped.add("tool_choice")
+            return {}
+        if not self._own and chooses_search(self._request):
+            self.dropped.add("tool_choice")
+            return {}
         among = list(choice.among) if choice.name is None else [choice.name]
         mode = "VALIDATED" if among and choice.mode == "auto" else MODE_WORDS[choice.mode]  # AUTO has no names
         calling: Object = {"mode": mode}

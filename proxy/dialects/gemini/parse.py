@@ -6,7 +6,7 @@ lost.
 
 from collections.abc import Sequence
 
-from proxy.canon import Format, Reasoning, Request, Tool, ToolChoice, Turn
+from proxy.canon import Format, Reasoning, Request, Tool, ToolChoice, Turn, WebSearch
 from proxy.dialects.gemini.parse_parts import Chat
 from proxy.dialects.gemini.schema import json_schema
 from proxy.dialects.gemini.spelling import unquoted
@@ -20,6 +20,7 @@ from proxy.dialects.gemini.words import (
     NAME,
     NUMBERS,
     SCHEMAS,
+    SEARCHES,
     SPELLED,
     SPELLED_BY,
     TIER_BEGINS,
@@ -183,8 +184,17 @@ def _tools(top: Fields) -> list[Tool]:
     for value, at in top.items("tools"):
         fields = Fields(value, at)
         tools += [_function(Fields(item, path)) for item, path in fields.items("functionDeclarations")]
-        tools += [Tool(name=key, kind=key, at=f"{at}.{key}", extra={key: item}) for key, item in fields.rest.items()]
+        tools += [_server_tool(key, item, f"{at}.{key}") for key, item in fields.rest.items()]
     return tools
+
+
+def _server_tool(key: str, value: object, at: str) -> Tool:
+    search = _search(Fields(value, at)) if key in SEARCHES else None
+    return Tool(name=key, kind=key, search=search, at=at, extra={key: value})
+
+
+def _search(fields: Fields) -> WebSearch:
+    return WebSearch(blocked=fields.texts("excludeDomains"), rest=fields.rest)
 
 
 def _function(fields: Fields) -> Tool:

@@ -58,6 +58,7 @@ SPELLED = {name: f"generationConfig.{key}" for name, key in (NUMBERS | COUNTS).i
     "turn.place": "contents.role",
     "tool.schema": "tools.functionDeclarations.parameters",
     "turn.trailing_space": "contents.parts",
+    "search.blocked": "tools.googleSearch.excludeDomains",
 }
 
 # The keys for the shape of an answer: for Google's own kind of schema, and for JSON Schema, which the REST reference
@@ -95,6 +96,11 @@ MODALITIES = ("MODALITY_UNSPECIFIED", "TEXT", "IMAGE", "AUDIO")
 LEVELS = ("THINKING_LEVEL_UNSPECIFIED", "LOW", "MEDIUM", "HIGH", "MINIMAL")
 SCHEMA_TYPES = ("TYPE_UNSPECIFIED", "STRING", "NUMBER", "INTEGER", "BOOLEAN", "ARRAY", "OBJECT", "NULL")
 FINISHES = ("", "STOP", "MAX_TOKENS", "SAFETY", "RECITATION", "OTHER")
+
+# The tools that search the web; the second is that of Gemini 1.5. Vertex AI alone takes domains to be excluded, so that
+# they are not sent. https://ai.google.dev/gemini-api/docs/google-search
+SEARCH = "googleSearch"
+SEARCHES = (SEARCH, "googleSearchRetrieval")
 
 # What `finishReason` says. https://ai.google.dev/api/generate-content#FinishReason
 REASONS: dict[str, Reason] = {

@@ -10,13 +10,14 @@ from operator import attrgetter
 from proxy.canon import Format, Reasoning, Request, Tool, ToolChoice
 from proxy.dialects.openai_chat.encode_messages import Messages
 from proxy.dialects.openai_chat.encode_parts import marks_of
-from proxy.dialects.openai_chat.words import API, KNOBS, KNOBS_LACKED, NAME, SPELT
+from proxy.dialects.openai_chat.words import API, KNOBS, KNOBS_LACKED, NAME, SEARCH, SPELT, always_searches
 from proxy.grammar.fields import Object, as_object, without_nulls
 from proxy.grammar.functions import nest
 from proxy.grammar.gpt import fitted
 from proxy.grammar.openai import TIERS, alike, effort_in
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, refuse_beyond_text, refuse_demands
+from proxy.grammar.searching import sought
 
 _knobs_of = attrgetter(*KNOBS)
 _is_newer = re.compile(r"(?:.*[/.])?(?:o[1-9]|gpt-[5-9])").match
@@ -127,6 +128,9 @@ class Encoding:
             if len(tools) > 1:
                 self.dropped.add("tools")
             tools, choice = [tool for tool in tools if tool.name == choice.name], ToolChoice("required")
+        tools = [tool for tool in tools if tool.search is None or not self._seeks(tool, body)]
+        if not tools and not self._own:
+            return  # the model always searches, without a choice
         legacy = [tool for tool in tools if self._own and tool.at.startswith("functions[")]
         modern = [self._tool(tool) for tool in tools if tool not in legacy]
         if modern:
@@ -137,6 +141,19 @@ class Encoding:
             body["function_call" if legacy and not modern else "tool_choice"] = self._choice(choice, bool(modern))
         if self._request.parallel_tools is not None:
             body["parallel_tool_calls"] = self._request.parallel_tools
+
+    def _seeks(self, tool: Tool, body: Object) -> bool:
+        """Is it the field that asks for a search here? Of OpenAI's models, some search before each answer, and the
+        others only in Responses. Raises Unrepresentable.
+        """
+        if self._own:
+            return tool.kind == SEARCH  # among the demands, as it came
+        if not always_searches(self._request.model):
+            raise foreign_tool(tool, API)
+        search = sought(tool, self._request, API, self.dropped, says=("place", "size"))
+        place = None if search.place is None else {"type": "approximate", "approximate": search.place}
+        body[SEARCH] = without_nulls({"search_context_size": search.size, "user_location": place})
+        return True
 
     def _offer(self, tool: Tool) -> Object:
         """OpenAI takes a function without parameters to have none; Mistral, llama.cpp and others refuse it."""

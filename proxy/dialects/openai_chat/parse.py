@@ -11,12 +11,14 @@ from proxy.canon import (
     Request,
     Tool,
     ToolChoice,
+    WebSearch,
 )
 from proxy.dialects.openai_chat.parse_turns import turns_of
-from proxy.dialects.openai_chat.words import DEMANDS, KNOBS, NAME, SPELLED, SPELLED_BY, SPELT
+from proxy.dialects.openai_chat.words import DEMANDS, KNOBS, NAME, SEARCH, SPELLED, SPELLED_BY, SPELT
 from proxy.grammar.fields import Fields, Left, Object, Verbatim, as_object, is_number, wrong, wrong_word
 from proxy.grammar.openai import blocks
 from proxy.grammar.receipts import names_in
+from proxy.grammar.searching import place_in
 
 
 def parse_request(top: Fields) -> Request:
@@ -26,6 +28,8 @@ def parse_request(top: Fields) -> Request:
     stream = top.flag("stream") or False
     tools = [_tool(*item) for item in top.items("tools")] + [_function(*item) for item in top.items("functions")]
     include_usage, obfuscation = _stream_options(top) if stream else (False, None)
+    if SEARCH in top.rest:
+        tools.append(_search(top))
     request = Request(
         wire=NAME,
         model=top.need_name("model"),
@@ -190,6 +194,14 @@ def _tool(value: object, at: str) -> Tool:
     tool = _offer(inner, at)
     extra = {**({kind: Left(tool.extra)} if tool.extra else {}), **fields.rest}
     return replace(tool, kind=kind, form=form, at=at, cache=cache, extra=extra)
+
+
+def _search(top: Fields) -> Tool:
+    """The search that a field asks for, and no tool. On this wire the field goes on as it came."""
+    fields = top.inner(SEARCH)
+    top.rest[SEARCH] = Verbatim(fields.rest)
+    size, place = fields.text("search_context_size"), place_in(fields)
+    return Tool(name=SEARCH, kind=SEARCH, search=WebSearch(size=size, place=place, rest=fields.rest), at=SEARCH)
 
 
 def _form(custom: Fields) -> Object | None:

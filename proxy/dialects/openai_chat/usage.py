@@ -1,10 +1,8 @@
 """How many tokens did a host count, and how is that told to a client?"""
 
-import re
-
 from proxy.canon import Start, Usage
 from proxy.dialects.openai_chat.counts import plain
-from proxy.dialects.openai_chat.words import NAME
+from proxy.dialects.openai_chat.words import NAME, always_searches
 from proxy.grammar.counts import are_counts, count_of, is_null_beside, others_in
 from proxy.grammar.fields import Object, as_object, as_text
 from proxy.grammar.openai import TIERS
@@ -22,10 +20,6 @@ _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 # OpenRouter's count of the searches of its own tool: https://openrouter.ai/docs/guides/features/server-tools/web-search
 _SEARCHED = "web_search_requests"
-
-# OpenAI's models that search before each answer, for a fee, and do not count that:
-# https://platform.openai.com/docs/guides/tools-web-search
-_searches = re.compile("-search-(?:preview|api)")
 
 
 def usage_of(said: Object, tier: str = "", searches: int = 0) -> Usage:
@@ -96,7 +90,7 @@ def said_usage(usage: object, x_groq: object, tier: object, model: object) -> Us
     told = usage if isinstance(usage, dict) and usage else as_object(x_groq).get("usage")
     if not isinstance(told, dict) or not told:
         return None
-    return usage_of(told, as_text(tier), 1 if _searches.search(as_text(model)) else 0)
+    return usage_of(told, as_text(tier), 1 if always_searches(as_text(model)) else 0)
 
 
 def told_usage(usage: object, choices: object) -> object:

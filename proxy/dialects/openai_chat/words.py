@@ -22,13 +22,19 @@ SAYING = re.compile(
 
 SIGN = re.compile(rb'"object"\s*:\s*"chat\.completion')
 
+SEARCH = "web_search_options"  # a field, not a tool
+
+# OpenAI's models that search before each answer, for a fee, and do not count that:
+# https://platform.openai.com/docs/guides/tools-web-search
+always_searches = re.compile("-search-(?:preview|api)").search
+
 # Without these the answer would be a different one, and no other wire can say them, so a request for another wire
 # is refused. Every other unknown field (`prediction`, `min_p`, `provider`, `transforms`, ...) is for tuning, routing or
 # bookkeeping, and goes to `extra`. Three fields are demands only in forms that the canon lacks: a `tool_choice` that
 # names server tools, a `function_call` that says more than a name, and a `response_format` that is no JSON schema.
 DEMANDS = {
     "audio",  # OpenAI: voice and format of a spoken answer
-    "web_search_options",  # OpenAI: web search before the answer
+    SEARCH,  # OpenAI: web search before the answer; other wires have one, see grammar/searching.py
     "search_parameters",  # xAI: the same
     "search_domain_filter",  # Perplexity: where to search
     "search_recency_filter",
@@ -82,6 +88,8 @@ SPELLED = {
     "tool.schema": "tools.function.parameters",
     "tool.strict": "tools.function.strict",
     "tool.form": "tools.custom.format",
+    "search.size": "web_search_options.search_context_size",
+    "search.place": "web_search_options.user_location",
     "cache": "cache_control",
     "image.detail": "image_url.detail",
     "document.name": "file.filename",

@@ -19,12 +19,15 @@ from proxy.dialects.openai_responses.words import (
     MIN_TOKENS,
     NAME,
     SEALS,
+    SEARCHING,
+    SOURCES,
 )
 from proxy.grammar.fields import Object, as_list, as_object, dump, without_nulls
 from proxy.grammar.gpt import fitted
 from proxy.grammar.openai import TIERS, alike, effort_in
 from proxy.grammar.receipts import Receipt
-from proxy.grammar.refusals import foreign_tool, refuse, says_nothing
+from proxy.grammar.refusals import refuse, says_nothing
+from proxy.grammar.searching import located, sought
 
 _KEYS = tuple(key for key, _ in KNOBS.values())
 _values_of = attrgetter(*KNOBS)
@@ -67,6 +70,7 @@ class Encoding:
             "reasoning": self._reasoning(),
             "metadata": request.metadata,
             "include": self._include(),
+            "max_tool_calls": self._most(),
             "stream": request.stream or None,
             "stream_options": None if request.obfuscation is None else {"include_obfuscation": request.obfuscation},
         }
@@ -109,7 +113,9 @@ class Encoding:
 
     def _include(self) -> list[str]:
         asked = as_list(self._request.extra.get("include")) if self._own else []
-        return [SEALS, *([LOGPROBS] if self._request.logprobs else []), *asked]
+        finds = not self._own and any(tool.search is not None for tool in self._request.tools)
+        found = [SOURCES] if finds else []
+        return [SEALS, *([LOGPROBS] if self._request.logprobs else []), *found, *asked]
 
     def _text(self) -> Object | None:
         form, verbosity = self._request.format, self._request.verbosity
@@ -146,9 +152,7 @@ class Encoding:
         if self._own and is_member(tool):
             return group_of(tool)
         if tool.kind not in ("function", "custom"):
-            if self._own:
-                return tool.extra
-            raise foreign_tool(tool, API)
+            return tool.extra if self._own else self._search(tool)
         named: Object = {"name": tool.name, "description": tool.description, "format": tool.form}
         if tool.kind == "function":
             named |= self._shape(tool)
@@ -156,6 +160,20 @@ class Encoding:
             "type": tool.kind,
             **without_nulls(named),
         } | self.dropped.marks(tool)
+
+    def _search(self, tool: Tool) -> Object:
+        search = sought(tool, self._request, API, self.dropped, says=("allowed", "place", "most", "size"))
+        told = {
+            "filters": {"allowed_domains": search.allowed} if search.allowed else None,
+            "user_location": located(search),
+            "search_context_size": search.size,
+        }
+        return {"type": SEARCHING, **without_nulls(told)}
+
+    def _most(self) -> int | None:
+        """How often tools of the provider's own may be called, of which a search is the only one here."""
+        found = (tool.search.most for tool in self._request.tools if tool.search is not None)
+        return None if self._own else next(found, None)
 
     def _shape(self, tool: Tool) -> Object:
         """A function's parameters. A missing `strict` means true on this wire, and false on every other."""
@@ -173,6 +191,8 @@ class Encoding:
         tool = next((tool for tool in self._request.tools if tool.name == name), None)
         if tool is not None and self._own and is_member(tool):
             name = inner_name(tool)
+        if tool is not None and tool.search is not None:
+            return {"type": tool.kind if self._own else SEARCHING}
         return {"type": "custom" if tool is not None and tool.kind == "custom" else "function", "name": name}
 
 

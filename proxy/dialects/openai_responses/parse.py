@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from msgspec.structs import replace
 
-from proxy.canon import Format, Reasoning, Request, Text, Tool, ToolChoice, Turn
+from proxy.canon import Format, Reasoning, Request, Text, Tool, ToolChoice, Turn, WebSearch
 from proxy.dialects.openai_responses.namespaces import NAMESPACE, by_joined_names, members
 from proxy.dialects.openai_responses.parse_input import turns_of
 from proxy.dialects.openai_responses.words import (
@@ -20,9 +20,11 @@ from proxy.dialects.openai_responses.words import (
     SEALS,
     SILENCE,
     SPELLED,
+    is_search,
 )
-from proxy.grammar.fields import Fields, Object, Verbatim, as_object, wrong, wrong_word
+from proxy.grammar.fields import Fields, Object, Verbatim, as_object, as_text, wrong, wrong_word
 from proxy.grammar.openai import blocks
+from proxy.grammar.searching import place_in
 
 
 def parse_request(top: Fields) -> Request:
@@ -151,7 +153,9 @@ def _tool(value: object, at: str) -> Tool:
     fields = Fields(value, at)
     kind = fields.need_text("type")
     if kind not in ("function", "custom"):
-        return Tool(name=fields.text("name") or kind, kind=kind, at=at, extra=as_object(value))
+        name = as_text(fields.rest.get("name")) or kind
+        search = _search(fields) if is_search(kind) else None
+        return Tool(name=name, kind=kind, search=search, at=at, extra=as_object(value))
     return Tool(
         name=fields.need_text("name"),
         kind=kind,
@@ -162,6 +166,15 @@ def _tool(value: object, at: str) -> Tool:
         at=at,
         extra=fields.rest,
     )
+
+
+def _search(fields: Fields) -> WebSearch:
+    """`external_web_access` asks by `true` for what is so anyway, and by `false` that it reads OpenAI's cache alone."""
+    filters = fields.inner("filters")
+    allowed, size, place = filters.texts("allowed_domains"), fields.text("search_context_size"), place_in(fields)
+    fields.keep("filters", filters)
+    rest = {key: value for key, value in fields.rest.items() if (key, value) != ("external_web_access", True)}
+    return WebSearch(allowed=allowed, size=size, place=place, rest=rest)
 
 
 def _tool_choice(top: Fields) -> ToolChoice | None:

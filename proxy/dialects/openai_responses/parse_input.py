@@ -87,7 +87,8 @@ def _turn(value: object, at: str, customs: set[str]) -> Turn:
             return Turn(role="user", parts=[result], at=at)
         case _:
             role: Role = "user" if kind.endswith(CLIENT_SIDE) else "assistant"
-            return Turn(role=role, parts=[Opaque(wire=NAME, value=as_object(value), at=at)], at=at)
+            found = kind == "web_search_call"
+            return Turn(role=role, parts=[Opaque(wire=NAME, value=as_object(value), is_search=found, at=at)], at=at)
 
 
 def _message(fields: Fields) -> Turn:

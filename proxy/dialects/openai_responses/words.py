@@ -73,6 +73,9 @@ SPELLED = {
     "tool.form": "tools.format",
     "image.detail": "input_image.detail",
     "document.name": "input_file.filename",
+    "search.allowed": "tools.filters.allowed_domains",
+    "search.place": "tools.user_location",
+    "search.size": "tools.search_context_size",
     "text.citations": "output_text.annotations",
     "thinking": "input.reasoning",
     "thinking.signature": "reasoning.encrypted_content",
@@ -92,6 +95,12 @@ SEALS = "reasoning.encrypted_content"
 LOGPROBS = "message.output_text.logprobs"
 
 MIN_TOKENS = 16  # OpenAI refuses a smaller `max_output_tokens`
+
+# The tool that searches the web; older names of it have `_preview` or a date at their end. `include` asks for the pages
+# that a search has found: https://platform.openai.com/docs/guides/tools-web-search
+SEARCHING = "web_search"
+SOURCES = "web_search_call.action.sources"
+is_search = re.compile(r"web_search(?:_preview)?(?:_\d{4}_\d{2}_\d{2})?").fullmatch
 
 # --- items -----------------------------------------------------------------------------------------------------------
 
