@@ -16,7 +16,7 @@ from proxy.canon import Request
 from proxy.errors import Unrepresentable
 from proxy.ports import Encoded, Peek
 from tests import recordings
-from tests.client import ask
+from tests.client import ANTHROPIC, OPENAI, Got, ask
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion
 from tests.recordings import Row, needs_recordings
@@ -199,6 +199,29 @@ def test_what_only_its_own_wire_knows_of_it_gets_a_receipt() -> None:
     assert said("openai_responses", "anthropic", tools=[open_to_all])[1] == set()
     marked = {"type": "web_search_20260209", "name": "web_search", "cache_control": {"type": "ephemeral"}}
     assert said("anthropic", "gemini", tools=[marked])[1] == {"cache_control"}
+
+
+async def test_a_search_that_may_only_read_what_openai_has_kept_is_not_offered_elsewhere() -> None:
+    """As Codex asks for it by default."""
+    kept = {"type": "web_search", "external_web_access": False}
+    function = {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}}
+    answer = Scenario(body=ANTHROPIC.whole, headers=[("Content-Type", "application/json")])
+
+    async def responses(tools: list[Json], choice: str) -> Got:
+        body = {"model": "anthropic/claude-x", "input": "Hi", "tools": tools, "tool_choice": choice}
+        return await ask(gateway, "POST", "/v1/responses", json.dumps(body).encode(), OPENAI.headers)
+
+    environ = {"ANTHROPIC_API_KEY": "sk-x"}
+    async with Evil(answer, answer) as evil, pillion(PILLION_ANTHROPIC_BASE_URL=evil.url, **environ) as gateway:
+        beside = await responses([kept, function], "auto")
+        alone = await responses([kept], "required")
+        bodies = [json.loads((await evil.received(n)).body) for n in (1, 2)]
+    assert [tool["name"] for tool in bodies[0]["tools"]] == ["f"]
+    assert bodies[1].keys().isdisjoint({"tools", "tool_choice"})
+    assert (beside.header("x-pillion-dropped"), alone.header("x-pillion-dropped")) == (
+        "web_search",
+        "tool_choice, web_search",
+    )
 
 
 # --- where there is none ---------------------------------------------------------------------------------------------

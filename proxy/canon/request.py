@@ -42,6 +42,7 @@ class WebSearch(Struct, kw_only=True):
     place: dict[str, Any] | None = None  # where the user is, roughly: city, region, country, timezone
     most: int | None = None  # searches within one answer
     size: str | None = None  # how much of what is found the model reads: low, medium, high
+    kept: bool = False  # it may only read what its own vendor has kept of the web
     rest: dict[str, Any] = field(default_factory=dict)
 
 

@@ -49,6 +49,19 @@ def sought(tool: Tool, request: Request, api: str, dropped: Receipt, says: Colle
     return search
 
 
+def leave_kept(request: Request) -> list[str]:
+    """Offer no search that may only read what its own vendor has kept of the web, since nobody else has that. The names
+    for the receipt.
+    """
+    names = [tool.kind for tool in request.tools if tool.search is not None and tool.search.kept]
+    if names:
+        request.tools = [tool for tool in request.tools if tool.search is None or not tool.search.kept]
+        if not request.tools and request.tool_choice is not None:  # there is nothing to choose from
+            request.tool_choice = None
+            names.append(request.name_of("tool_choice"))
+    return names
+
+
 def located(search: WebSearch) -> Object | None:
     """The place as Responses and Anthropic have it."""
     return None if search.place is None else {"type": "approximate", **search.place}

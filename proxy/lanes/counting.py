@@ -12,6 +12,7 @@ from proxy.edge.aside import aside
 from proxy.errors import UpstreamError
 from proxy.grammar.named import called
 from proxy.grammar.refusals import foreign_tool, refuse_demands
+from proxy.grammar.searching import leave_kept
 from proxy.lanes.abilities import OURS
 from proxy.lanes.asking import ask, blame
 from proxy.lanes.estimate import estimate
@@ -38,6 +39,8 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     foreign = await aside(
         size, unseal, request, provenance.mark(provider), own, provenance.judge(provider, client.name)
     )
+    if not own:
+        leave_kept(request)
     if not (target.adapter.counts(dialect.name) and isinstance(dialect, Counting)):
         if not own:
             _refuse(request, f"{provider}'s API")

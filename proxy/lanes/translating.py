@@ -20,6 +20,7 @@ from proxy.envelope import Envelope
 from proxy.errors import Unrepresentable, UpstreamError
 from proxy.grammar.claude.betas import HEADER, named_in
 from proxy.grammar.named import called
+from proxy.grammar.searching import leave_kept
 from proxy.lanes import kept
 from proxy.lanes.abilities import fit
 from proxy.lanes.asking import Find, ask, dialect_of, hold, is_stream, read_whole
@@ -158,10 +159,11 @@ class Translation:
         request.thoughts = target.adapter.thoughts
         request.cache_points = target.adapter.cache_points
         _hint(request, target.adapter.hints(target.model), dialect)
+        kept = [] if own else leave_kept(request)
         unable = [] if own else fit(request, target.adapter.abilities(target.model))
         unknown = [] if own else _ask_betas(request, call.headers.get(HEADER, ""), dialect)
         refused = self._heeding.fit(request, provider, dialect.name, own)
-        return request, recall, [*foreign, *unwanted, *unable, *unknown, *refused]
+        return request, recall, [*foreign, *unwanted, *kept, *unable, *unknown, *refused]
 
     def _encoded(
         self, request: Request, target: Target, dialect: Dialect, own: bool, wished: Mapping[str, Any]

@@ -174,7 +174,8 @@ def _search(fields: Fields) -> WebSearch:
     allowed, size, place = filters.texts("allowed_domains"), fields.text("search_context_size"), place_in(fields)
     fields.keep("filters", filters)
     rest = {key: value for key, value in fields.rest.items() if (key, value) != ("external_web_access", True)}
-    return WebSearch(allowed=allowed, size=size, place=place, rest=rest)
+    kept = rest.get("external_web_access") is False
+    return WebSearch(allowed=allowed, size=size, place=place, kept=kept, rest=rest)
 
 
 def _tool_choice(top: Fields) -> ToolChoice | None:
