@@ -313,10 +313,12 @@ def test_a_prefill_that_the_model_would_not_continue_is_refused() -> None:
     assert refusal(foreign(USER, prefill, nothing, model=SONNET_4_6)) == "messages[1]"
 
 
-def test_the_assistant_cannot_begin() -> None:
-    """The API says: first message must use the "user" role."""
+def test_the_assistant_may_begin() -> None:
+    """An app's greeting, or what is left of a chat that was cut short at its beginning."""
     greeting = turn("assistant", Text(text="Hello!"), at="messages[1]")
-    assert refusal(foreign(turn("system", Text(text="s")), greeting, USER)) == "messages[1]"
+    value, dropped = encoded(OLDER, turn("system", Text(text="s")), greeting, USER)
+    assert [message["role"] for message in value["messages"]] == ["assistant", "user"]
+    assert dropped == ()
     value, _ = encoded(OLDER, turn("assistant", Text(text="")), USER)  # which says nothing
     assert [message["role"] for message in value["messages"]] == ["user"]
 

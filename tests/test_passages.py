@@ -193,3 +193,22 @@ def test_so_it_is_on_converse(said: dict[str, Any]) -> None:
 
 def documented(content: list[dict[str, Any]]) -> dict[str, Any]:
     return {"document": {"name": "n", "source": {"content": content}}}
+
+
+@pytest.mark.parametrize("kind", ["document", "search_result"])
+def test_a_null_among_the_passages_says_nothing(kind: str) -> None:
+    """Anthropic's SDK writes them into the texts of an answer, which an app may pass on as what it has found."""
+    plain = TEXTS["anthropic"]
+    nulls = [{**text, "citations": None, "cache_control": None} for text in plain]
+    read, expected = (
+        crossed(
+            "anthropic",
+            "bedrock",
+            {"type": kind, "source": PLACE, "title": "Milk", "content": texts}
+            if kind == "search_result"
+            else {"type": kind, "source": {"type": "content", "content": texts}},
+            by_tool=False,
+        )
+        for texts in (nulls, plain)
+    )
+    assert read == expected

@@ -166,6 +166,21 @@ OTHER = {"type": "function", "function": {"name": "g", "parameters": SCHEMA}}
     ("wire", "target", "asks", "named"),
     [
         ("openai_chat", "anthropic", {"response_format": {"type": "json_object"}}, {"response_format"}),
+        *(("anthropic", target, {"messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": [
+                {"type": "tool_use", "id": "t", "name": "f", "input": {}, "caller": {"type": "direct"}},
+            ]},
+            {"role": "user", "content": [
+                {"type": "tool_result", "tool_use_id": "t", "content": "2", "is_error": False},
+            ]},
+        ], "tools": [{"name": "f", "input_schema": SCHEMA}]}, set())
+          for target in ("openai_chat", "openai_responses", "bedrock", "cohere", "gemini", "ollama")),
+        ("openai_responses", "anthropic", {"input": [
+            {"role": "user", "content": "Hi"},
+            {"type": "function_call", "call_id": "c", "name": "f", "arguments": "{}", "caller": {"type": "direct"}},
+            {"type": "function_call_output", "call_id": "c", "output": "2", "caller": {"type": "direct"}},
+        ], "tools": [{"type": "function", "name": "f", "parameters": SCHEMA}]}, set()),
         *(("openai_chat", target, {"service_tier": "fast"}, set())
           for target in ("openai_responses", "gemini", "bedrock")),
         *((wire, target, asks, named)

@@ -7,7 +7,7 @@ from base64 import b64encode
 
 from proxy.canon import Document, Inline, Remote, Source, Stored
 from proxy.grammar.claude.quoting import in_pieces
-from proxy.grammar.fields import Fields, Verbatim, as_list, as_object, standard_base64
+from proxy.grammar.fields import Fields, Verbatim, as_list, as_object, standard_base64, without_nulls
 
 
 def document_of(fields: Fields) -> Document | None:
@@ -38,7 +38,7 @@ def found_in(fields: Fields) -> Document | None:
 
 def _texts(content: object) -> list[str]:
     """The texts of the blocks, if each is a text block without further fields; else none."""
-    blocks = [as_object(block) for block in as_list(content)]
+    blocks = [without_nulls(as_object(block)) for block in as_list(content)]
     plain = all(block.keys() == {"type", "text"} and block["type"] == "text" for block in blocks)
     texts = [block["text"] for block in blocks] if plain else []
     return texts if all(isinstance(text, str) for text in texts) else []

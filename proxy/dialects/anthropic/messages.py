@@ -1,12 +1,12 @@
 """How are another wire's turns put into this wire's order?
 
-User and assistant alternate here, and the user begins. Tool results come first in the turn after their calls.
+User and assistant alternate here, and either may begin. Tool results come first in the turn after their calls.
 https://platform.claude.com/docs/en/api/messages and .../docs/en/agents-and-tools/tool-use/implement-tool-use
+and https://github.com/anthropics/anthropic-sdk-typescript/issues/622
 """
 
 from proxy.canon import Role, Turn
 from proxy.dialects.anthropic.blocks import Blocks
-from proxy.errors import Unrepresentable
 from proxy.grammar.claude.models import Takes, no_prefill
 from proxy.grammar.claude.prefill import strip
 from proxy.grammar.fields import Object
@@ -36,7 +36,7 @@ def as_they_came(turns: list[Turn], blocks: Blocks) -> list[Object]:
 
 def in_order(turns: list[Turn], blocks: Blocks, takes: Takes) -> list[Object]:
     """The messages of a request from another wire; empty turns are left out. Raises Unrepresentable where the assistant
-    begins, or has the last turn and the model allows no prefill.
+    has the last turn and the model allows no prefill.
     """
     said = [(turn, content) for turn in turns if (content := blocks.of(turn))]
     messages: list[Object] = []
@@ -49,11 +49,8 @@ def in_order(turns: list[Turn], blocks: Blocks, takes: Takes) -> list[Object]:
                 _quote(content, blocks)
         if messages and messages[-1]["role"] == role:
             messages[-1]["content"] += content
-        elif messages or role == "user":
-            messages.append({"role": role, "content": content})
         else:
-            why = f"{turn.at}: Anthropic's API requires the first message to be the user's, not the assistant's."
-            raise Unrepresentable(why, param=turn.at)
+            messages.append({"role": role, "content": content})
     for message in messages:
         message["content"].sort(key=lambda block: block.get("type") != "tool_result")
     _end(messages, said[-1][0].at if said else "", blocks, takes)

@@ -247,8 +247,13 @@ def _part(value: object, at: str) -> Part:
     return part
 
 
+_DIRECT = {"type": "direct"}  # the model itself called, as on every wire; Claude's answers say so of each call
+
+
 def _tool_use(fields: Fields) -> ToolCall:
     arguments = dump(fields.need_object("input")).decode()
+    if fields.rest.get("caller") == _DIRECT:
+        fields.rest["caller"] = Verbatim(_DIRECT)
     return ToolCall(id=fields.need_text("id"), name=fields.need_text("name"), arguments=arguments)
 
 

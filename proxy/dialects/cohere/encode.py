@@ -192,7 +192,7 @@ class Encoding:
         return messages
 
     def _result(self, result: ToolResult) -> Object:
-        if result.is_error is not None:
+        if result.is_error:
             self.dropped.add("tool_result.is_error")
         told, shown = (result.parts, list[Part]()) if self._own else parted(result)
         for part in told:

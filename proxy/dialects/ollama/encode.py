@@ -191,7 +191,7 @@ class Encoding:
         return messages
 
     def _result(self, result: ToolResult, role: Role) -> Object:
-        if result.is_error is not None:
+        if result.is_error:
             self.dropped.add("tool_result.is_error")
         told, shown = result.parts, list[Part]()
         if not self._own:

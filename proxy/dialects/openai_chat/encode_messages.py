@@ -107,7 +107,7 @@ class Messages:
 
     def _result(self, result: ToolResult, turn: Turn) -> Object:
         """A tool message holds only text, and cannot say that the tool failed."""
-        if result.is_error is not None:
+        if result.is_error:
             self._dropped.add("tool_result.is_error")
         shown = [] if self._own else [part for part in result.parts if isinstance(part, _SHOWN)]
         if shown:

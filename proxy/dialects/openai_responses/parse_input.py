@@ -139,7 +139,7 @@ def texts_of(parts: object) -> str:
 
 def _call(fields: Fields, kind: str) -> ToolCall:
     name, namespace = fields.need_text("name"), fields.text(NAMESPACE)
-    extra = {key: value for key, value in fields.rest.items() if key not in OF_CALL}
+    extra = _marks(fields)
     if namespace:
         extra[NAMESPACE] = apart(namespace, name)
     return ToolCall(
@@ -157,8 +157,15 @@ def _result(fields: Fields) -> ToolResult:
     if fields.rest.get("output") is None:
         raise wrong(fields.path("output"), "a string or an array", None)
     parts = content_of(fields, "output")
+    return ToolResult(id=call, parts=parts, at=fields.at, extra=_marks(fields))
+
+
+def _marks(fields: Fields) -> Object:
+    """What else a call or its result has. That the model itself called needs no receipt: so it is on every wire."""
     extra = {key: value for key, value in fields.rest.items() if key not in OF_CALL}
-    return ToolResult(id=call, parts=parts, at=fields.at, extra=extra)
+    if extra.get("caller") == {"type": "direct"}:
+        extra["caller"] = Verbatim(type="direct")
+    return extra
 
 
 def content_of(fields: Fields, key: str) -> list[Part]:
