@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from proxy import registry
 from proxy.canon import (
     Audio,
     Citation,
@@ -22,6 +23,7 @@ from proxy.canon import (
     Inline,
     Opaque,
     Part,
+    Place,
     Reasoning,
     Refusal,
     Remote,
@@ -462,10 +464,15 @@ BLOCKS: list[tuple[Any, Part]] = [
     ),
     (
         {"video": {"format": "mp4", "source": {"s3Location": {"uri": "s3://b/k", "bucketOwner": "123456789012"}}}},
-        Opaque(
-            wire="bedrock",
-            value={
-                "video": {"format": "mp4", "source": {"s3Location": {"uri": "s3://b/k", "bucketOwner": "123456789012"}}}
+        Video(
+            source=Stored(id="s3://b/k", media_type="video/mp4"),
+            extra={
+                "whole": {
+                    "video": {
+                        "format": "mp4",
+                        "source": {"s3Location": {"uri": "s3://b/k", "bucketOwner": "123456789012"}},
+                    }
+                }
             },
         ),
     ),
@@ -485,6 +492,13 @@ def test_a_block_becomes_a_part_and_again_the_block(block: Any, part: Part) -> N
     body = body_of(block)
     assert parsed(body).turns[0].parts == [part]
     assert again(body) == body
+
+
+@pytest.mark.parametrize("owner", [{}, {"bucketOwner": "123456789012"}], ids=["own", "another's"])
+def test_what_lies_in_a_bucket_is_no_other_wires(owner: dict[str, str]) -> None:
+    request = parsed(body_of({"image": {"format": "png", "source": {"s3Location": {"uri": "s3://b/k", **owner}}}}))
+    with pytest.raises(Unrepresentable, match=r"^messages\[0\].content\[0\] refers to a file stored by another"):
+        registry.dialect("anthropic").encode(request)
 
 
 def test_a_cache_point_marks_the_block_before_it() -> None:
@@ -714,6 +728,24 @@ def test_a_late_system_turn_becomes_the_users() -> None:
     body, dropped = told(foreign(user(Text(text="a")), turn("system", Text(text="s"))))
     assert dropped == ("turn.place",)
     assert body["messages"][0]["content"] == [{"text": "a"}, {"text": "<system>\ns\n</system>"}]
+
+
+def test_a_tools_result_has_no_citations_in_its_text() -> None:
+    cited = Text(text="r", citations=[Citation(wire="anthropic", value={}, place=Place("char", 0, 0, 1))])
+    call = ToolCall(id="t", name="f")
+    body, dropped = told(
+        foreign(user(Text(text="a")), turn("assistant", call), user(ToolResult(id="t", parts=[cited])))
+    )
+    assert "text.citations" in dropped
+    assert body["messages"][2]["content"][0]["toolResult"]["content"] == [{"text": "r"}]
+
+
+@pytest.mark.parametrize("turns", [[user(Text(text="a"))], []], ids=["late", "first"])
+def test_a_system_turn_has_no_citations(turns: list[Turn]) -> None:
+    cited = Text(text="s", citations=[Citation(wire="anthropic", value={}, place=Place("char", 0, 0, 1))])
+    body, dropped = told(foreign(*turns, turn("system", cited), user(Text(text="b"))))
+    assert dropped == (("text.citations", "turn.place") if turns else ("text.citations",))
+    assert "citationsContent" not in str(body)
 
 
 def test_the_user_speaks_first() -> None:
@@ -1110,19 +1142,35 @@ SINGLE = {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
 OLDER = "anthropic.claude-3-5-sonnet-20241022-v2:0"
 
 
-@pytest.mark.parametrize("choice", [None, ToolChoice("auto")])
-@pytest.mark.parametrize("model", [CLAUDE, "anthropic.claude-opus-4-6-v1", "global.anthropic.claude-opus-4-8"])
-def test_claude_is_asked_for_single_calls_in_its_own_words(model: str, choice: ToolChoice | None) -> None:
-    """Converse has none, and would refuse a choice of its own beside them."""
-    request = foreign(model=model, tools=[Tool(name="f")], parallel_tools=False, tool_choice=choice)
-    body, dropped = told(request)
-    assert (body["additionalModelRequestFields"], dropped) == (SINGLE, ())
-    assert "toolChoice" not in body["toolConfig"]
+NEWEST = "us.anthropic.claude-opus-5-5-v1:0"
 
 
 @pytest.mark.parametrize(
-    ("model", "choice"),
-    [(NOVA, None), (OLDER, None), (CLAUDE, ToolChoice("required")), (CLAUDE, ToolChoice("tool", "f"))],
+    ("choice", "words"),
+    [
+        (None, {"type": "auto"}),
+        (ToolChoice("auto"), {"type": "auto"}),
+        (ToolChoice("required"), {"type": "any"}),
+        (ToolChoice("tool", "f"), {"type": "tool", "name": "f"}),
+    ],
+)
+@pytest.mark.parametrize("model", [CLAUDE, "anthropic.claude-opus-4-6-v1", "global.anthropic.claude-opus-4-8"])
+def test_claude_is_asked_for_single_calls_in_its_own_words(model: str, choice: ToolChoice | None, words: Any) -> None:
+    """Converse has none, and would refuse a choice of its own beside them."""
+    request = foreign(model=model, tools=[Tool(name="f")], parallel_tools=False, tool_choice=choice)
+    body, dropped = told(request)
+    assert body["additionalModelRequestFields"] == {"tool_choice": words | {"disable_parallel_tool_use": True}}
+    assert ("toolChoice" in body["toolConfig"], dropped) == (False, ())
+
+
+def test_a_claude_that_cannot_be_made_to_call_can_still_be_asked_for_single_calls() -> None:
+    request = foreign(model=NEWEST, tools=[Tool(name="f")], parallel_tools=False, tool_choice=ToolChoice("required"))
+    body, dropped = told(request)
+    assert (body["additionalModelRequestFields"], dropped) == (SINGLE, ("tool_choice",))
+
+
+@pytest.mark.parametrize(
+    ("model", "choice"), [(NOVA, None), (NOVA, ToolChoice("required")), (OLDER, None), (OLDER, ToolChoice("tool", "f"))]
 )
 def test_where_it_cannot_be_asked_single_calls_are_on_the_receipt(model: str, choice: ToolChoice | None) -> None:
     request = foreign(model=model, tools=[Tool(name="f")], parallel_tools=False, tool_choice=choice)

@@ -407,6 +407,26 @@ def test_tokens_are_counted_in_disjoint_buckets(usage: Any, expected: Usage | No
     assert fold(decoded(START + STOP + message("metadata", usage=usage))).usage == expected
 
 
+@pytest.mark.parametrize(
+    ("thought", "expected"),
+    [
+        ({"thinking_tokens": 40}, Usage(input=3, output=2, reasoning=40)),
+        ({"thinking_tokens": 99}, Usage(input=3, reasoning=42)),
+        ({"thinking_tokens": "x"}, Usage(input=3, output=42, is_odd=True)),
+        (None, Usage(input=3, output=42)),
+    ],
+)
+def test_what_claude_has_thought_is_counted_beside_the_usage(thought: Any, expected: Usage) -> None:
+    """Where encode.py has asked for it."""
+    more, counts = {"usage": {"output_tokens_details": thought}}, {"inputTokens": 3, "outputTokens": 42}
+    data = whole(usage=counts, additionalModelResponseFields=more)
+    stop = message("messageStop", stopReason="end_turn", additionalModelResponseFields=more)
+    streamed = START + stop + message("metadata", usage=counts)
+    for is_stream, answer in ((False, data), (True, streamed)):
+        assert fold(decoded(answer, streamed=is_stream)).usage == expected
+        assert laws.watch(WIRE.meter(is_stream), [answer]).usage == expected
+
+
 @pytest.mark.parametrize("word", [*REASONS, "brand_new"])
 def test_a_stop_reason_is_read_and_said_again(word: str) -> None:
     events = decoded(whole(stopReason=word), streamed=False)

@@ -89,6 +89,28 @@ def test_no_thinking_is_said_where_the_model_takes_that(model: str, extra: Any, 
     assert (body.get("additionalModelRequestFields"), lost) == (extra, dropped)
 
 
+@pytest.mark.parametrize(
+    ("model", "fields", "paths"),
+    [
+        (BY_EFFORT, {"reasoning": Reasoning(effort="high")}, ["/usage/output_tokens_details"]),
+        (
+            BY_BUDGET,
+            {"reasoning": Reasoning(budget=2000), "max_tokens": 9000, "stop": ["a"]},
+            ["/stop_sequence", "/usage/output_tokens_details"],
+        ),
+        (BY_BUDGET, {"reasoning": Reasoning(off=True)}, None),
+        (BY_EFFORT, {}, None),
+        (ALWAYS, {}, ["/usage/output_tokens_details"]),  # it thinks unasked
+        ("anthropic.claude-opus-5", {}, ["/usage/output_tokens_details"]),
+        ("anthropic.claude-opus-5", {"reasoning": Reasoning(off=True)}, None),
+        ("openai.gpt-oss-120b-1:0", {"reasoning": Reasoning(effort="high"), "stop": ["a"]}, None),
+    ],
+)
+def test_claude_is_asked_what_it_says_only_then(model: str, fields: Any, paths: list[str] | None) -> None:
+    body, _ = told(model, **fields)
+    assert body.get("additionalModelResponseFieldPaths") == paths
+
+
 def test_thoughts_are_asked_to_be_shown() -> None:
     body, lost = told(BY_EFFORT, reasoning=Reasoning(effort="high", summary="auto"))
     assert body["additionalModelRequestFields"]["thinking"] == {"type": "adaptive", "display": "summarized"}

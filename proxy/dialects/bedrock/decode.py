@@ -102,6 +102,7 @@ class StreamDecoder:
         self._count = 0
         self._stop: Stop | None = None
         self._usage: Usage | None = None
+        self._more: object = None  # additionalModelResponseFields, which come before the usage
 
     def feed(self, data: bytes) -> Iterator[Event]:
         if not self._started:
@@ -157,12 +158,13 @@ class StreamDecoder:
     def _message_stop(self, said: _Said) -> Iterator[Event]:
         for index in [index for index, block in self._blocks.items() if block is not None]:
             yield from self._block_stop(index)
-        self._stop = _stop_of(said.stop_reason, said.additional_model_response_fields)
+        self._more = said.additional_model_response_fields
+        self._stop = _stop_of(said.stop_reason, self._more)
         if self._usage is not None:
             yield self._finish(self._stop)
 
     def _metadata(self, said: _Said) -> Iterator[Event]:
-        usage = usage_of(said.usage, said.service_tier)
+        usage = usage_of(said.usage, said.service_tier, self._more)
         if usage is not None:
             self._usage = usage
             yield usage
@@ -243,7 +245,7 @@ class WholeDecoder(whole.Decoder):
         parts = [part_of(raw) for raw in message.content or ()]
         stop = _stop_of(answer.stop_reason, answer.additional_model_response_fields)
         choice = Choice(parts=parts, stop=stop)
-        usage = usage_of(answer.usage, answer.service_tier)
+        usage = usage_of(answer.usage, answer.service_tier, answer.additional_model_response_fields)
         yield from unfold(Completion(start=Start(wire=NAME), choices=[choice], usage=usage))
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from proxy.canon import Document, Inline, Part
+from proxy.canon import Document, Inline, Part, Text
 from proxy.dialects.bedrock.words import TAKEN
 from proxy.grammar.claude.quoting import quoting
 from proxy.grammar.fields import Object
@@ -70,7 +70,13 @@ def said_as_text(part: Document, named: Callable[[Document], str]) -> Object:
 
 
 def uncited(part: Part, dropped: Receipt) -> Part:
-    """A part of a tool's result, in which this wire cites no documents (https://github.com/boto/boto3/issues/4648)."""
+    """A part of a tool's result, or of a system prompt, in which this wire cites nothing.
+
+    For documents in a tool's result see https://github.com/boto/boto3/issues/4648.
+    """
+    if isinstance(part, Text) and part.citations:
+        dropped.add("text.citations")
+        return replace(part, citations=[])
     if not isinstance(part, Document) or part.origin is not None or not part.cited:
         return part
     dropped.unquoted(part)

@@ -59,7 +59,7 @@ class Encoding:
             "inferenceConfig": self._inference(thinking, sampling),
             "toolConfig": self._tool_config(),
             "additionalModelRequestFields": self._additional(thinking, sampling.get("top_k")),
-            "additionalModelResponseFieldPaths": self._asked_back(),
+            "additionalModelResponseFieldPaths": self._asked_back(thinking),
             "outputConfig": self._output(),
             "requestMetadata": self._labels(),
             "serviceTier": self._tier(),
@@ -113,9 +113,17 @@ class Encoding:
             self.dropped.add("stop")
         return solid or None
 
-    def _asked_back(self) -> list[str]:
-        """Claude says which stop string it met only if asked, and other wires have a field for it."""
-        return ["/stop_sequence"] if self._request.stop and self._family == "claude" and not self._own else []
+    def _asked_back(self, thinking: Object) -> list[str]:
+        """What Claude says only if asked, and other wires have a field for: the stop string that it met, and how many
+        tokens it has thought. A path that the answer lacks is ignored.
+
+        https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html
+        """
+        if self._own or self._family != "claude":
+            return []
+        told = thinking.get("thinking", {})
+        thinks = does_think(told) or (self._takes.thinks and not told)
+        return ["/stop_sequence"] * bool(self._request.stop) + ["/usage/output_tokens_details"] * thinks
 
     def _additional(self, thinking: Object, top_k: int | None) -> Object:
         said, betas = merged(merged(thinking, self._top_k(top_k)), self._single), self._request.betas
@@ -128,13 +136,18 @@ class Encoding:
     def _single(self) -> Object:
         """One call at a time, in Claude's own words, as Converse has none for it.
 
-        They are a tool choice, and a second one beside Converse's own is refused.
+        They are a tool choice, and a second one beside Converse's own is refused, so they say all of it.
         (https://github.com/BerriAI/litellm/pull/34347 and .../issues/36536)
         """
-        request, choice = self._request, self._request.tool_choice
-        asked = request.parallel_tools is False and request.tools and (choice is None or choice.mode == "auto")
-        single = {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
-        return single if asked and self._takes.single else {}
+        request, choice = self._request, self._request.tool_choice or ToolChoice("auto")
+        if request.parallel_tools is not False or not request.tools or not self._takes.single or choice.mode == "none":
+            return {}
+        said: Object = {"type": "auto"}
+        if self._takes.forced and choice.mode == "required":
+            said = {"type": "any"}
+        elif self._takes.forced and choice.mode == "tool":
+            said = {"type": "tool", "name": choice.name}
+        return {"tool_choice": said | {"disable_parallel_tool_use": True}}
 
     def _top_k(self, value: int | None) -> Object:
         if value is None:

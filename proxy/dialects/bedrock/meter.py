@@ -29,6 +29,7 @@ class StreamMeter:
         self.error: UpstreamError | None = None
         self._frames = Frames()
         self._told = False  # metadata came
+        self._more: object = None  # additionalModelResponseFields
         self._is_over = False  # nothing that follows counts, as for a decoder
 
     def feed(self, data: bytes) -> None:
@@ -52,11 +53,13 @@ class StreamMeter:
             self.error = self.error or fault_of_message(message)
         elif message.headers.get(":event-type") == "messageStop":
             self.finished = True
+            with suppress(*UNREADABLE):
+                self._more = ANSWER.decode(message.payload).additional_model_response_fields
         elif message.headers.get(":event-type") == "metadata":
             self._told = True
             with suppress(*UNREADABLE):
                 told = ANSWER.decode(message.payload)
-                self.usage = usage_of(told.usage, told.service_tier) or self.usage
+                self.usage = usage_of(told.usage, told.service_tier, self._more) or self.usage
         self._is_over = self.error is not None or (self.finished and self._told)
 
 
@@ -70,6 +73,6 @@ class WholeMeter(whole.Meter):
         except UNREADABLE:
             return
         self.finished = True
-        self.usage = usage_of(answer.usage, answer.service_tier)
+        self.usage = usage_of(answer.usage, answer.service_tier, answer.additional_model_response_fields)
         if answer.output is None:
             self.error = fault_of_no_answer(body)

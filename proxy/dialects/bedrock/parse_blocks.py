@@ -110,7 +110,8 @@ def _medium(kind: str, fields: Fields) -> Part:
     if source is None:
         return Opaque(wire=NAME, value={kind: whole})
     context, cited = (fields.text("context"), cited_in(fields)) if kind == "document" else (None, None)
-    extra = fields.rest | ({WHOLE: Verbatim({kind: whole})} if place == "text" else {})
+    says_more = place == "text" or "bucketOwner" in as_object(inner)
+    extra = fields.rest | ({WHOLE: Verbatim({kind: whole})} if says_more else {})
     match kind:
         case "image":
             return Image(source=source, extra=extra)
@@ -152,7 +153,7 @@ def _in_pieces(pieces: list[str], fields: Fields, kind: str) -> Document:
 
 
 def _source(place: str, inner: object, media_type: str, at: str) -> Source | None:
-    """None where only this wire understands the source: an object in another account, or a kind that we do not know."""
+    """None where it is of a kind that we do not know."""
     match place:
         case "bytes" if isinstance(inner, str):
             return Inline(data=standard_base64(inner), media_type=media_type)
@@ -163,6 +164,7 @@ def _source(place: str, inner: object, media_type: str, at: str) -> Source | Non
         case "s3Location":
             location = Fields(inner, at)
             uri = location.need_name("uri")
+            location.text("bucketOwner")
             return None if location.rest else Stored(id=uri, media_type=media_type)
         case _:
             return None

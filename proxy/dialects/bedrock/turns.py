@@ -9,7 +9,7 @@ from itertools import groupby
 from msgspec.structs import replace
 
 from proxy.canon import Part, Request, Text, Turn
-from proxy.dialects.bedrock.documents import BESIDE_A_DOCUMENT
+from proxy.dialects.bedrock.documents import BESIDE_A_DOCUMENT, uncited
 from proxy.dialects.bedrock.encode_blocks import Blocks, Medium, Unit
 from proxy.dialects.bedrock.words import API, NAME, family_of
 from proxy.errors import Unrepresentable
@@ -104,6 +104,8 @@ class Conversation:
             for part in turn.parts:
                 _check_place(part, turn)
         parts = turn.parts if self._own else _solid(turn.parts)
+        if turn.role in ("system", "developer") and not self._own:
+            parts = [uncited(part, self._dropped) for part in parts]
         return [unit for part in parts if (unit := self._blocks.unit(part))]
 
 

@@ -1,7 +1,7 @@
 """How many tokens did Bedrock count, and how does a client get the counts?
 
 `inputTokens` does not include what was read from the cache or written to it; `totalTokens` is the sum of all. Thoughts
-count as output, and Bedrock does not say how much of it they are.
+count as output. How much of it they are, only Claude says, beside the usage, and only if it is asked.
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html
 """
 
@@ -23,25 +23,32 @@ _COUNTED = frozenset(
 _COUNTS = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
 
 
-def usage_of(told: object, tier: object = None) -> Usage | None:
-    """None where nothing was counted. Zeros do count: a guardrail let nothing through. `tier`: `serviceTier`."""
+def usage_of(told: object, tier: object = None, more: object = None) -> Usage | None:
+    """None where nothing was counted. Zeros do count: a guardrail let nothing through. `tier`: `serviceTier`; `more`:
+    `additionalModelResponseFields`, with fields of Claude's own usage.
+    """
     if not isinstance(told, dict) or not told:
         return None
     details = [as_object(one) for one in as_list(told.get("cacheDetails"))]
     hour = sum(count_of(one.get("inputTokens")) for one in details if one.get("ttl") == "1h")
     written = count_of(told.get("cacheWriteInputTokens")) or sum(count_of(one.get("inputTokens")) for one in details)
     hour = min(hour, written)
+    thought = as_object(as_object(as_object(more).get("usage")).get("output_tokens_details"))
+    output = count_of(told.get("outputTokens"))
+    thinking = min(count_of(thought.get("thinking_tokens")), output)
     return Usage(
         input=count_of(told.get("inputTokens")),
         cache_read=count_of(told.get("cacheReadInputTokens")),
         cache_write=written - hour,
         cache_write_1h=hour,
-        output=count_of(told.get("outputTokens")),
+        output=output - thinking,
+        reasoning=thinking,
         tier=as_text(as_object(tier).get("type")),
         is_odd=not (
             are_counts(told, _COUNTS)
             and not is_null_beside(told, "inputTokens", "outputTokens")
             and all(are_counts(one, ("inputTokens",)) for one in details)
+            and are_counts(thought, ("thinking_tokens",))
         ),
         extra={key: value for key, value in told.items() if key not in _COUNTED and value},
     )

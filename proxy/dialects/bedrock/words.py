@@ -45,7 +45,7 @@ SPELLED = {
     "service_tier": "serviceTier",
     "tools": "toolConfig.tools",
     "tool_choice": "toolConfig.toolChoice",
-    "reasoning": "additionalModelRequestFields.thinking",
+    "reasoning": "outputConfig.effort",
     "reasoning.effort": "outputConfig.effort",
     "reasoning.budget": "additionalModelRequestFields.thinking.budget_tokens",
     "reasoning.summary": "additionalModelRequestFields.thinking.display",
@@ -67,11 +67,16 @@ SPELLED = {
 # Where additionalModelRequestFields has this key, these names differ.
 SPELLED_BY = {
     "output_config": {
+        "reasoning": "additionalModelRequestFields.output_config.effort",
         "reasoning.effort": "additionalModelRequestFields.output_config.effort",
         "format": "additionalModelRequestFields.output_config.format",
         "format.schema": "additionalModelRequestFields.output_config.format.schema",
     },
-    "reasoning_effort": {"reasoning.effort": "additionalModelRequestFields.reasoning_effort"},
+    "reasoning_effort": {
+        "reasoning": "additionalModelRequestFields.reasoning_effort",
+        "reasoning.effort": "additionalModelRequestFields.reasoning_effort",
+    },
+    "thinking": {"reasoning": "additionalModelRequestFields.thinking"},
     "reasoning_config": {
         "reasoning": "additionalModelRequestFields.reasoning_config",
         "reasoning.budget": "additionalModelRequestFields.reasoning_config.budget_tokens",
@@ -86,7 +91,7 @@ SPELLED_BY = {
 
 SPELT = "spelt"  # in `extra`: what the client said of the reasoning, in its own spelling
 
-WHOLE = "whole"  # in `extra`: a document that is made of text, as the client sent it
+WHOLE = "whole"  # in `extra`: a medium of which the canon holds less than the client said, as it came
 
 # A model's family, by marks in its id. An id may be that of a profile, with a region before it, or an ARN.
 FAMILIES = (
