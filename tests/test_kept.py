@@ -18,6 +18,8 @@ INSTEAD = "pillion stores no answers: send the whole conversation instead (`stor
     ("said", "path"),
     [
         ({"input": [ASKED, {"type": "item_reference", "id": "fc_1"}, GIVEN]}, "input[1]"),
+        ({"input": [ASKED, {"id": "fc_1"}, GIVEN]}, "input[1]"),
+        ({"input": [ASKED, {"id": "fc_1", "type": None}, GIVEN]}, "input[1]"),
         ({"input": [GIVEN], "previous_response_id": "resp_1"}, "previous_response_id"),
     ],
 )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from openai.types.responses import Response
+from openai.types.responses import Response, ResponseOutputText
 from openai.types.responses.response_stream_event import ResponseStreamEvent
 from pydantic import BaseModel, TypeAdapter
 
@@ -47,6 +47,7 @@ from proxy.canon import (
 )
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.dialects.openai_responses.citations import citations_of, spelled
+from proxy.dialects.openai_responses.items import content_of
 from proxy.errors import (
     BadRequest,
     Busy,
@@ -687,7 +688,9 @@ USAGE = st.builds(
 )
 START = st.builds(Start, wire=st.just("openai_responses"), id=WORDS, model=WORDS, created=st.integers(0, 2**40))
 NOTES = st.lists(st.fixed_dictionaries({"type": st.just("url_citation"), "url": WORDS}), max_size=2).map(citations_of)
-SCORES = st.lists(st.fixed_dictionaries({"token": WORDS, "logprob": st.integers(-9, 0)}), max_size=2)
+SCORE = {"token": WORDS, "logprob": st.integers(-9, 0), "bytes": st.just([48])}
+OTHERS = st.lists(st.fixed_dictionaries(SCORE), max_size=1)
+SCORES = st.lists(st.fixed_dictionaries(SCORE | {"top_logprobs": OTHERS}), max_size=2)
 PHASE = st.sampled_from([{}, {"phase": "commentary"}])
 TEXT = st.builds(Text, text=WORDS, citations=NOTES, logprobs=SCORES, extra=PHASE)
 REFUSAL = st.builds(Refusal, text=WORDS, extra=PHASE)
@@ -1116,3 +1119,17 @@ def test_a_broken_stream_says_so_to_the_sdk_and_to_codex(error: GatewayError, co
         assert [event["sequence_number"] for event in told(data)] == list(range(len(told(data))))
     heard = failure(data)
     assert heard.message == error.message
+
+
+def test_a_logprob_without_bytes_gets_them() -> None:
+    """Many hosts leave them out or say null, and OpenAI's types of this wire want them, and a list of other tokens."""
+    bare: list[dict[str, object]] = [
+        {"token": "ü", "logprob": -1},
+        {"token": "b", "logprob": -1, "bytes": None, "top_logprobs": None},
+    ]
+    part = content_of(Text(text="ü", logprobs=[{**bare[0], "top_logprobs": [bare[0]]}, bare[1]]))
+    read = ResponseOutputText.model_validate(part).logprobs or []
+    assert [(one.bytes, [other.bytes for other in one.top_logprobs]) for one in read] == [
+        ([195, 188], [[195, 188]]),
+        ([98], []),
+    ]

@@ -155,6 +155,8 @@ def test_a_logprob_that_no_sdk_reads_is_left_out_and_told(wire: str, stream: boo
     others = {**SURE, "top_logprobs": [*UNREADABLE, *SURE["top_logprobs"]]}
     assert said("nobody", others) == (told, ["logprobs"])
     assert said("nobody", *UNREADABLE) == (said("nobody")[0], ["logprobs"])
+    bare = {key: value for key, value in SURE.items() if key != "top_logprobs"}  # as the events of Responses may be
+    assert said("nobody", bare) == said("nobody", {**bare, "top_logprobs": []})
     assert said(wire, UNREADABLE[0])[1] == []
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from proxy.canon import Citation, Close, Delta, Event, Opaque, Open, Refusal, Start, Usage
-from proxy.grammar.fields import as_list, is_number
+from proxy.grammar.fields import as_list, as_object, is_number
 
 MOST = 100  # names that are noted; it is the provider who makes them up
 
@@ -68,7 +68,8 @@ class Sieve:
         read = [_readable(entry) for entry in event.logprobs if _is_score(entry)]
         if read == event.logprobs:
             return event
-        self._note("logprobs")
+        if _tokens(read) < _tokens(event.logprobs):
+            self._note("logprobs")
         return replace(event, logprobs=read)
 
     def _bare(self, event: Start | Usage) -> Event:
@@ -98,9 +99,13 @@ def _is_score(entry: object) -> bool:
 
 
 def _readable(entry: dict[str, Any]) -> dict[str, Any]:
-    """The entry with those of the other tokens that can be read."""
-    others = entry.get("top_logprobs")
-    return entry if others is None else {**entry, "top_logprobs": [one for one in as_list(others) if _is_score(one)]}
+    """The entry with those of the other tokens that can be read: a list, as OpenAI's chat wants one, even of none."""
+    return {**entry, "top_logprobs": [one for one in as_list(entry.get("top_logprobs")) if _is_score(one)]}
+
+
+def _tokens(entries: Sequence[object]) -> int:
+    """How many have a score, the other ones included."""
+    return len(entries) + sum(len(as_list(as_object(entry).get("top_logprobs"))) for entry in entries)
 
 
 def _name_of(part: Opaque) -> str:

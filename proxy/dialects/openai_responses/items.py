@@ -24,7 +24,7 @@ from proxy.canon import (
 from proxy.dialects.openai_responses.citations import spelled
 from proxy.dialects.openai_responses.seals import closed, seal_behind
 from proxy.dialects.openai_responses.words import API, CALL_MARKS, CALLS, DRAWING, NAME
-from proxy.grammar.fields import Object, as_object
+from proxy.grammar.fields import Object, as_list, as_object, as_text
 from proxy.grammar.refusals import unsayable
 
 _PREFIXES: dict[type[Part], str] = {Text: "msg", Refusal: "msg", Thinking: "rs", ToolCall: "fc", Image: "ig"}
@@ -109,4 +109,18 @@ def content_of(part: Text | Refusal) -> Object:
     if isinstance(part, Refusal):
         return {"type": "refusal", "refusal": part.text}
     annotations = spelled(part.citations, len(part.text))
-    return {"type": "output_text", "text": part.text, "annotations": annotations, "logprobs": part.logprobs}
+    scores = [_scored(entry) for entry in part.logprobs]
+    return {"type": "output_text", "text": part.text, "annotations": annotations, "logprobs": scores}
+
+
+def _scored(entry: object) -> Object:
+    """A logprob as this wire has it whole, with its bytes and a list of other tokens. Elsewhere they may be missing."""
+    said = as_object(entry)
+    others = [_with_bytes(as_object(one)) for one in as_list(said.get("top_logprobs"))]
+    return {**_with_bytes(said), "top_logprobs": others}
+
+
+def _with_bytes(said: Object) -> Object:
+    if isinstance(said.get("bytes"), list):
+        return said
+    return {**said, "bytes": list(as_text(said.get("token")).encode(errors="replace"))}

@@ -67,7 +67,7 @@ def turns_of(top: Fields) -> list[Turn]:
 
 def _turn(value: object, at: str, customs: set[str]) -> Turn:
     fields = Fields(value, at)
-    kind = fields.text("type") or "message"
+    kind = fields.text("type") or ("item_reference" if as_object(value).keys() - {"type"} == {"id"} else "message")
     match kind:
         case "message":
             return _message(fields)
@@ -87,8 +87,9 @@ def _turn(value: object, at: str, customs: set[str]) -> Turn:
             return Turn(role="user", parts=[result], at=at)
         case _:
             role: Role = "user" if kind.endswith(CLIENT_SIDE) else "assistant"
+            named = as_object(value) | {"type": kind}  # OpenAI's types let a reference be without
             found = kind == "web_search_call"
-            return Turn(role=role, parts=[Opaque(wire=NAME, value=as_object(value), is_search=found, at=at)], at=at)
+            return Turn(role=role, parts=[Opaque(wire=NAME, value=named, is_search=found, at=at)], at=at)
 
 
 def _message(fields: Fields) -> Turn:
