@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from proxy.canon import Reasoning, Request, Text, Turn
+from proxy.config.models import Cards
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_responses import OpenAIResponses
 from proxy.ports import Dialect
@@ -136,6 +137,8 @@ def test_a_client_of_the_other_wire_has_said_its_models_own_word() -> None:
         ("gpt-6-luna", Reasoning(effort="none"), SAMPLED | STOP),
         ("gpt-5-chat-latest", None, SAMPLED | STOP),
         ("gpt-4.1", None, SAMPLED | STOP),
+        ("gpt-4o-mini-search-preview", None, STOP),
+        ("gpt-4o-search-preview-2025-03-11", Reasoning(effort="low"), STOP),
         ("gpt-oss-120b", Reasoning(effort="low"), SAMPLED | STOP),
         ("deepseek-chat", None, SAMPLED | STOP),
     ],
@@ -156,3 +159,18 @@ def test_what_it_does_unasked_is_named_nowhere() -> None:
 def test_an_operators_temperature_gives_way_in_silence() -> None:
     said, dropped = crossed(RESPONSES, "gpt-6.1-sol", temperature=0.2, hinted=True, top_p=0.5)
     assert (said.keys() & SAMPLED.keys(), dropped) == (set(), {"top_p"})
+
+
+@pytest.mark.parametrize(
+    "model",
+    """gpt-5 gpt-5-mini gpt-5-pro gpt-5-chat-latest gpt-5-codex gpt-5.1 gpt-5.1-chat-latest gpt-5.1-codex-max gpt-5.2
+    gpt-5.2-pro gpt-5.3-codex gpt-5.4-mini gpt-5.5 gpt-5.6-luna gpt-6.1-sol gpt-oss-120b gpt-4o gpt-4o-search-preview
+    gpt-4.1 o1 o1-mini o3 o3-mini o3-pro o4-mini openai/o3 openai.gpt-5.1""".split(),
+)
+def test_the_two_tables_agree_on_when_a_temperature_is_taken(model: str) -> None:
+    """This one decides about the client's, and models.yaml about the operator's."""
+    silent = "temperature" in crossed(CHAT, model, temperature=0.2)[0]
+    thinking = "temperature" in crossed(CHAT, model, temperature=0.2, reasoning=Reasoning(effort="high"))[0]
+    card = Cards().of(model)
+    sampling = (card and card.sampling) or "always"
+    assert {(True, True): "always", (True, False): "unthinking", (False, False): "never"}[silent, thinking] == sampling

@@ -29,6 +29,7 @@ Check = Callable[[Body], str | None]
 SAID = [
     ("Unrecognized request argument supplied: store", ["store"]),
     ("Unrecognized request arguments supplied: user, seed", ["user", "seed"]),
+    ("Model incompatible request arguments supplied: temperature, top_p", ["temperature", "top_p"]),
     ("Unknown parameter: 'verbosity'.", ["verbosity"]),
     ("Unsupported value: 'temperature' does not support 0.2 with this model. Only the default (1) value is supported.",
      ["temperature"]),

@@ -7,7 +7,7 @@ others. A name that no row matches takes everything. https://developers.openai.c
 
 `sampling` in models.yaml says something similar, and is a table of its own: it decides when the operator's configured
 temperature gives way, on OpenAI's own wires too; it covers other vendors, and config.yaml may overrule it. This one
-knows efforts and stop strings as well, and goes by what the request asks for.
+knows efforts and stop strings as well, and goes by what the request asks for. A test has the two agree.
 """
 
 import re
@@ -23,7 +23,7 @@ from proxy.grammar.thinking import SAYS_NONE, effort_of
 
 
 class Takes(NamedTuple):
-    efforts: tuple[str, ...]
+    efforts: tuple[str, ...]  # none: whatever is asked goes on as it is
     silent: bool = False  # does not reason unless asked to
     samples: bool = False  # takes sampling knobs even while it reasons, as open models do
     stops: bool = False  # takes stop strings
@@ -37,6 +37,7 @@ _LOW_TO_HIGH, _LOW_TO_XHIGH, _LOW_TO_MAX = EFFORTS[2:5], EFFORTS[2:6], EFFORTS[2
 _MODELS = [
     (re.compile(rf"(?:.*[/:]|openai\.)?(?:{pattern})").match, takes)
     for pattern, takes in (
+        (r"gpt-4o.*-search", Takes((), stops=True)),  # it does not reason, but takes no sampling knobs either
         (r"gpt-5-chat", None),
         (r"gpt-5\.\d-chat", Takes(("medium",))),
         (r"gpt-5-pro", Takes(("high",))),
@@ -98,7 +99,7 @@ def _fitted(request: Request, takes: Takes, dropped: Receipt, in_chat: bool) -> 
     asked = "none" if reasoning.off or reasoning.budget == 0 else reasoning.effort
     if asked is None and reasoning.budget is not None:
         asked = effort_of(reasoning.budget)
-    if asked not in EFFORTS:
+    if asked not in EFFORTS or not takes.efforts:
         return reasoning
     known = [effort for effort in takes.efforts if not in_chat or _rank(effort) <= _rank(takes.most_in_chat)]
     effort = next((word for word in known if _rank(word) >= _rank(asked)), known[-1])

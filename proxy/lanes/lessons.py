@@ -64,7 +64,7 @@ LIMITS = frozenset(_OTHER_LIMIT.values())
 # client's own words, so that one client can have a knob left out for others; but only a knob, and with a receipt.
 _WITH_ANY_VALUE = (
     r"unsupported parameter(?:\(s\))?: ['`](?P<name>[\w.]+)['`]",  # OpenAI, Azure, NVIDIA
-    r"unrecognized request arguments? supplied: (?P<name>[\w., ]{1,200})",  # OpenAI, Azure
+    r"(?:unrecognized|model incompatible) request arguments? supplied: (?P<name>[\w., ]{1,200})",  # OpenAI, Azure
     r"unknown (?:parameter|field|name):? [\"'`](?P<name>[\w.]+)[\"'`]",  # OpenAI, Google
     r"argument not supported on this model: (?P<name>\w+)",  # xAI, and the next one
     r"does not support parameter (?P<name>\w+)",
