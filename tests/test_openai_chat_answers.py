@@ -903,6 +903,35 @@ def test_a_chunk_that_is_an_error_ends_a_stream_that_has_not_ended(said: Json) -
     assert (failed(whole, stream=False).message, type(metered([whole], stream=False).error)) == ("m", Refused)
 
 
+@pytest.mark.parametrize("beside", [{}, {"usage": {"prompt_tokens": 9, "completion_tokens": 2}}])
+@pytest.mark.parametrize(("error", "status"), [(None, 502), ({"message": "m", "code": 503}, 503)])
+@pytest.mark.parametrize("where", ["choice", "answer"])
+def test_a_whole_answer_that_broke_off_is_an_error_as_its_stream_is(
+    where: str, error: Json, status: int, beside: Json
+) -> None:
+    """OpenRouter's. https://openrouter.ai/docs/api/reference/errors-and-debugging"""
+    choice = {"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "error"}
+    said = {} if error is None else {"error": error}
+    broken = {"choices": [choice | said], **beside} if where == "choice" else {"choices": [choice], **said, **beside}
+    whole = json.dumps(broken, indent=1).encode()
+    read = metered([whole], stream=False)
+    assert isinstance(read.error, Down)
+    assert (read.error.status, failed(whole, stream=False).status) == (status, status)
+    assert (read.usage is not None) == bool(beside)  # it may have to be paid
+    live = sse({"choices": [{**choice, "delta": choice["message"], **(said if where == "choice" else {})}]} | (
+        said if where == "answer" else {}
+    ))  # fmt: skip
+    told = metered([live]).error
+    assert told is not None
+    assert (told.status, failed(live).status) == (status, status)
+
+
+def test_a_whole_answer_that_only_speaks_of_errors_is_none() -> None:
+    words = {"role": "assistant", "content": '"error"', "tool_calls": [{"function": {"arguments": '{"error":1}'}}]}
+    for said in ({"choices": [{"message": words, "finish_reason": "stop"}]}, {"choices": [{"error": None}]}):
+        assert metered([json.dumps(said).encode()], stream=False).error is None
+
+
 def test_a_line_of_llama_cpps_ends_a_stream_though_done_follows() -> None:
     line = b'error: {"code":400,"message":"m","type":"exceed_context_size_error"}\n\n'
     for before in ([], [chunk({"content": "a"})], [chunk({"content": "a"}), chunk({"content": "b"})]):

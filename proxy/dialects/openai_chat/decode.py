@@ -207,8 +207,8 @@ class _Answer(Voices):
 
     def _reason(self, voice: Voice, choice: Object) -> None:
         reason, sequence = choice.get("finish_reason"), choice.get("stop_reason")
-        if reason == "error":  # how OpenRouter ends a stream that broke
-            raise fault(self._noted)
+        if reason == "error":  # how OpenRouter ends an answer that broke
+            raise fault(choice.get("error") or self._noted)
         voice.raw = as_text(reason) or voice.raw
         if isinstance(sequence, str):  # vLLM
             voice.sequence = sequence

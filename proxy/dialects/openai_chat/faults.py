@@ -5,7 +5,17 @@ from collections.abc import Mapping
 
 from proxy.dialects.openai_chat.words import ERROR_STATUS
 from proxy.errors import GatewayError, Headers, UpstreamError
-from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, kept_headers, object_in
+from proxy.grammar.fields import (
+    UNREADABLE,
+    Object,
+    as_list,
+    as_object,
+    as_text,
+    decode_json,
+    dump,
+    kept_headers,
+    object_in,
+)
 from proxy.grammar.openai import ERROR_WORDS
 from proxy.grammar.statuses import class_of
 
@@ -33,6 +43,14 @@ def _plain(headers: Mapping[str, str], body: bytes) -> str | None:
 def error_in(said: Object) -> object:
     """The error in an answer, or in a chunk of one. vLLM's and Mistral's may be all of it."""
     return said.get("error") or (said if said.get("object") == "error" else None)
+
+
+def broken_in(said: Object) -> Object | None:
+    """The first choice that ends in an error, as OpenRouter says of an answer that broke off; the error may be in it.
+    https://openrouter.ai/docs/api/reference/errors-and-debugging
+    """
+    choices = map(as_object, as_list(said.get("choices")))
+    return next((choice for choice in choices if choice.get("finish_reason") == "error"), None)
 
 
 def error_line(event: bytes) -> Object:

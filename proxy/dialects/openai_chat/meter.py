@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy.canon import Usage
-from proxy.dialects.openai_chat.faults import error_in, error_line, fault
+from proxy.dialects.openai_chat.faults import broken_in, error_in, error_line, fault
 from proxy.dialects.openai_chat.usage import said_usage, told_usage
 from proxy.framing import Batches, data_of
 from proxy.grammar import whole
@@ -43,7 +43,9 @@ class _Said(Struct):
 
 
 class _Whole(Struct):
-    """What a meter reads of a whole answer. Of its choices it only wants to know whether there are any."""
+    """What a meter reads of a whole answer. Of its choices it only wants to know whether there are any, and whether one
+    says that it is broken.
+    """
 
     model: Any = None
     usage: Any = None
@@ -117,11 +119,10 @@ class StreamMeter(LateMeter):
     def _blame(self, events: bytes) -> None:
         for event in holding(events, b"error"):
             told = object_in(data_of(event))
-            said, error = _read_event(event), error_in(told) or error_line(event)
-            broken = any(reason == "error" for _, reason in said.finish_reasons())
-            if self._error is None and (broken or (error and not said.choices)):
-                self._error = fault(error)
-                self._error.mute = b"" if broken or told.get("error") else event.strip(b"\n")
+            said, error, broken = _read_event(event), error_in(told) or error_line(event), broken_in(told)
+            if self._error is None and (broken is not None or (error and not said.choices)):
+                self._error = fault((broken or {}).get("error") or error)
+                self._error.mute = b"" if broken is not None or told.get("error") else event.strip(b"\n")
 
 
 def _read_event(event: bytes) -> _Said:
@@ -140,5 +141,11 @@ class WholeMeter(whole.Meter):
         self.finished = True
         self.usage = said_usage(said.usage, said.x_groq, said.service_tier, said.model)
         self.model = as_text(said.model)
-        if bytes(said.choices) in _NO_CHOICES and (error := error_in(object_in(body))):
-            self.error = fault(error)
+        choices = bytes(said.choices)
+        if choices in _NO_CHOICES:
+            if error := error_in(object_in(body)):
+                self.error = fault(error)
+        elif b'"error"' in choices:  # which no text contains: there its quotes are escaped
+            told = object_in(body)
+            if (broken := broken_in(told)) is not None:
+                self.error = fault(broken.get("error") or error_in(told))
