@@ -5,6 +5,7 @@ hang, and never a stream that ends as if it were whole.
 """
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -69,6 +70,31 @@ def told(got: Got, speech: Speech, provider: Speech) -> dict[str, Any]:
     return speech.error(got.body)
 
 
+# --- what was not asked for: a whole answer for a stream, and the other way round ---------------------------------
+
+
+@streamed_and_whole
+@every_lane
+async def test_an_answer_of_the_other_form_comes_in_the_one_that_was_asked_for(
+    speech: Speech, provider: Speech, stream: bool
+) -> None:
+    """An SDK reads JSON as a stream that says nothing, and ends well."""
+    other, form = (provider.whole, JSON) if stream else (provider.stream, SSE)
+    got = await answered(Scenario(body=other, headers=form), speech, provider, stream)
+    assert (got.status, got.whole) == (200, True)
+    assert got.header("content-type") == ("text/event-stream" if stream else "application/json")
+    assert "Grüße" in "".join(re.findall(r'"(?:text|content)": ?"([^"]*)"', got.body.decode()))
+    assert speech.ends_whole(got.body) if stream else json.loads(got.body)
+
+
+async def test_what_we_cannot_read_comes_in_the_form_that_the_provider_chose() -> None:
+    asked = OPENAI.request(True, "openai/m", temperature="tepid")
+    scenario = Scenario(body=OPENAI.whole, headers=JSON)
+    async with Evil(scenario) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await chat(gateway, OPENAI, asked)
+    assert (got.status, got.body) == (200, OPENAI.whole)
+
+
 # --- before the first byte: a status ---------------------------------------------------------------------------------
 
 
@@ -121,6 +147,14 @@ FAULTS = {
     **{
         str(status): Fault(always(status=status, headers=[("Location", "http://127.0.0.1:1/")]), 502, "check base_url")
         for status in (301, 302, 303, 304, 307, 308)
+    },
+    **{
+        f"status {status}": Fault(
+            always(raw=b"HTTP/1.1 %03d X\r\nContent-Length: 2\r\n\r\n{}" % status),
+            502,
+            f"with status {status}, which no provider gives",
+        )
+        for status in (600, 999)
     },
 }
 

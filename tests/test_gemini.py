@@ -708,8 +708,8 @@ def test_an_answer_that_never_ends_is_given_up() -> None:
     ("held", "has"),
     [
         (b"", False),
-        (b'data: {"parts": []}', False),
-        (b'data: {"parts": []}\r\n\r\n', True),
+        (b'data: {"parts": [{}]}', False),
+        (b'data: {"parts": [{}]}\r\n\r\n', True),
         (b" [", False),
         (b'[{"parts": "}', False),
         (b'[{"parts": "}"}', True),

@@ -69,7 +69,11 @@ SILENT: dict[str, list[bytes]] = {
     "gemini": [
         sse({"usageMetadata": {}, "modelVersion": "m"}),
         sse({"candidates": [{"content": {"role": "model"}, "index": 0}]}),
+        sse({"candidates": [{"content": {"role": "model", "parts": [{"text": ""}]}}]}),
+        b'data: {"candidates":[{"content":{"parts":[{"text":""}],"role":"model"}}]}\n\n',
+        sse({"candidates": [{"content": {"parts": []}}]}),
         b'[{"usageMetadata": {}}',
+        b'[{"candidates": [{"content": {"parts": [{\n"text": ""\n}]}}]}',
     ],
     "cohere": [
         sse({"type": "message-start", "delta": {"message": {"role": "assistant", "content": []}}}),
@@ -110,6 +114,10 @@ TELLING: dict[str, list[bytes]] = {
     ],
     "gemini": [
         sse({"candidates": [{"content": {"parts": [{"text": "x"}]}}]}),
+        sse({"candidates": [{"content": {"parts": [{"text": "", "thought": True}]}}]}),
+        sse({"candidates": [{"content": {"parts": [{"text": "", "thoughtSignature": "c2ln"}]}}]}),
+        sse({"candidates": [{"content": {"parts": [{"text": ""}, {"text": "x"}]}}]}),
+        sse({"candidates": [{"content": {"parts": [{"text": ""}]}, "finishReason": "STOP"}]}),
         sse({"candidates": [{"finishReason": "STOP"}]}),
         sse({"promptFeedback": {"blockReason": "SAFETY"}}),
         b'[{"candidates": [{"finishReason": "STOP"}]}',

@@ -47,11 +47,9 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
     call.upstream_id = next(filter(None, map(answer.headers.get, _REQUEST_IDS)), "")
     if 200 <= answer.status < 300:
         return answer if media_type_of(answer) not in _PAGES else await _no_page(call, answer)
-    if answer.status < 400:
+    if not 400 <= answer.status < 600:
         answer.abort()
-        raise _misled(
-            call, f"status {answer.status}, and redirects are not followed", "upstream_redirect", answer.status
-        )
+        raise _astray(call, answer.status)
     body, lack = await _error_body(call, answer)
     error = dialect.decode_error(answer.status, answer.headers, body)
     error.detail = lack
@@ -108,6 +106,12 @@ async def _no_page(call: Call, answer: Answer) -> Answer:
         answer.abort()
         raise
     return Begun(answer, began)
+
+
+def _astray(call: Call, status: int) -> Down:
+    if 300 <= status < 400:
+        return _misled(call, f"status {status}, and redirects are not followed", "upstream_redirect", status)
+    return _misled(call, f"status {status}, which no provider gives", "upstream_protocol", status)
 
 
 def _misled(call: Call, what: str, code: str, status: int) -> Down:

@@ -5,13 +5,14 @@ copy of them.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 
 from msgspec.structs import replace
 
 from proxy import headers
 from proxy.edge.aside import SKIMMED, aside
 from proxy.envelope import Envelope
-from proxy.errors import Down, UpstreamError
+from proxy.errors import BadRequest, Down, UpstreamError
 from proxy.lanes.asking import (
     Find,
     ask,
@@ -32,15 +33,18 @@ from proxy.lanes.windows import window
 from proxy.ports import Answer, Call, Forward, HeadCounting, Meter, Outgoing, Reply, Strip, Target
 from proxy.sealing.provenance import Provenance, has_one
 
+_LINES = "application/x-ndjson"  # a stream of one line, to its clients, is what a whole answer is as well
+
 
 class PassThrough:
-    """The lane. `dialect` finds a dialect by its name; `translate`: the other lane, for an answer that turns out to be
-    of another wire.
+    """The lane. `dialect` finds a dialect by its name; `translation`: the other lane, for an answer that turns out to
+    be of another wire, or a whole one where a stream was asked for, which an SDK would read as a stream that says
+    nothing.
     """
 
-    def __init__(self, dialect: Find, translate: Translation, provenance: Provenance, heeding: Heeding) -> None:
+    def __init__(self, dialect: Find, translation: Translation, provenance: Provenance, heeding: Heeding) -> None:
         self._dialect = dialect
-        self._translate = translate
+        self._translation = translation
         self._provenance = provenance
         self._heeding = heeding
 
@@ -50,14 +54,17 @@ class PassThrough:
         Raises GatewayError before the first byte; after it, the body raises.
         """
         if call.wishes.context is not None:
-            self._translate.receipt(call, window(call, target, call.dialect).dropped)
+            self._translation.receipt(call, window(call, target, call.dialect).dropped)
         answer, forward = await self._asked(call, target)
         live = is_stream(call, answer, call.dialect) or (call.as_array and media_type_of(answer) == "application/json")
         meter = call.dialect.meter(live)
         try:
             held = await (_hold if live else _whole)(call, answer, meter)
             if (spoke := dialect_of(held, call.dialect, taken, self._dialect)) is not call.dialect:
-                return await self._translate.answer(call, target, Begun(answer, held), spoke)
+                return await self._translation.answer(call, target, Begun(answer, held), spoke)
+            if live != call.stream and (live or call.dialect.stream_type != _LINES):
+                with suppress(BadRequest):  # an answer to what we cannot read stays as it came
+                    return await self._translation.answer(call, target, Begun(answer, held), spoke)
         except BaseException:  # most of all where the client has left: the provider must not go on
             answer.abort()
             raise

@@ -12,8 +12,9 @@ from proxy.grammar.nouns import api_of
 NAME = "gemini"
 API = api_of(NAME)
 
-# A chunk that says something has one of these keys; others only count tokens.
-SAYING = re.compile(rb'"(?:parts|finishReason|blockReason|error)"\s*:')
+# A chunk that says something has one of these keys; others only count tokens. A text that is still empty says nothing.
+_STILL_EMPTY = rb'\s*\[\s*(?:\{\s*"text"\s*:\s*""\s*\}\s*)?\]'
+SAYING = re.compile(rb'"(?:parts"\s*:(?!%b)|(?:finishReason|blockReason|error)"\s*:)' % _STILL_EMPTY)
 
 # What a path may ask for after the model and a colon, and whether the answer is a stream.
 VERBS = {"generateContent": False, "streamGenerateContent": True, "countTokens": False}
