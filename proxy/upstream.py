@@ -104,12 +104,20 @@ class Upstream:
         return origin
 
     async def send(
-        self, origin: Origin, head: bytes, body: bytes, *, stream: bool, total: float | None = None
+        self,
+        origin: Origin,
+        head: bytes,
+        body: bytes,
+        *,
+        stream: bool,
+        total: float | None = None,
+        allowed: float | None = None,
     ) -> Exchange:
         """POST, and return at the head of the answer. `head`: request line and headers, without the content length.
 
         `total`: seconds until the answer must have ended, in place of the origin's own, which a stream does not have.
         Unlike that one it also holds for connecting: it is the client's, who does not care what they are spent on.
+        `allowed`: how many the client allowed in all, to be named where they are over.
 
         A request that went out on a pooled connection and found it closed, with no byte back, is sent once more: it
         crossed the provider's idle close. Raises UpstreamError.
@@ -119,18 +127,18 @@ class Upstream:
             data, rest = data + body, b""
         timers, fresh, until = origin.timers, False, inf if total is None else monotonic() + total
         if stream:
-            allowed = Allowed(timers.headers, timers.first_event, timers.idle, timers.quiet, total or 0)
+            times = Allowed(timers.headers, timers.first_event, timers.idle, timers.quiet, total or 0, allowed or 0)
         else:  # most providers send the head of a whole answer only when all of it is ready
-            allowed = Allowed(total=total or timers.total)
+            times = Allowed(total=total or timers.total, client=allowed or 0)
         while True:
             held = None if fresh else origin.waiting(IDLE_LIFE)
             if held is None:
-                held = await self._connect(origin, fresh, _left(until))
+                held = await self._connect(origin, fresh, _left(until), allowed or 0)
                 if total is not None:
-                    allowed = allowed._replace(total=_left(until))
+                    times = times._replace(total=_left(until))
             exchange = Exchange(held.wire, partial(self._release, origin, held))
             try:
-                exchange.send(data, rest, allowed)
+                exchange.send(data, rest, times)
                 await exchange.head()
                 _plain(exchange)
             except Down:
@@ -191,14 +199,14 @@ class Upstream:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise mapped(error, TOLD, "webhook") from None
 
-    async def _connect(self, origin: Origin, fresh: bool, most: float) -> Held:
+    async def _connect(self, origin: Origin, fresh: bool, most: float, allowed: float) -> Held:
         """A connection from aiohttp's connector; `fresh`: a new one, and those that wait are stale and are closed.
 
-        `most`: seconds that it may take, where the origin's own timer is longer.
+        `most`: seconds that it may take, where the origin's own timer is longer: what is left of those `allowed`.
         """
-        seconds, timeout = origin.timers.connect, origin.timeout
+        seconds, timeout, cause = origin.timers.connect, origin.timeout, 0.0
         if most < seconds:
-            seconds, timeout = most, aiohttp.ClientTimeout(connect=most)
+            seconds, timeout, cause = most, aiohttp.ClientTimeout(connect=most), allowed
         while fresh and origin.idle:
             origin.idle.pop().connection.close()
         while True:
@@ -209,7 +217,7 @@ class Upstream:
             except TimeoutError:
                 self._forget(origin)
                 is_reached = len(made) > (origin.proxy is not None)  # with a proxy, the first connection is to it
-                raise too_slow(origin.url, seconds, is_reached) from None
+                raise too_slow(origin.url, seconds, is_reached, cause) from None
             except (aiohttp.ClientError, OSError) as error:
                 self._forget(origin)
                 raise mapped(error, seconds) from None

@@ -10,6 +10,7 @@ from functools import lru_cache
 from math import inf
 from typing import TypeVar
 
+from proxy.edge.failures import TIMEOUT
 from proxy.errors import BadRequest, GatewayError
 from proxy.grammar.fields import wrong_word
 from proxy.ports import Call, Dialect, Wishes, Wishing
@@ -17,7 +18,6 @@ from proxy.spending.money import MOST, nanos_of
 
 T = TypeVar("T")
 
-TIMEOUT = "x-pillion-timeout"  # seconds
 COST_LIMIT = "x-pillion-cost-limit"  # dollars
 SUMMARY = "x-pillion-summary"
 FAULT = "x-pillion-fault"  # what is to go wrong on purpose

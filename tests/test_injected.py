@@ -429,7 +429,7 @@ async def test_a_delay_comes_before_the_request_and_is_a_part_of_its_time() -> N
 async def test_who_does_not_wait_so_long_is_told_in_time(timeout: float) -> None:
     world = World(echo=Fault(delay=0.5))
     with pytest.raises(
-        Timeout, match=f"echo's answer did not end within {timeout} s, because of an injected fault"
+        Timeout, match=f"echo's answer, which an injected fault delays, did not end within {timeout} s"
     ) as caught:
         await world.ask(timeout=timeout)
     assert (caught.value.code, caught.value.status, world.slept) == ("total_timeout", 504, [timeout])

@@ -162,7 +162,12 @@ class HTTPProvider(ABC):
         head = (self._heads.get(target) or self._head(target)) + ours + theirs + self._via_line
         try:
             answer = await self._upstream.send(
-                self._origin_of(outgoing.model), head, body, stream=outgoing.stream, total=outgoing.timeout
+                self._origin_of(outgoing.model),
+                head,
+                body,
+                stream=outgoing.stream,
+                total=outgoing.timeout,
+                allowed=outgoing.allowed,
             )
         except UpstreamError as error:
             error.provider = self.name

@@ -13,6 +13,8 @@ from yarl import URL
 from proxy.edge.address import Address
 from proxy.errors import Down, Timeout, UpstreamError
 
+TIMEOUT = "x-pillion-timeout"  # the header in which a client says how many seconds it allows
+
 # Why there may be no connection, the specific errors first: what the client reads, and the code.
 _WAYS: Sequence[tuple[type[Exception], str, str]] = (
     (aiohttp.ClientProxyConnectionError, "The egress proxy cannot be reached.", "proxy_error"),
@@ -56,16 +58,23 @@ def _place(host: str | None, port: int | None) -> str:
     return str(Address(host or "", port or 0))
 
 
-def too_slow(url: URL, seconds: float, is_reached: bool) -> Timeout:
-    """One timer covers TCP and TLS, but each has a code of its own. `is_reached`: the TCP connection was made."""
-    where = _place(url.host, url.port)
+def too_slow(url: URL, seconds: float, is_reached: bool, allowed: float = 0.0) -> Timeout:
+    """One timer covers TCP and TLS, but each has a code of its own. `is_reached`: the TCP connection was made.
+
+    `allowed`: as in `within`.
+    """
+    where, time = _place(url.host, url.port), within(seconds, allowed)
     if url.scheme == "https" and is_reached:
-        return Timeout(
-            f"The TLS handshake with the provider did not end within {seconds:g} s.", code="tls_timeout", detail=where
-        )
-    return Timeout(
-        f"The connection to the provider was not made within {seconds:g} s.", code="connect_timeout", detail=where
-    )
+        return Timeout(f"The TLS handshake with the provider did not end {time}.", code="tls_timeout", detail=where)
+    return Timeout(f"The connection to the provider was not made {time}.", code="connect_timeout", detail=where)
+
+
+def within(seconds: float, allowed: float | None) -> str:
+    """For a sentence about a time that is over. `allowed`: of how many seconds, which the client has set, it was the
+    rest; 0 or None: of none.
+    """
+    said = f"within {seconds:g} s"
+    return f"{said}: {TIMEOUT} allows {allowed:g} s in all" if allowed else said
 
 
 def why(error: BaseException | None) -> str:

@@ -10,6 +10,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
+from proxy.edge.failures import within
 from proxy.edge.wire import Wire
 from proxy.errors import Timeout, UpstreamError
 
@@ -22,6 +23,7 @@ class Allowed(NamedTuple):
     idle: float = 0.0  # from then on between chunks
     quiet: float = 0.0  # and between chunks that are more than a sign of life
     total: float = 0.0
+    client: float = 0.0  # the client's own limit, of which `total` is what was left
 
 
 class Timed:
@@ -53,7 +55,8 @@ class Timed:
             return 0.0
         now, allowed = self._clock.time(), self._allowed
         if allowed.total and now >= self._began + allowed.total:
-            self._late("total_timeout", "did not end", allowed.total)
+            words = f"The provider's answer did not end {within(allowed.total, allowed.client)}."
+            self._fail(Timeout(words, code="total_timeout"))
         elif allowed.headers and not self._headed and now >= self._began + allowed.headers:
             self._late("headers_timeout", "did not begin", allowed.headers)
         elif allowed.first_event and not self._watched and now >= self._began + allowed.first_event:

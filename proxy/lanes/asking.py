@@ -191,7 +191,8 @@ def blame(call: Call, error: UpstreamError) -> None:
     understand(error)
     hide = call.target.adapter.hide
     error.provider = call.target.adapter.name
-    error.message, error.code = repeated(hide(error.message)), hide(error.code)
+    names = (call.model, call.target.model)
+    error.message, error.code = repeated(hide(error.message), names), hide(error.code)
     if error.kind == "authentication":
         key = f"{call.target.adapter.whose_key} key"
         refused = f"does not allow {key} to do this" if error.status == 403 else f"refused {key}"
@@ -199,7 +200,7 @@ def blame(call: Call, error: UpstreamError) -> None:
     error.param = hide(error.param) if error.param else None
     if error.body is not None:
         text = error.body.decode("utf-8", "surrogateescape")
-        if any(shows_key(said) or hide(said) != said for said in {text, unescaped(text)}):
+        if any(shows_key(said, names) or hide(said) != said for said in {text, unescaped(text)}):
             error.body = None
 
 

@@ -54,7 +54,8 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
         body = await aside(size, _counted, request, dialect, own, target.adapter.hints(target.model).like)
     lines = headers.outgoing(call.headers) if own else headers.translated(call.headers)
     query = headers.query_out(call.raw_query) if own else ""
-    sent = Outgoing(dialect.name, target.model, body, False, lines, query, "count_tokens", call.left())
+    timers = call.left(), False, call.timeout
+    sent = Outgoing(dialect.name, target.model, body, False, lines, query, "count_tokens", *timers)
     answer = await ask(call, target, dialect, sent)
     try:
         said = await call.timed(answer.read(LIMIT))

@@ -131,6 +131,7 @@ def _outgoing(call: Call, target: Target, forward: Forward) -> Outgoing:
         call.operation,
         call.timeout and call.left(),
         call.as_array,
+        call.timeout,
     )
 
 

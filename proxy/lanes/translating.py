@@ -105,7 +105,8 @@ class Translation:
         self.receipt(call, (*gone, *unsaid))
         operation = call.operation if dialect is call.dialect else "chat"
         lines = headers.outgoing(call.headers) if own else headers.translated(call.headers)
-        sent = Outgoing(dialect.name, target.model, encoded.body, call.stream, lines, "", operation, call.left())
+        timers = call.left(), False, call.timeout
+        sent = Outgoing(dialect.name, target.model, encoded.body, call.stream, lines, "", operation, *timers)
         renderer = call.dialect.renderer(request)  # whose clock runs from now on
         try:
             answer = await ask(call, target, dialect, sent)

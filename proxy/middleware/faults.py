@@ -22,6 +22,7 @@ import msgspec
 
 from proxy import config
 from proxy.config import Fault
+from proxy.edge.failures import within
 from proxy.errors import BadRequest, Timeout
 from proxy.failover.faults import Failing
 from proxy.ports import Adapter, Call, Dialect, Handler, Reply, Target
@@ -117,7 +118,7 @@ class Faults:
             return
         await call.timed(self._sleep(most))
         name = target.adapter.name
-        message = f"{name}'s answer did not end within {most:g} s, because of an injected fault."
+        message = f"{name}'s answer, which an injected fault delays, did not end {within(most, call.timeout)}."
         raise Timeout(message, code="total_timeout", provider=name)
 
     def _count(self, provider: str, fault: Fault) -> None:

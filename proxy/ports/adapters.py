@@ -24,6 +24,7 @@ class Outgoing(Struct, frozen=True, gc=False):
     operation: str = "chat"  # or `generate` (Ollama's other endpoint), or `count_tokens`
     timeout: float | None = None  # seconds until the answer must have ended, where the client said so
     as_array: bool = False  # the stream is to be one JSON array
+    allowed: float | None = None  # seconds that the client allowed, of which `timeout` is left
 
 
 class Answer(Protocol):

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from math import inf
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -17,6 +17,7 @@ from proxy.adapters.echo.ask import Ask, read
 from proxy.adapters.echo.page import Page, ident_of
 from proxy.adapters.echo.script import PLAIN, Beat, Behaviour, behaviour, compose, is_behaviour, streamed, whole
 from proxy.edge.aside import LARGE, aside
+from proxy.edge.failures import within
 from proxy.errors import BadRequest, Down, Timeout, UpstreamError
 from proxy.ports import NO_HINTS, UNKNOWN, Abilities, Answer, Health, Hints, Outgoing
 
@@ -44,6 +45,16 @@ class Clock(Protocol):
     async def reach(self, moment: float, gone: asyncio.Event) -> None:
         """Wait until `moment`, `inf` being never, but return as soon as `gone` is set."""
         ...
+
+
+class Limit(NamedTuple):
+    """Of an answer's time, in seconds."""
+
+    left: float = inf
+    allowed: float | None = None  # by the client, in all
+
+
+NO_LIMIT = Limit()
 
 
 class LoopClock:
@@ -104,7 +115,7 @@ class Echo:
         return UNKNOWN
 
     async def send(self, outgoing: Outgoing) -> Answer:
-        total = inf if outgoing.timeout is None else outgoing.timeout
+        total = NO_LIMIT if outgoing.timeout is None else Limit(outgoing.timeout, outgoing.allowed)
         try:
             return await self._answer(outgoing.body, total)
         except BadRequest as error:
@@ -126,7 +137,7 @@ class Echo:
     async def health(self) -> Health:
         return Health(True, 0.0)
 
-    async def _answer(self, body: bytes, total: float) -> Answer:
+    async def _answer(self, body: bytes, total: Limit) -> Answer:
         ask = await aside(len(body), read, body)
         manner = behaviour(ask.model)
         ident = ident_of(body, manner.seed)
@@ -137,7 +148,7 @@ class Echo:
         headers = {"content-type": media_type, "x-request-id": f"req_{ident}"}
         return EchoAnswer(200, headers, beats, self._clock, total)
 
-    def _error(self, manner: Behaviour, ident: str, total: float) -> Answer:
+    def _error(self, manner: Behaviour, ident: str, total: Limit) -> Answer:
         """The error that the model's name asks for."""
         status, retry = manner.number, manner.retry
         if status == 429 and retry is None:
@@ -180,7 +191,7 @@ class EchoAnswer:
     """Beats, each sent at its time. The head is there at once. `total`: seconds for the whole answer."""
 
     def __init__(
-        self, status: int, headers: Mapping[str, str], beats: Iterator[Beat], clock: Clock, total: float = inf
+        self, status: int, headers: Mapping[str, str], beats: Iterator[Beat], clock: Clock, total: Limit = NO_LIMIT
     ) -> None:
         self.status = status
         self.headers = headers
@@ -197,11 +208,11 @@ class EchoAnswer:
         if self._next is None:
             return b""
         if not self._gone.is_set():
-            await self._clock.reach(self._start + min(self._next.at, self._total), self._gone)
+            await self._clock.reach(self._start + min(self._next.at, self._total.left), self._gone)
         if self._gone.is_set():
             raise Down("pillion closed the connection to the provider.", code="upstream_aborted")
-        if self._next.at > self._total:
-            raise Timeout(f"The provider's answer did not end within {self._total:g} s.", code="total_timeout")
+        if self._next.at > self._total.left:
+            raise Timeout(f"The provider's answer did not end {within(*self._total)}.", code="total_timeout")
         if self._next.data is None:
             raise Down("The provider's answer was cut short.", code="upstream_cut")
         data, self._next = self._next.data, None
