@@ -20,7 +20,7 @@ from proxy.dialects.anthropic.usage import usage_of
 from proxy.envelope import Envelope
 from proxy.errors import Down
 from proxy.framing.eventstream import encode_frame, encode_headers
-from proxy.grammar.counts import are_counts
+from proxy.grammar.counts import are_counts, count_of
 from proxy.ports import Heard, Target
 from proxy.prices import Prices
 from proxy.spending.extent import tier
@@ -466,7 +466,7 @@ def is_main(path: tuple[str, ...]) -> bool:
 
 
 PLACES = [(each, path) for each in COUNTS for path in each.paths]
-NONSENSE: list[Any] = [-1, -1.0, 1e30, 10**12 + 1, 10**40, "12", True, [], {}]
+NONSENSE: list[Any] = [-1, -1.0, 1.5, 1e30, 10**12 + 1, 10**40, "12", True, [], {}]
 
 
 def spoilt(used: Json, path: tuple[str, ...], value: Any) -> Json:
@@ -590,6 +590,11 @@ def test_what_is_not_told_is_no_nonsense() -> None:
     assert are_counts({}, ["x"])
     assert are_counts({"x": None, "y": 3.0, "z": 10**12}, "xyz")
     assert not are_counts({"x": float("nan")}, "x")
+
+
+def test_a_part_of_a_token_is_nonsense_and_never_free() -> None:
+    assert not are_counts({"x": 1.5}, "x")
+    assert (count_of(1.5), count_of(0.25), count_of(3.0)) == (2, 1, 3)
 
 
 # --- what is booked --------------------------------------------------------------------------------------------------

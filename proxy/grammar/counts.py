@@ -1,6 +1,7 @@
 """Which of the tokens that a provider says it counted can be believed, and in which tier?"""
 
 from collections.abc import Iterable
+from math import ceil
 
 from proxy.grammar.fields import Object
 
@@ -11,10 +12,10 @@ _ANYWHERE = ("", "global", "not_available")
 
 
 def count_of(value: object) -> int:
-    """A number of tokens; 0 for anything that cannot be one (negative, huge, a string)."""
+    """A number of tokens; 0 for anything that cannot be one (negative, huge, a string). A part of one is one."""
     if type(value) is not int and type(value) is not float:
         return 0
-    return int(value) if 0 <= value <= SANE else 0
+    return ceil(value) if 0 <= value <= SANE else 0
 
 
 def are_counts(told: Object, keys: Iterable[str]) -> bool:
@@ -38,7 +39,7 @@ def placed(tier: str, place: str) -> str:
 
 
 def _is_rare_count(value: object) -> bool:
-    return value is None or (type(value) is float and 0 <= value <= SANE)
+    return value is None or (type(value) is float and 0 <= value <= SANE and value.is_integer())
 
 
 def others_in(told: Object, known: set[str]) -> Object:
