@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from proxy.access.allowance import ClientKey
 from proxy.answers import Answer, Answers, Gathering, Shelf, lasting, streamed
 from proxy.answers.answer import OVERHEAD, from_file, to_file
+from proxy.answers.memory import SWEPT
 from proxy.answers.sameness import canonical, identity, is_deterministic
 from proxy.assembly import Assembly
 from proxy.config import Cache as Rules
@@ -762,6 +763,54 @@ async def test_a_file_that_is_there_no_more_is_as_if_there_were_none(
     assert provider.asked == 2
 
 
+async def test_what_is_too_old_is_swept_out_though_nobody_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.answers.memory.EVERY", 0.01)
+    async with cached(tmp_path, stored=True, ttl=0.2) as cache:
+        for n in range(3):
+            await asking(cache, Provider(), call(b'{"model":"m%d"}' % n))
+        assert (len(cache.answers), cache.answers.bytes > 0) == (3, True)
+        await soon(lambda: not len(cache.answers))
+        assert (cache.answers.bytes, cache.answers.evictions) == (0, 0)
+        await soon(lambda: not files(tmp_path))
+
+
+async def test_a_file_from_before_the_start_is_swept_out_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.answers.memory.EVERY", 0.01)
+    async with cached(tmp_path, stored=True) as cache:
+        await asking(cache, Provider())
+    (file,) = files(tmp_path)
+    changed = file.stat().st_mtime - 299.8
+    os.utime(file, (changed, changed))
+    async with cached(tmp_path, stored=True):
+        await soon(lambda: not files(tmp_path))
+
+
+async def test_a_shorter_time_sweeps_out_what_it_makes_too_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("proxy.answers.memory.EVERY", 0.01)
+    async with cached() as cache:
+        await asking(cache, Provider())
+        cache.become(Rules(enabled=True, ttl=0.05))
+        await soon(lambda: not len(cache.answers))
+
+
+async def test_only_so_many_are_swept_at_a_time_and_the_oldest_first() -> None:
+    now = 0.0
+    answers = Answers(10**9, ttl=60, clock=lambda: now)
+    for n in range(SWEPT + 50):
+        now = float(n) / 100
+        answers.keep(f"k{n}", Answer(headers=(), body=b"x"))
+    answers.keep("k0", Answer(headers=(), body=b"x"))  # a new one, in place of the oldest
+    assert await answers.find("k1") is not None  # to be asked for makes it no younger
+    now = 60 + (SWEPT + 20) / 100
+    answers.sweep()
+    assert len(answers) == 50
+    answers.sweep()
+    assert list(answers._by_age) == [*(f"k{n}" for n in range(SWEPT + 21, SWEPT + 50)), "k0"]
+    await answers.close()
+
+
 @pytest.mark.parametrize("age", [301, -10])
 async def test_a_file_that_is_too_old_or_of_the_future_is_removed(tmp_path: Path, age: float) -> None:
     provider = Provider()
@@ -986,6 +1035,22 @@ async def test_an_app_gets_the_same_bytes_again(speech: Speech, stream: bool) ->
         assert second.header("x-request-id") == second.header("x-pillion-request-id") != first.header("x-request-id")
         assert len(evil.requests) == 1
         assert b"x-pillion-cache" not in evil.requests[0].head.lower()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}",
+        b'{"id":"chatcmpl-1","choices":[]}',
+    ],
+)
+async def test_an_answer_that_says_nothing_is_passed_on_and_not_kept(body: bytes) -> None:
+    empty = Scenario(body=body, headers=[("content-type", "application/json")])
+    plays = Scenario(body=OPENAI.whole, headers=[("content-type", "application/json")])
+    async with Evil(empty, plays) as evil, gateway_of(OPENAI, evil) as (gateway, _):
+        got = [await chat(gateway, OPENAI, request_of(OPENAI, stream=False), [ON]) for _ in range(3)]
+        assert [each.body for each in got] == [body, OPENAI.whole, OPENAI.whole]
+        assert [each.header("x-pillion-cache") for each in got] == ["miss", "miss", "hit"]
 
 
 async def test_tokens_and_money_are_counted_once() -> None:

@@ -1,17 +1,24 @@
 """Which answers are kept, for how long, and how many?
 
 As many as there is room for: when it is full, the one that was asked for longest ago goes. An answer that is still
-coming counts already, and so does one that is only in a file. One answer may have a quarter of the room.
+coming counts already, and so does one that is only in a file. One answer may have a quarter of the room. One whose time
+is over is swept out within seconds, with its file, whether anybody asks for it or not: a little at a time.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from itertools import islice, takewhile
 from time import monotonic
 from typing import NamedTuple
 
 from proxy.answers.answer import Answer
 from proxy.answers.shelf import Shelf
+
+SWEPT = 100  # answers at a time: some tens of microseconds
+EVERY = 1.0  # seconds between two looks at what is too old, at least
+SOON = 0.01  # seconds, where more is too old than may be swept at once
 
 
 class Found(NamedTuple):
@@ -42,6 +49,8 @@ class Answers:
         self._shelf = shelf
         self._clock = clock
         self._entries: OrderedDict[str, _Entry] = OrderedDict()  # by question, the one asked for last at the end
+        self._by_age: OrderedDict[str, None] = OrderedDict()  # the same questions, the oldest answer's first
+        self._timer: asyncio.TimerHandle | None = None  # of the next sweep
         self._kept = self._coming = 0  # bytes
         self.become(size, ttl)
 
@@ -51,6 +60,7 @@ class Answers:
         self._size = size
         self._ttl = ttl
         self._make_room()
+        self._plan_sweep()
 
     def __repr__(self) -> str:
         return f"<Answers: {len(self._entries)}, {self.bytes} of {self._size} bytes>"
@@ -71,9 +81,10 @@ class Answers:
             if 0 <= age < self._ttl and size <= self.longest:
                 self._put(key, _Entry(None, now - age, size))
             else:
-                self._shelf.remove(key)
+                self._shelf.remove([key])
 
     async def close(self) -> None:
+        self._stop_sweeps()
         if self._shelf is not None:
             await self._shelf.close()
 
@@ -120,18 +131,45 @@ class Answers:
         if (old := self._entries.pop(key, None)) is not None:
             self._kept -= old.weight
         self._entries[key] = entry
+        self._by_age[key] = None
+        self._by_age.move_to_end(key)
         self._kept += entry.weight
         self._make_room()
+        if self._timer is None:
+            self._plan_sweep()
 
     def _make_room(self) -> None:
         while self._entries and self.bytes > self._size:
             self._remove(next(iter(self._entries)))
             self.evictions += 1
 
-    def _remove(self, key: str) -> None:
-        self._kept -= self._entries.pop(key).weight
+    def _remove(self, *keys: str) -> None:
+        for key in keys:
+            self._kept -= self._entries.pop(key).weight
+            del self._by_age[key]
         if self._shelf is not None:
-            self._shelf.remove(key)
+            self._shelf.remove(keys)
+
+    # --- what is too old ---
+
+    def sweep(self) -> None:
+        """Remove some of it; the rest soon."""
+        before = self._clock() - self._ttl
+        old = list(takewhile(lambda key: self._entries[key].since <= before, islice(self._by_age, SWEPT)))
+        if old:
+            self._remove(*old)
+        self._plan_sweep(SOON if len(old) == SWEPT else EVERY)
+
+    def _plan_sweep(self, least: float = EVERY) -> None:
+        self._stop_sweeps()
+        if oldest := next(iter(self._by_age), None):
+            wait = self._entries[oldest].since + self._ttl - self._clock()
+            self._timer = asyncio.get_running_loop().call_later(max(wait, least), self.sweep)
+
+    def _stop_sweeps(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class Gathering:

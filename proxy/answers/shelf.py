@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -69,8 +69,8 @@ class Shelf:
             self._backlog += answer.weight
             self._later(answer.weight, self._write, key, answer)
 
-    def remove(self, key: str) -> None:
-        self._later(0, self._remove, key)
+    def remove(self, keys: Sequence[str]) -> None:
+        self._later(0, self._remove, keys)
 
     async def close(self) -> None:
         """Once all is done that was asked for."""
@@ -137,9 +137,10 @@ class Shelf:
         else:
             self._is_told = False
 
-    def _remove(self, key: str) -> None:
-        with suppress(OSError):  # it is not there, or will be too old one day
-            (self._folder / key).unlink()
+    def _remove(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            with suppress(OSError):  # it is not there, or will be too old at the next start
+                (self._folder / key).unlink()
 
     def _tell(self, error: OSError) -> None:
         """Once, until it can be written again."""

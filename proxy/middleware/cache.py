@@ -9,6 +9,7 @@ Without the header the configuration decides. Like failover, the cache may put a
 answer that was given before, or one that several calls share.
 """
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,7 @@ from proxy import config
 from proxy.answers import Answer, Answers, Found, Gathering, Shelf, lasting, streamed
 from proxy.answers.flights import Flights, Key
 from proxy.answers.sameness import identity, is_deterministic, stands_alone
-from proxy.edge.aside import aside
+from proxy.edge.aside import LARGE, aside
 from proxy.errors import BadRequest, GatewayError, LedgerUnavailable, OverBudget
 from proxy.ports import Call, Handler, Headers, Reply
 
@@ -170,7 +171,7 @@ class Cache:
         return reply
 
     def _keep_whole(self, key: str, call: Call, head: Headers, body: bytes, error: BaseException | None) -> None:
-        if error is None:
+        if error is None and _says_something(call, body):
             self.answers.keep(key, Answer(headers=tuple(head), body=body, dropped=call.dropped))
 
     def _keep_stream(
@@ -197,6 +198,25 @@ def _for_nothing(call: Call, reply: Reply) -> Reply:
     if isinstance(reply.body, bytes) and call.operation != "count_tokens":  # for which nobody bills
         reply.headers.append(FREE)
     return reply
+
+
+def _says_something(call: Call, body: bytes) -> bool:
+    """Is it an answer that its wire can read?
+
+    An answer that passes through is the client's to judge: one without choices, or one whose choice ends in an error,
+    comes with 200 as well. Given again, it would be a failure for the whole `ttl`. What was translated has been read
+    before, the end of a stream is looked at in its lane, and what is long has something to say.
+    """
+    has_passed = call.operation == "chat" and call.wire == call.dialect.name and not call.is_translated
+    if call.stream or not has_passed or len(body) > LARGE:
+        return True
+    decoder = call.dialect.decoder(False)
+    try:
+        deque(decoder.feed(body), 0)
+        deque(decoder.close(), 0)
+    except GatewayError:
+        return False
+    return True
 
 
 def _copy_receipt(call: Call, first: Call) -> None:

@@ -55,7 +55,10 @@ class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ttl: Annotated[Seconds, Meta(description="How long an answer may be used.")] = 300.0
     size: Annotated[
         Annotated[int, Meta(ge=0, le=2**34, extra={"unit": "bytes"})],
-        Meta(description="The most that all cached answers together may take."),
+        Meta(
+            description="The most that all cached answers together may take; one that takes over a quarter of it"
+            " is not kept."
+        ),
     ] = 64 * 1024 * 1024
     shared: Annotated[bool, Meta(description="Share cached answers between client keys.")] = False
     stored: Annotated[
