@@ -16,9 +16,9 @@ import pytest
 from proxy.access.rights import everybodys
 from proxy.canon import Usage
 from proxy.envelope import Envelope
-from proxy.errors import Down, Timeout
+from proxy.errors import Down, GatewayError, Timeout
 from proxy.ports import Attempt, Heard, Target
-from proxy.reports.explain import Explain, Record, record_of
+from proxy.reports.explain import Explain, Record, Tried, read, record_of
 from tests.client import ANTHROPIC, LANES, OPENAI, SPEECHES, Got, Speech, ask, chat, lane_name, showing
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, config_file, pillion
@@ -165,6 +165,19 @@ async def test_each_attempt_and_each_that_was_passed_over_is_told(tmp_path: Path
     assert (said["status"], said["model"]["target"]) == (200, "echo/tool")
 
 
+async def test_the_targets_of_a_route_are_told_though_the_first_has_answered(tmp_path: Path) -> None:
+    both = "routes: {both: {targets: [echo/one, echo/two], strategy: STRATEGY}}"
+    for strategy in ("order", "weighted", "least_latency", "least_cost", "sticky"):
+        async with pillion(**config_file(both.replace("STRATEGY", strategy), tmp_path)) as gateway:
+            said = await explained(gateway, await chat(gateway, OPENAI, OPENAI.request(model="both")))
+            direct = await explained(gateway, await chat(gateway, OPENAI, OPENAI.request(model="echo/one")))
+        assert said["strategy"] == strategy
+        first, second = [row["target"] for row in said["targets"]]
+        assert {first, second} == {"echo/one", "echo/two"}
+        assert [row["target"] for row in said["attempts"]] == [first]
+        assert (direct["strategy"], direct["targets"]) == (None, [{"target": "echo/one"}])
+
+
 @lanes
 async def test_a_stream_that_broke_is_the_last_attempts_fault(speech: Speech, provider: Speech) -> None:
     cut = Scenario(body=provider.stream, headers=SSE, framing="chunked", cut_at=len(provider.stream) * 3 // 4)
@@ -228,6 +241,7 @@ async def test_an_answer_from_the_cache_is_told_of_as_one() -> None:
     async with pillion(PILLION_CACHE_ENABLED="true", PILLION_CACHE_SINGLE_FLIGHT="true") as gateway:
         slow = OPENAI.request(model="echo/text+slow-0.1")
         together = await asyncio.gather(*[chat(gateway, OPENAI, slow) for _ in range(2)])
+        together.sort(key=lambda got: got.header("x-pillion-cache") or "")  # either may have come first
         later = await chat(gateway, OPENAI, slow)
         told = [await explained(gateway, got) for got in [*together, later]]
     assert [got.header("x-pillion-cache") for got in [*together, later]] == ["miss", "shared", "hit"]
@@ -251,7 +265,7 @@ async def test_an_unknown_id_is_a_404_in_the_clients_words(speech: Speech) -> No
         for name in (first.header("x-pillion-request-id"), "req_nobody", "%2e%2e", "x" * 5000):
             got = await ask(gateway, "GET", f"/v1/explain/{name}", headers=speech.headers)
             assert got.status == 404
-            assert "among the last 2" in speech.error(got.body)["message"]
+            assert "among the last 2 that have ended" in speech.error(got.body)["message"]
 
 
 async def test_nothing_is_kept_where_nothing_is_to_be() -> None:
@@ -279,12 +293,14 @@ async def test_a_client_is_told_of_its_own_and_of_nobody_whom_it_may_not_ask(tmp
         path = f"/v1/explain/{got.header('x-pillion-request-id')}"
         mine = json.loads((await ask(gateway, "GET", path, headers=showing("hers"))).body)
         assert [row["target"] for row in mine["attempts"]] == ["echo/error-500", "echo/text"]
+        assert mine["targets"] == [{"target": "echo/error-500"}, {"target": "echo/text"}]
         assert mine["client"] == "ann"
         assert (await ask(gateway, "GET", path, headers=showing("his"))).status == 404
         assert (await ask(gateway, "GET", path)).status == 401
         operators = gateway.app.addresses[1]
         all_of_it = json.loads((await ask(operators, "GET", path, headers=showing("his"))).body)
         assert all_of_it["attempts"][1] == {"target": "openai/m", "skipped": "not allowed"}
+        assert all_of_it["targets"][1] == {"target": "openai/m"}
         dry = await ask(gateway, "POST", "/v1/explain", OPENAI.request(model="both"), showing("hers"))
         assert [row["target"] for row in json.loads(dry.body)["targets"]] == ["echo/error-500", "echo/text"]
 
@@ -336,7 +352,7 @@ def test_who_chooses_names_does_not_choose_how_much_is_remembered() -> None:
         one.target, one.history = target, [Attempt(target, 1, code=name)]
         one.dropped = tuple(f"{n}.{name}" for n in range(100))
         explain.keep(seen(one, 200, Down(name, code=name) if n % 2 else None))
-    assert max(map(weight, explain._ring)) < 20_000
+    assert max(map(weight, map(read, explain._ring))) < 20_000
 
 
 def test_nor_does_a_provider_with_its_codes() -> None:
@@ -344,7 +360,7 @@ def test_nor_does_a_provider_with_its_codes() -> None:
     one.attempts, target = 2, Target(Name(), "m")  # type: ignore[arg-type]
     one.history = [Attempt(target, 1, code=name), Attempt(target, 2)]
     explain.keep(seen(one, 200))
-    assert weight(explain._ring[0]) < 1000
+    assert weight(read(explain._ring[0])) < 1000
 
 
 def weight(record: Record) -> int:
@@ -357,7 +373,7 @@ def weight(record: Record) -> int:
         record.answered_model,
         record.upstream_id,
     ]
-    texts += [text for one in record.history for text in (one.target.model, one.code)]
+    texts += [text for one in record.history for text in (one.model, one.code)]
     return sum(map(len, texts))
 
 
@@ -375,6 +391,50 @@ async def test_another_configuration_may_have_more_kept_or_fewer() -> None:
     explain.become(0)
     explain.keep(seen(call(), 200))
     assert repr(explain) == "<Explain: 0 of 0 requests>"
+
+
+def test_it_is_kept_in_few_bytes() -> None:
+    explain, one = Explain(1, str), call()
+    one.history, one.usage = [Attempt(Target(Name(), "m"), 1)], Usage(input=5, output=7)  # type: ignore[arg-type]
+    explain.keep(seen(one, 200))
+    assert sys.getsizeof(explain._ring[0]) < 350
+
+
+async def test_only_what_is_asked_for_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To read a hundred thousand records, of which one may be it, would hold up everybody else for half a second."""
+    explain, asked = Explain(9, str), call()
+    looked: list[bytes] = []
+
+    def noted(row: bytes) -> Record:
+        looked.append(row)
+        return read(row)
+
+    for n in range(9):
+        one = call()
+        one.id = f"req_{n}"
+        explain.keep(seen(one, 200))
+    monkeypatch.setattr("proxy.reports.explain.read", noted)
+    asked.rest = "req_3"
+    assert (await explain.tell(everybodys, asked)).status == 200
+    for unknown in ("req_10", "req_", "chat", "", "\udcff"):
+        asked.rest = unknown
+        with pytest.raises(GatewayError):
+            await explain.tell(everybodys, asked)
+    assert len(looked) == 1
+
+
+def test_an_attempt_has_its_own_fields() -> None:
+    assert Tried._fields[2:] == Attempt.__struct_fields__[1:]
+
+
+async def test_half_of_a_character_in_a_provider_s_own_id_is_told_escaped() -> None:
+    explain, one, asked = Explain(1, str), call(), call()
+    asked.rest = one.id = "req_1"
+    one.upstream_id = "a\udcff"
+    explain.keep(seen(one, 200))
+    body = (await explain.tell(everybodys, asked)).body
+    assert isinstance(body, bytes)
+    assert json.loads(body)["upstream_id"] == "a\\udcff"
 
 
 def test_an_error_before_the_head_gives_the_status() -> None:

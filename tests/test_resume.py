@@ -28,6 +28,7 @@ from proxy.grammar.claude.models import takes_of
 from proxy.lanes.prefill import go_on
 from proxy.middleware.resume import NO_PREFILL, Resume, _may_be_resumed, _may_be_two, _met, _note_break
 from proxy.ports import Attempt, Dialect, Reply, Target, Wishes
+from proxy.reports.explain import read
 from tests import laws
 from tests.client import ANTHROPIC, OPENAI, Speech, ask, chat, client, spell
 from tests.evil import Evil, Received, Scenario
@@ -437,7 +438,7 @@ async def test_where_the_second_one_fails_too_the_first_error_is_told(
             "anthropic": (1, 1),
             "anthropic-east": (1, 1),
         }
-        assert gateway.app.lasting.explain._ring[-1].attempts == 2
+        assert read(gateway.app.lasting.explain._ring[-1]).attempts == 2
         codes = [code for _, code in await explained(gateway, got.header("x-pillion-request-id"))]
         assert len(codes) == 2
         assert None not in codes

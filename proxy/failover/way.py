@@ -149,7 +149,10 @@ class Way:
         else:
             options = [self._option(target, weight) for target, weight in zip(plan.targets, plan.weights, strict=True)]
             key = conversation(self._call) if plan.strategy == "sticky" else ""
-            yield from (option.target for option in order(plan.strategy, options, key, random.random))
+            weighed = [option.target for option in order(plan.strategy, options, key, random.random)]
+            if not self._call.weighed:  # a stream that is resumed weighs them once more
+                self._call.strategy, self._call.weighed = plan.strategy, weighed
+            yield from weighed
         yield from rules.planner.others(plan)
 
     def _option(self, target: Target, weight: float) -> Option[Target]:

@@ -5,7 +5,7 @@ at a provider.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from time import monotonic
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -99,6 +99,8 @@ class Call(Struct, kw_only=True):
     resumable: bool = False  # resume: an error in its stream is withheld from the client until no target can go on
     so_far: str = ""  # resume: the beginning of the answer, with which the target is to go on
     how: str = ""  # failover: by which rule the model's name was understood
+    strategy: str = ""  # failover: of the route
+    weighed: Sequence[Target] = ()  # failover: a route's targets, in the order of its strategy
     attempts: int = 0  # attempts, and trial
     began: float = 0.0  # attempts: the last one, as `started` is counted
     headed: float = 0.0  # attempts: when the head of its answer came, as `began`; 0: none has

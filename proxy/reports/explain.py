@@ -1,19 +1,21 @@
 """Why was a request answered as it was: who was asked, who was not, what was changed on the way, what did it cost?
 
 When a call to a model has ended, a few facts of it stay in a ring: no body, no header, and nothing that refers to them.
-They are put into words when somebody asks.
+They are kept as bytes, because as objects they take six times the memory, in scattered pieces. They are put into words
+when somebody asks.
 """
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from time import monotonic, time
-from typing import Any
+from typing import Any, NamedTuple
 
-from msgspec import Struct
-from msgspec.structs import astuple, replace
+from msgspec import Struct, msgpack
+from msgspec.structs import astuple
 
-from proxy.access.rights import LONGEST_NAME, Whose
+from proxy.access.allowance import ClientKey
+from proxy.access.rights import LONGEST_NAME, Whose, allows
 from proxy.budgets.windows import rfc3339
 from proxy.canon import Usage
 from proxy.errors import GatewayError
@@ -29,7 +31,25 @@ COUNTS = Usage.__struct_fields__[: Usage.__struct_fields__.index("tier")]  # the
 NOT_ALLOWED = "not allowed"  # why a target was skipped that the client's key may not ask
 
 
-class Record(Struct, gc=False):
+class Tried(NamedTuple):
+    """What stays of an Attempt."""
+
+    provider: str
+    model: str  # its target's
+    # The fields from here on are copied, under the same names.
+    number: int
+    seconds: float
+    first_byte: float
+    code: str
+    skipped: str
+    kind: str
+    status: int
+    head: float
+    wire: str
+    is_translated: bool
+
+
+class Record(Struct, array_like=True, gc=False):
     """What stays of a call. Times are measured as `Call.started`."""
 
     id: str
@@ -37,6 +57,7 @@ class Record(Struct, gc=False):
     operation: str
     model: str  # as it was asked for
     how: str
+    strategy: str
     answered_model: str
     stream: bool
     started: float
@@ -44,7 +65,6 @@ class Record(Struct, gc=False):
     waited: float
     delayed: float
     attempts: int
-    history: Sequence[Attempt]
     dropped: tuple[str, ...]
     cached: str
     spent: int
@@ -53,6 +73,8 @@ class Record(Struct, gc=False):
     upstream_id: str
     # The fields up to here are copied from the call, under the same names.
     dialect: str
+    history: Sequence[Tried]  # plain tuples until it is read
+    weighed: Sequence[tuple[str, str]]  # providers and models
     provider: str
     sent: str  # the model's name, as it was sent to the provider
     ended: float
@@ -62,14 +84,18 @@ class Record(Struct, gc=False):
 
 
 _OF_CALL = Record.__struct_fields__[: Record.__struct_fields__.index("dialect")]
-_facts: Callable[[Call], tuple[Any, ...]] = attrgetter(*_OF_CALL)
+_facts: Callable[[Call], tuple[Any, ...]] = attrgetter(*_OF_CALL, "dialect.name")
+_tried: Callable[[Attempt], tuple[Any, ...]] = attrgetter("target.adapter.name", "target.model", *Tried._fields[2:])
+write: Callable[[Record], bytes] = msgpack.Encoder().encode
+read = msgpack.Decoder(Record).decode
+BEFORE_ID = 3  # bytes of a record: as an array, of 16 fields or more
 
 
 class Explain:
     """The ring, and the route. `most`: calls that are remembered. `hide` takes secrets out of a text."""
 
     def __init__(self, most: int, hide: Callable[[str], str]) -> None:
-        self._ring: deque[Record] = deque(maxlen=most)
+        self._ring: deque[bytes] = deque(maxlen=most)
         self._hide = hide
 
     def __repr__(self) -> str:
@@ -84,26 +110,34 @@ class Explain:
         """The call has ended."""
         if self._ring.maxlen:
             record = record_of(sight)
-            names = len(record.model) + len(record.answered_model) + len(record.upstream_id)
-            if names > LONGEST_NAME or record.dropped or record.broke is not None or record.attempts > 1:
+            names = record.model + record.answered_model + record.upstream_id
+            is_plain = len(names) <= LONGEST_NAME and names.isascii()
+            if not is_plain or record.dropped or record.broke is not None or record.attempts > 1:
                 _shorten(record, self._hide)
-            self._ring.append(record)
+            self._ring.append(write(record))
 
     async def tell(self, whose: Whose, call: Call) -> Reply:
         """Raises GatewayError, 404, where no request of that id is known that the caller may see."""
         client = whose(call)
-        for record in reversed(self._ring):  # most callers ask for one that has just ended
-            if record.id == call.rest and client in (None, record.client):
-                return reply_of(self._said(record, client is None))
+        for record in self._kept(call.rest):
+            if client in (None, record.client):
+                return reply_of(self._said(record, client is None, call.key))
         raise GatewayError(
-            f"There is no request with that id among the last {self._ring.maxlen} (a number that `explain` sets).",
+            f"There is no request with that id among the last {self._ring.maxlen} that have ended "
+            "(a number that `explain` sets).",
             status=404,
             kind="invalid_request",
             code="request_not_found",
         )
 
-    def _said(self, record: Record, is_whole: bool) -> dict[str, Any]:
-        """`is_whole`: for operators, who also see the targets that the client may not ask."""
+    def _kept(self, name: str) -> Iterator[Record]:
+        """Those of this id, the newest first. No others are read: a hundred thousand would take half a second."""
+        if name.isascii():  # as ours are
+            start = msgpack.encode(name)
+            yield from (read(row) for row in reversed(self._ring) if row.startswith(start, BEFORE_ID))
+
+    def _said(self, record: Record, is_whole: bool, key: ClientKey | None) -> dict[str, Any]:
+        """`is_whole`: for operators, who also see the targets that the client may not ask. `key`: the client's."""
         at = time() - (monotonic() - record.started)
         return {
             "id": record.id,
@@ -121,6 +155,12 @@ class Explain:
                 "target": f"{record.provider}/{self._name(record.sent)}" if record.provider else None,
                 "answered": self._name(record.answered_model) or None,
             },
+            "strategy": record.strategy or None,
+            "targets": [
+                {"target": f"{provider}/{self._name(model)}"}
+                for provider, model in record.weighed or dict.fromkeys(one[:2] for one in record.history)
+                if is_whole or allows(key, provider, model)
+            ],
             "attempts": [
                 row
                 for one in _as_they_began(_ended(record))
@@ -151,11 +191,12 @@ def short(name: str) -> str:
 
 
 def record_of(sight: Sight) -> Record:
-    """Copies only, so that nothing keeps a whole request alive; the targets in the history outlive it anyway."""
+    """Copies only, so that nothing keeps a whole request alive."""
     call, how = sight.call, sight.how
     target, usage = call.target, call.usage
     beside = (
-        call.dialect.name,
+        list(map(_tried, call.history)),
+        [(one.adapter.name, one.model) for one in call.weighed] if call.weighed else (),
         "" if target is None else target.adapter.name,
         "" if target is None else target.model,
         call.started + sight.taken,
@@ -167,25 +208,27 @@ def record_of(sight: Sight) -> Record:
 
 
 def _shorten(record: Record, hide: Callable[[str], str]) -> None:
-    """Clients choose names, and must not choose how much we remember. Secrets go first: half of one is not found."""
+    """Clients choose names, and must not choose how much we remember. Secrets go first: half of one is not found.
+
+    Half of a surrogate pair could not be written.
+    """
 
     def cut(name: str) -> str:
-        return hide(name[:SEARCHED])[:LONGEST_NAME]
+        return visible(hide(name[:SEARCHED])[:LONGEST_NAME])
 
     record.model, record.sent, record.answered_model = cut(record.model), cut(record.sent), cut(record.answered_model)
     record.upstream_id = cut(record.upstream_id)
     record.dropped = tuple(map(cut, shortened(record.dropped)))
     record.history = [
-        replace(one, target=one.target._replace(model=cut(one.target.model)), code=cut(one.code))
-        for one in record.history
+        one._replace(model=cut(one.model), code=cut(one.code)) for one in map(Tried._make, record.history)
     ]
     if record.broke is not None:
         record.broke = record.broke._replace(code=cut(record.broke.code))
 
 
-def told(attempt: Attempt, dialect: str, name: Callable[[str], str]) -> Mapping[str, Any]:
+def told(attempt: Tried, dialect: str, name: Callable[[str], str]) -> Mapping[str, Any]:
     """One attempt, as JSON. `dialect`: the client's."""
-    row: dict[str, Any] = {"target": f"{attempt.target.adapter.name}/{name(attempt.target.model)}"}
+    row: dict[str, Any] = {"target": f"{attempt.provider}/{name(attempt.model)}"}
     if attempt.skipped:
         return row | {"skipped": attempt.skipped}
     return row | {
@@ -203,12 +246,11 @@ def told(attempt: Attempt, dialect: str, name: Callable[[str], str]) -> Mapping[
     }
 
 
-def _ended(record: Record) -> list[Attempt]:
+def _ended(record: Record) -> list[Tried]:
     """The history, with the end of the attempt that answered: the record was made when only its head was known."""
     broke = record.broke if record.broke is not None and record.broke.by == "upstream" else None
     return [
-        replace(
-            one,
+        one._replace(
             seconds=record.ended - record.began,
             kind=broke.kind if broke is not None else "",
             code=broke.code if broke is not None else "",
@@ -219,13 +261,13 @@ def _ended(record: Record) -> list[Attempt]:
     ]
 
 
-def _as_they_began(history: Sequence[Attempt]) -> list[Attempt]:
+def _as_they_began(history: Sequence[Tried]) -> list[Tried]:
     """In the order in which they were asked. Of two that were asked at once, the history has first who ended first."""
     asked = iter(sorted((one for one in history if one.number), key=attrgetter("number")))
     return [next(asked) if one.number else one for one in history]
 
 
-def _lane(attempt: Attempt) -> str | None:
+def _lane(attempt: Tried) -> str | None:
     """None where the attempt ended before a lane was chosen."""
     return ("translated" if attempt.is_translated else "passed_through") if attempt.wire else None
 
