@@ -306,3 +306,15 @@ async def test_what_a_provider_says_of_itself_is_not_taken_for_ours(code: str, s
     assert code.encode() in got.body
     counted = re.findall(r'^pillion_errors_total\{code="(\w+)"', text, re.MULTILINE)
     assert counted == ["upstream_error"]
+
+
+async def test_a_stream_that_breaks_is_seen_by_the_alert_that_pages() -> None:
+    """Its status is 200, so that no other alert tells it from one that ended well."""
+    (rule,) = [rule for rule in _alerts() if rule["alert"] == "PillionStreamsBreaking"]
+    assert rule["labels"]["severity"] == "page"
+    event_stream = [("Content-Type", "text/event-stream")]
+    begun = Scenario(headers=event_stream, body=OPENAI.stream, framing="chunked", cut_at=len(OPENAI.stream) - 100)
+    async with Evil(begun) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        assert (await chat(gateway, OPENAI, OPENAI.request(stream=True, model="openai/m"))).status == 200
+        text = (await ask(gateway, "GET", "/metrics")).body.decode()
+    assert 'pillion_broken_answers_total{code="upstream_cut",provider="openai"} 1.0' in text

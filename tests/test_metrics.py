@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families as read_text
 from proxy.adapters.echo import Echo
 from proxy.canon import Iteration, Usage
 from proxy.config import load
-from proxy.errors import BadRequest, Busy, Down, GatewayError, Timeout, UnknownModel
+from proxy.errors import BadRequest, Busy, Down, GatewayError, OverBudget, Timeout, UnknownModel
 from proxy.middleware import metrics as counting
 from proxy.middleware.metrics import Metrics
 from proxy.middleware.witness import Witness
@@ -139,6 +139,30 @@ async def test_a_stream_that_breaks_counts_under_its_head_and_as_an_error() -> N
     await counts.answer(targeted(), Down("gone", code="upstream_cut"))
     assert counts.samples("pillion_requests_total") == {("chat", "echo", "m", "200"): 1}
     assert counts.samples("pillion_errors_total") == {("server_error", "upstream_cut"): 1}
+
+
+@pytest.mark.parametrize(
+    ("error", "broken"),
+    [
+        (Down("gone", code="upstream_cut"), {("echo", "upstream_cut"): 1}),
+        (Timeout("silent", code="idle_timeout"), {("echo", "idle_timeout"): 1}),
+        (OverBudget("spent"), {}),  # its client, or the operator, has it so
+        (asyncio.CancelledError(), {}),
+        (ConnectionResetError(), {}),
+    ],
+)
+async def test_an_answer_that_its_provider_breaks_counts_as_broken(
+    error: BaseException, broken: dict[tuple[str, ...], float]
+) -> None:
+    counts = Counts()
+    await counts.answer(targeted(), error)
+    assert counts.samples("pillion_broken_answers_total") == broken
+
+
+async def test_a_call_that_fails_before_its_head_is_no_broken_answer() -> None:
+    counts = Counts()
+    await counts.ask(targeted(), Down("gone", code="upstream_cut"))
+    assert counts.samples("pillion_broken_answers_total") == {}
 
 
 async def test_a_call_without_a_target_counts_without_one() -> None:

@@ -74,6 +74,7 @@ class Metrics(Collector):
         self._errors: Counter[tuple[str, str]] = Counter()  # by kind and code
         self._attempts: Counter[str] = Counter()  # by provider
         self._blamed: Counter[tuple[str, str, str]] = Counter()  # errors of attempts by provider, kind and code
+        self._broken: Counter[tuple[str, str]] = Counter()  # answers by provider and code
         self._timeouts: Counter[tuple[str, str]] = Counter()  # by timer and provider
         self._aborts = dict.fromkeys(ABORTS, 0)
         self._dropped: Counter[str] = Counter()  # by field
@@ -152,6 +153,12 @@ class Metrics(Collector):
             ("errors", "Requests that reached a route and failed, by kind.", ("kind", "code"), self._errors),
             ("upstream_attempts", "Attempts, by provider.", ("provider",), _single(self._attempts)),
             ("upstream_errors", "Attempts that failed.", ("provider", "kind", "code"), self._blamed),
+            (
+                "broken_answers",
+                "Answers that broke off after their head, by the provider's fault.",
+                ("provider", "code"),
+                self._broken,
+            ),
             ("timeouts", "Timeouts, by timer.", ("timer", "provider"), self._timeouts),
             ("client_aborts", "Clients that disconnected early, by phase.", ("when",), _single(self._aborts)),
             (
@@ -200,6 +207,7 @@ class Metrics(Collector):
             self._aborts["after_head" if sight.status else "before_head"] += 1
         if sight.status and isinstance(error, UpstreamError) and call.target is not None:  # else it was `attempted`
             self._blame(call.target, error)
+            self._broken[call.target.adapter.name, self._bounded(how.code, self._codes)] += 1
         return sight.status or how.status
 
     def _blame(self, target: Target, error: GatewayError) -> None:
