@@ -3,12 +3,13 @@
 import os
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from errno import EACCES
 from math import ceil, floor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -194,6 +195,61 @@ async def test_a_command_reads_what_a_running_pillion_has_written(tmp_path: Path
     finally:
         await book.close()
     assert read_usage(tmp_path, Query())[0].nanos == 1000
+
+
+@pytest.fixture
+def nobodys() -> Iterator[Path]:
+    """A folder in which this process cannot write once it is shut: root becomes somebody else for as long."""
+    whoever = os.geteuid()
+    with TemporaryDirectory(prefix="pillion-") as folder:
+        Path(folder).chmod(0o755)
+        try:
+            yield Path(folder) / "copy"
+        finally:
+            os.seteuid(whoever)
+            (Path(folder) / "copy").chmod(0o755)
+
+
+async def left(folder: Path, *names: str) -> dict[str, bytes]:
+    """These files of a ledger of 1,000 nano-dollars: while it is in use, or, if its WAL is not wanted, behind that."""
+    book = Ledger(folder, Wish(), False, clock=lambda: NOW)
+    await book.open()
+    try:
+        this = row("r", 1000)
+        book.settle(book.intend(this), this)
+        await book.totals()
+        found = {name: (folder / name).read_bytes() for name in names if len(names) > 1}
+    finally:
+        await book.close()
+    return found or {name: (folder / name).read_bytes() for name in names}
+
+
+def shut(folder: Path, files: Mapping[str, bytes]) -> list[str]:
+    """Put them into the folder, and make it read-only. What it then holds."""
+    folder.mkdir()
+    for name, data in files.items():
+        (folder / name).write_bytes(data)
+    folder.chmod(0o555)
+    if not os.geteuid():
+        os.seteuid(65534)
+    return held(folder)
+
+
+def held(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("names", [["ledger.db"], ["ledger.db", "ledger.db-wal", "ledger.db-shm"]])
+async def test_a_copy_that_is_mounted_read_only_is_read(tmp_path: Path, nobodys: Path, names: Sequence[str]) -> None:
+    there = shut(nobodys, await left(tmp_path, *names))
+    assert [group.nanos for group in read_usage(nobodys, Query())] == [1000]
+    assert held(nobodys) == there
+
+
+async def test_rows_that_cannot_be_read_there_are_told_of(tmp_path: Path, nobodys: Path) -> None:
+    shut(nobodys, await left(tmp_path, "ledger.db", "ledger.db-wal"))
+    with pytest.raises(ConfigError, match=r"its newest rows are in ledger\.db-wal, .*: copy both to a folder that can"):
+        read_usage(nobodys, Query())
 
 
 def test_where_there_is_no_ledger_it_says_so(tmp_path: Path) -> None:

@@ -70,6 +70,11 @@ def is_senseless(error: sqlite3.Error) -> bool:
     return _code(error) in (0, sqlite3.SQLITE_ERROR, *_CORRUPT)
 
 
+def wants_files_beside(error: sqlite3.Error) -> bool:
+    """Can SQLite not make the files that it keeps beside a database, even to read it?"""
+    return _code(error) in (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+
+
 def loses_the_connection(error: Exception) -> bool:
     return not isinstance(error, sqlite3.Error) or _code(error) not in _HARMLESS
 

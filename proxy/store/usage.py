@@ -3,6 +3,7 @@
 Whole days are read from the sums of days; parts of days, and what is asked by the hour, from those of hours.
 """
 
+import os
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
@@ -14,8 +15,8 @@ from typing import Any, NamedTuple
 from proxy.config.secret import why_unreadable
 from proxy.errors import ConfigError
 from proxy.store.database import PATIENCE
-from proxy.store.files import Files
-from proxy.store.reasons import is_corruption, reason, told
+from proxy.store.files import BESIDE, Files
+from proxy.store.reasons import is_corruption, reason, told, wants_files_beside
 from proxy.store.schema import HOURS_OF_DAY, SECONDS, VERSION, grouping
 
 GROUPINGS = ("day", "hour", "provider", "model", "client", "key")
@@ -139,20 +140,40 @@ def read_usage(folder: Path, query: Query) -> list[Group]:
         ) from None
     except OSError as error:
         raise ConfigError(f"{path}: {why_unreadable(error)}") from None
-    where = f"{path.absolute().as_uri()}?mode=ro"
     try:
-        with closing(sqlite3.connect(where, uri=True, timeout=PATIENCE)) as database:
-            version = database.execute("PRAGMA user_version").fetchone()[0]
-            if not version:
-                raise ConfigError(f"there is no ledger in {folder} yet: start pillion")
-            if version != VERSION:
-                raise ConfigError(
-                    f"{path}: has version {version}, but this pillion reads version {VERSION}: use the one that"
-                    " wrote it"
-                )
-            return usage(query)(database)
+        return _read(path, query)
     except sqlite3.Error as error:
         if is_corruption(error):
             then = "the next start of pillion moves it aside, and says how to continue"
             raise ConfigError(f"{path}: {reason(error)}; {then}") from None
         raise ConfigError(told(error, path)) from None
+
+
+def _read(path: Path, query: Query) -> list[Group]:
+    """Raises ConfigError, sqlite3.Error."""
+    try:
+        return _asked(path, query, "mode=ro")
+    except sqlite3.Error as error:
+        if not (wants_files_beside(error) and os.access(path, os.R_OK)):
+            raise
+    newest = path.with_name(path.name + BESIDE[0])
+    if newest.exists() and newest.stat().st_size:
+        raise ConfigError(
+            f"{path}: its newest rows are in {newest.name}, which cannot be read where nothing can be written: copy"
+            " both to a folder that can, and let PILLION_STATE_DIR name that"
+        )
+    return _asked(path, query, "mode=ro&immutable=1")  # a copy, mounted read-only: nobody writes it
+
+
+def _asked(path: Path, query: Query, how: str) -> list[Group]:
+    """Raises ConfigError, sqlite3.Error."""
+    where = f"{path.absolute().as_uri()}?{how}"
+    with closing(sqlite3.connect(where, uri=True, timeout=PATIENCE)) as database:
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if not version:
+            raise ConfigError(f"there is no ledger in {path.parent} yet: start pillion")
+        if version != VERSION:
+            raise ConfigError(
+                f"{path}: has version {version}, but this pillion reads version {VERSION}: use the one that wrote it"
+            )
+        return usage(query)(database)
