@@ -164,6 +164,27 @@ async def test_a_client_that_leaves_is_booked_with_what_it_heard(tmp_path: Path)
         assert sums(row) == (1, 1, read, written, f"0.{read * 1000 + written * 3000:09}".rstrip("0"), 1)
 
 
+@pytest.mark.parametrize("stream", [True, False])
+async def test_the_log_has_the_tokens_that_a_client_who_leaves_is_booked_with(stream: bool) -> None:
+    kept, body = Kept(), OPENAI.request(stream=stream, model="openai/m")
+    half = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked", cut_at=len(OPENAI.stream) * 3 // 4, how="stall")
+    silent = Scenario(body=OPENAI.whole, cut_at=0, cut_of="wire", how="stall")
+    async with Evil(half if stream else silent) as evil, telling(log_to(kept), OPENAI.environ(evil.url)) as gateway:
+        async with client(gateway) as one:
+            await one.send(spell("POST", OPENAI.path, body))
+            if stream:
+                await one.head()
+                await one.until("ü".encode())
+            else:
+                await evil.received(1)
+            one.leave("rst")
+        await soon(lambda: gateway.app.upstream.in_use == 0)
+        (row,) = await booked(gateway)
+    (line,) = [line for line in kept.lines if line.get("operation") == "chat"]
+    assert line["tokens"] == {name: count for name, count in row["tokens"].items() if count and name != "total"}
+    assert (line["ended_by"], line["estimated"]) == ("client", True)
+
+
 async def test_an_answer_that_nobody_counted_is_estimated(tmp_path: Path) -> None:
     silent = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked")
     async with Evil(silent) as evil, priced(evil, tmp_path) as gateway:

@@ -16,6 +16,7 @@ LOST = "hedge_lost"  # the code of an attempt that another one has outrun
 ATTEMPT_FIELDS = (
     "target", "began", "headed", "stop_at", "is_settled", "price_source", "heard", "asked", "wire", "is_translated",
     "answer_head", "upstream_id", "dropped", "usage", "answered_model", "booked",
+    "is_estimated",
 )  # fmt: skip
 
 

@@ -146,7 +146,7 @@ class Cost:
         if error is not None:
             how = outcome(error)
             row.status, row.error = how.status, how.code
-            call.booked = usage
+            call.booked, call.is_estimated = usage, flags & ESTIMATED > 0
         self._ledger.settle(held.slot, row)
         self._release(held, row.nanos)
         call.spent += row.nanos

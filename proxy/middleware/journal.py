@@ -46,6 +46,7 @@ class Entry(Line, kw_only=True, gc=False):
     cache: str = ""  # where the answer came from it
     attempts: int = 0
     tokens: Struct | None = None
+    estimated: bool = False  # they are not what the provider has counted
     duration_ms: float
     first_byte_ms: float = 0.0  # to the head, with which the first bytes go out; an error's goes out at the end
     upstream_ms: float = 0.0  # up to the head, or to the end where none came: spent waiting for the provider
@@ -86,6 +87,10 @@ class Journal:
             entry.param, entry.message = clean(error.param or ""), clean(error.message)
         if isinstance(error, UpstreamError) and error.detail:
             entry.detail = clean(error.detail)
+        if call.booked is not None and any(counts := astuple(call.booked.whole)[: len(BUCKETS)]):
+            entry.tokens = Tokens(*counts)
+            if call.is_estimated:
+                entry.estimated = True
 
     def _entry(self, sight: Sight, level: str) -> Entry:
         call = sight.call

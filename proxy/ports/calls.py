@@ -111,6 +111,7 @@ class Call(Struct, kw_only=True):
     bill: "Callable[[Call], Bill | None] | None" = None  # cost: what it costs so far, with the attempt under way
     is_settled: bool = False  # cost and attempts: `spent` is final
     booked: Usage | None = None  # cost: the usage that a failed attempt is booked with
+    is_estimated: bool = False  # cost: that is not what the provider has counted
     stop_at: int | None = None  # cost: nano-dollars at which a live answer is stopped
     price_source: str = ""  # cost: where the price of the last attempt comes from
     waited: float = 0.0  # `timed`, and dispatch: seconds spent waiting for the provider
