@@ -13,7 +13,7 @@ import msgspec
 
 from proxy import __version__
 from proxy.access.allowance import Count
-from proxy.config import flags
+from proxy.config import flags, instead_of_flag
 from proxy.reports import probe
 from proxy.spending.money import NANOS, nanos_of
 
@@ -22,13 +22,34 @@ VERSION = f"pillion {__version__}"
 
 def parsed(words: Sequence[str]) -> argparse.Namespace:
     """Exits with 2 where they are not understood."""
-    return parser().parse_args(_with_command(words))
+    pillion = parser()
+    arguments, rest = pillion.parse_known_args(_with_command(words))
+    if rest:
+        pillion.error(_not_understood(rest))
+    return arguments
 
 
 def _with_command(words: Sequence[str]) -> Sequence[str]:
     """`pillion --listen ...` means `pillion serve --listen ...`."""
     is_ours = bool(words) and words[0].startswith("--") and words[0] not in ("--help", "--version")
     return ["serve", *words] if is_ours else words
+
+
+def _not_understood(words: Sequence[str]) -> str:
+    """Without the flags' values, which may be keys."""
+    names = [word.partition("=")[0] for word in words if word.startswith("-")]
+    if not names:
+        hint = f"; did you mean --config {words[0]}?" if words[0].endswith((".yaml", ".yml")) else ""
+        return f"unrecognized arguments: {' '.join(words)}{hint}"
+    there = {flag.variable: flag.name for flag in flags()}
+    said = f"unrecognized arguments: {' '.join(names)}"
+    for name in names:
+        variable = instead_of_flag(name)
+        if variable in there:
+            said += f"; did you mean --{there[variable]}?"
+        elif variable:
+            said += f"; set the variable {variable} instead"
+    return said
 
 
 def parser() -> argparse.ArgumentParser:

@@ -151,6 +151,29 @@ def test_what_nobody_understands_is_a_usage_error(words: list[str], capsys: pyte
     assert "usage: pillion" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("serve --port 8080", "--port; did you mean --listen?"),
+        ("--listn=x", "--listn; did you mean --listen?"),
+        ("serve --client-key SECRET", "--client-key; set the variable PILLION_CLIENT_KEY instead"),
+        ("serve --api-key=SECRET", "--api-key; set the variable PILLION_CLIENT_KEY instead"),
+        ("check --openai-base-url=SECRET", "--openai-base-url; set the variable PILLION_OPENAI_BASE_URL instead"),
+        ("--timers-idle 5", "--timers-idle; set the variable PILLION_<PROVIDER>_TIMERS_IDLE instead"),
+        ("serve -x SECRET --fly", "-x --fly"),
+        ("check config.yaml", "config.yaml; did you mean --config config.yaml?"),
+        ("serve now", "now"),
+    ],
+)
+def test_a_flag_that_is_none_is_told_with_what_stands_in_its_place(
+    words: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(words.split())
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1] == f"pillion: error: unrecognized arguments: {told}"
+
+
 def test_check_warns_of_a_variable_that_is_none() -> None:
     code, out, complaints = run("check", PILLION_LISTN="127.0.0.1:1")
     assert (code, out) == (0, "ok: echo\n")
@@ -332,6 +355,12 @@ async def test_an_address_that_is_taken_is_code_1() -> None:
         said = json.loads(complaint)
         assert (code, said["level"], said["event"]) == (1, "error", "failed")
         assert said["message"] == f"cannot listen on {taken}: address already in use"
+        told = {"PILLION_LISTEN": taken, "PILLION_LOG_FORMAT": "json", "PILLION_PORT": "8080"}
+        _, _, complaint = await asyncio.to_thread(run, **told)
+        warning, failed = map(json.loads, complaint.splitlines())
+        assert warning["message"].startswith("PILLION_PORT is not one of pillion's variables")
+        assert warning["message"].endswith("did you mean PILLION_LISTEN?")
+        assert failed["event"] == "failed"
 
 
 def test_machines_are_told_of_mistakes_in_json() -> None:

@@ -364,6 +364,44 @@ listen: 0.0.0.0:80
     ]
 
 
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("max_retries: 1", "retry.max_retries"),
+        ("retryable_errors: []", "retry.retryable_errors"),
+        ("fallback_order: []", "failover.fallback_order"),
+        ("max_requests: 1", "overload.max_requests"),
+        ("failover: {max_retries: 1}", "retry.max_retries"),
+        ("providers: {openai: {connect: 2}}", "timers.connect"),
+        ("providers: {openai: {max_retries: 2}}", "retry.max_retries"),
+        ("budget: {}", "budgets"),
+        ("clientkey: x", "client_key"),
+        ("port: 8080", "listen"),
+        ("timers: {idle: 5}", "providers.NAME.timers"),
+        ("models: [m]", "providers.NAME.models"),
+        ("targets: []", "routes.NAME.targets"),
+        ("providers: {x: {url: y}}", "base_url"),
+    ],
+)
+def test_an_unknown_key_that_another_table_has_is_told_where(file: Path, written: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown key; did you mean {meant}\\?"):
+        read(file, written)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        ("routes: {fast: [echo/a, echo/b]}", "routes.fast: expected a mapping (targets: ...), got a list"),
+        ("routes: {fast: echo/a}", "routes.fast: expected a mapping (targets: ...), got text"),
+        ("prices: {echo/a: 3}", "prices.echo/a: expected a mapping (input: ..., output: ...), got a number"),
+    ],
+)
+def test_what_a_mapping_must_have_is_named_where_there_is_none(file: Path, written: str, told: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(file, written)
+    assert str(caught.value) == f"{file}:1: {told}"
+
+
 def test_what_follows_from_a_mistake_is_no_second_one(file: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         read(file, "providers: {x: {base_url: [1]}}")

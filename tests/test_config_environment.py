@@ -425,6 +425,21 @@ def test_no_variable_of_the_apps_says_where_to_go(variable: str) -> None:
         ("PILLION_TIMERS_TOTAL", "PILLION_<PROVIDER>_TIMERS_TOTAL"),
         ("PILLION_PORT", "PILLION_LISTEN"),
         ("PILLION_HOST", "PILLION_LISTEN"),
+        ("PILLION_METRICS_PORT", "PILLION_METRICS_ADDRESS"),
+        ("PILLION_UPSTREAM_MODEL", "PILLION_UPSTREAM"),
+        ("PILLION_API_KEY", "PILLION_CLIENT_KEY"),
+        ("PILLION_BASE_URL", "PILLION_<PROVIDER>_BASE_URL"),
+        ("PILLION_DRAIN_TIMEOUT", "PILLION_MAX_SIGTERM_DELAY"),
+        ("PILLION_TIMEOUT", "PILLION_<PROVIDER>_TIMERS_TOTAL"),
+        ("PILLION_CONNECT_TIMEOUT", "PILLION_<PROVIDER>_TIMERS_CONNECT"),
+        ("PILLION_OPENAI_TIMEOUT", "PILLION_OPENAI_TIMERS_TOTAL"),
+        ("PILLION_OPENAI_FIRST_TOKEN_TIMEOUT", "PILLION_OPENAI_TIMERS_FIRST_EVENT"),
+        ("PILLION_HELTH_TIMEOUT", "PILLION_HEALTH_TIMEOUT"),
+        ("PILLION_CACHE", "PILLION_CACHE_ENABLED"),
+        ("PILLION_HEDGE", "PILLION_HEDGE_ENABLED"),
+        ("PILLION_REDIS_URL", "PILLION_STORE"),
+        ("PILLION_RPM", "PILLION_LIMITS_CLIENT_REQUESTS_PER_MINUTE"),
+        ("PILLION_WEBHOOK", "PILLION_ALERTS_WEBHOOK"),
     ],
 )
 def test_a_variable_that_is_none_is_told_of(variable: str, meant: str) -> None:
@@ -444,7 +459,8 @@ def test_a_variable_that_is_none_is_told_of(variable: str, meant: str) -> None:
         ("PILLION_MY_HOST_BASE_URL", ": give the provider a row in the configuration file"),
         ("PILLION_MY_HOST_API_KEYS", ": give the provider a row in the configuration file"),
         ("PILLION_HTTPS_PROXY", ""),
-        ("PILLION_METRICS_PORT", ""),
+        ("PILLION_METRICS_COLOUR", ""),
+        ("PILLION_COST_LIMIT", ""),
     ],
 )
 def test_one_that_no_variable_could_be_is_told_of_without_a_guess(variable: str, why: str) -> None:

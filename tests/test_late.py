@@ -12,7 +12,7 @@ from proxy.edge import loading
 
 LATE = [late.KEPT_AWAKE, late.TIME, late.CLOSE_MATCHES]
 # What these bring, and what importlib.resources would.
-NEVER = ["aiohttp.web", "aiohttp_sse", "prometheus_async", "wrapt", "importlib.metadata", "zipfile"]
+NEVER = ["aiohttp.web", "aiohttp_sse", "prometheus_async", "wrapt", "difflib", "importlib.metadata", "zipfile"]
 
 
 def test_what_serves_loads_none_of_it() -> None:

@@ -31,14 +31,15 @@ from proxy.config.schema import (
     Timers,
 )
 from proxy.config.secret import Secret
-from proxy.config.shown import flags, json_schema, show
+from proxy.config.shown import Flag, flags, json_schema, show
 from proxy.config.source import Source
+from proxy.config.unknown import instead_of_flag
 from proxy.config.values import NOWHERE, Places
 from proxy.edge.address import Address
 
 __all__ = [
     "JWT", "NOWHERE", "Address", "Breaker", "Budget", "Cache", "Client", "Config", "Failover", "Fault", "Faults",
-    "Health", "Hedge", "HeldKey", "KeyBudget", "Ledger", "LimitsRow", "Log", "Model", "Overload", "Places", "Price",
-    "Provider", "Queue", "Retry", "Route", "Secret", "Source", "Timers", "flags", "handed_over", "json_schema",
-    "layered", "load", "log_format", "show",
+    "Flag", "Health", "Hedge", "HeldKey", "KeyBudget", "Ledger", "LimitsRow", "Log", "Model", "Overload", "Places",
+    "Price", "Provider", "Queue", "Retry", "Route", "Secret", "Source", "Timers", "flags", "handed_over",
+    "instead_of_flag", "json_schema", "layered", "load", "log_format", "show",
 ]  # fmt: skip

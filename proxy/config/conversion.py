@@ -4,7 +4,6 @@ msgspec's own conversion stops at the first mistake and knows no lines. This one
 mistake with its place, and goes on with the default.
 """
 
-import difflib
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -14,6 +13,7 @@ from typing import Any, Final, TypeVar
 import msgspec
 from msgspec import NODEFAULT, UNSET, Struct, inspect
 
+from proxy.config.meant import in_place, meant
 from proxy.config.values import Keys, Mistakes, Node, Origin, Scalar, Series, Table, is_null, separated, what
 
 T = TypeVar("T", bound=Struct)
@@ -26,8 +26,6 @@ _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 _DECIMAL = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _BOOLEANS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 _ANY: Final = inspect.AnyType()
-# How LiteLLM's config.yaml begins: https://docs.litellm.ai/docs/proxy/config_settings
-_LITELLMS: Final = ("model_list", "litellm_settings", "general_settings", "router_settings", "environment_variables")
 
 
 _type_of = cache(inspect.type_info)
@@ -39,10 +37,12 @@ class Conversion:
     def __init__(self, mistakes: Mistakes) -> None:
         self.origins: dict[Keys, Origin] = {}
         self._mistakes = mistakes
+        self._whole: inspect.Type = _ANY
 
     def struct(self, node: Node, schema: type[T], keys: Keys = ()) -> T:
         """The schema's struct, with defaults in place of mistakes. Each of its keys must have a default."""
-        value = self._of(node, _type_of(schema), keys)
+        self._whole = _type_of(schema)
+        value = self._of(node, self._whole, keys)
         return schema() if value is UNSET else value
 
     def _of(self, node: Node, wanted: inspect.Type, keys: Keys) -> Any:
@@ -63,7 +63,8 @@ class Conversion:
         if isinstance(wanted, inspect.ListType) and isinstance(node, Series):
             items = [self._of(item, wanted.item_type, (*keys, f"[{n}]")) for n, item in enumerate(node.items)]
             return [item for item in items if item is not UNSET]
-        self._mistakes.add(node.origin, keys, f"expected {_expected(wanted, notes)}, got {what(node)}")
+        problem = f"expected {_expected(wanted, notes)}, got {what(node)}{in_place(node, wanted)}"
+        self._mistakes.add(node.origin, keys, problem)
         return UNSET
 
     def _struct(self, node: Table, wanted: inspect.StructType, keys: Keys) -> Any:
@@ -71,7 +72,7 @@ class Conversion:
         values = {}
         for key, item in node.entries.items():
             if key not in fields:
-                self._mistakes.add(item.origin, (*keys, key), f"unknown key; {_known(key, list(fields))}")
+                self._mistakes.add(item.origin, (*keys, key), f"unknown key; {meant(key, wanted, self._whole)}")
             elif not is_null(item):
                 values[key] = self._of(item, fields[key].type, (*keys, key))
         missing = [name for name, field in fields.items() if field.required and name not in values]
@@ -214,6 +215,8 @@ def _expected(wanted: inspect.Type, notes: Notes, top: str = "") -> str:
             return f"a number{unit}" + (top or (" above 0" if wanted.gt is not None else f", at least {wanted.ge:g}"))
         case inspect.ListType():
             return "a list"
+        case inspect.StructType() if needed := [field.encode_name for field in wanted.fields if field.required]:
+            return f"a mapping ({', '.join(f'{name}: ...' for name in needed)})"
         case _:
             return "a mapping (key: value)"
 
@@ -227,7 +230,7 @@ def _got(node: Scalar, wanted: inspect.Type, notes: Notes) -> str:
     quoted = msgspec.json.encode(node.text).decode() if is_text else node.text
     hidden = node.hidden or notes.get("secret") or len(node.text) > SHOWN
     if isinstance(wanted, inspect.StructType | inspect.DictType | inspect.ListType):
-        return what(node)
+        return f"{what(node)}{in_place(node, wanted)}"
     shown = "a value that is not shown" if hidden else quoted
     if isinstance(wanted, inspect.StrType | inspect.LiteralType) and not is_text:
         return f"{shown}, which YAML reads as a {node.kind}: put it in quotes"
@@ -239,10 +242,3 @@ def _got(node: Scalar, wanted: inspect.Type, notes: Notes) -> str:
 def _is_odd(node: Scalar) -> bool:
     """To YAML 1.1, 0123 is octal, 12:30 sexagesimal, and 1_000 a thousand."""
     return not _DECIMAL.fullmatch(node.text)
-
-
-def _known(key: str, fields: list[str]) -> str:
-    if key in _LITELLMS:
-        return "it is LiteLLM's: docs/migrating.md has what to write in its place"
-    close = difflib.get_close_matches(key, fields, n=1)
-    return f"did you mean {close[0]}?" if close else f"the known keys are {', '.join(fields)}"

@@ -17,8 +17,32 @@ _SERVICE_LINK = re.compile(
     r"|PILLION_(\w+_)?PORT=\w+://.*",
     re.DOTALL,
 )
-# What other servers call it.
-_ELSEWHERE = dict.fromkeys(("PILLION_HOST", "PILLION_PORT", "PILLION_ADDRESS", "PILLION_BIND"), "PILLION_LISTEN")
+# What other servers call it; "" where it is nothing of a variable's, whatever its letters are close to.
+_ELSEWHERE = {
+    **dict.fromkeys(("HOST", "PORT", "ADDRESS", "BIND", "SOCKET", "UNIX_SOCKET"), "LISTEN"),
+    **dict.fromkeys(("DRAIN_TIMEOUT", "SHUTDOWN_TIMEOUT"), "MAX_SIGTERM_DELAY"),
+    **dict.fromkeys(("API_KEY", "KEY"), "CLIENT_KEY"),
+    **dict.fromkeys(("MODEL", "UPSTREAM_MODEL"), "UPSTREAM"),
+    **dict.fromkeys(("REDIS", "REDIS_URL", "STORE_URL"), "STORE"),
+    "BASE_URL": "<PROVIDER>_BASE_URL",
+    "COST_LIMIT": "",
+    "DEBUG": "LOG_LEVEL",
+    "METRICS_PORT": "METRICS_ADDRESS",
+    "RPM": "LIMITS_CLIENT_REQUESTS_PER_MINUTE",
+    "TPM": "LIMITS_CLIENT_TOKENS_PER_MINUTE",
+    "WEBHOOK": "ALERTS_WEBHOOK",
+}
+_TIMERS = {  # likewise of a provider's, before _TIMEOUT
+    "CONNECT": "CONNECT",
+    "FIRST_EVENT": "FIRST_EVENT",
+    "FIRST_TOKEN": "FIRST_EVENT",
+    "HEADERS": "HEADERS",
+    "IDLE": "IDLE",
+    "READ": "IDLE",
+    "REQUEST": "TOTAL",
+    "TOTAL": "TOTAL",
+}
+_TIMEOUT = re.compile(rf"PILLION_(?:(\w+?)_)??(?:({'|'.join(_TIMERS)})_)?TIMEOUT")
 _MAKING = ("_BASE_URL", "_API_KEY", "_API_KEYS")  # what makes a preset a provider, and no other name
 _ROW = "give the provider a row in the configuration file"
 _ALIKE, _A_SLIP = 0.7, 0.9  # of what follows PILLION_, which all have in common
@@ -41,6 +65,14 @@ def unknown(environ: Mapping[str, str], configured: Collection[str], presets: Ma
             yield _sentence(name, known | idle.keys(), [*configured, *absent])
 
 
+def instead_of_flag(name: str) -> str:
+    """What to use in place of a flag that does not exist: a variable, or "" if that is anybody's guess."""
+    variable = f"PILLION_{name.strip('-').replace('-', '_').upper()}"
+    known = _of_the_server()
+    is_certain = variable in known or (variable.endswith(_MAKING) and not _is_elsewhere(variable))
+    return variable if is_certain else _meant(variable, known)
+
+
 def _of_the_server() -> set[str]:
     return BESIDE | _spelled(File, "PILLION")
 
@@ -50,7 +82,7 @@ def _sentence(name: str, known: Collection[str], providers: Iterable[str]) -> st
     for keys, path in _in_the_file(providers).items():
         if name == keys or name.startswith(f"{keys}_"):
             return f"{said}: {path} can be set in the configuration file alone"
-    if name.endswith(_MAKING) and not _close(name, known, _A_SLIP):
+    if name.endswith(_MAKING) and not _is_elsewhere(name) and not _close(name, known, _A_SLIP):
         return f"{said}: {_ROW}"
     meant = _meant(name, known)
     return f"{said}; did you mean {meant}?" if meant else said
@@ -90,12 +122,20 @@ def _dicts(kind: inspect.Type, above: tuple[str, ...]) -> Iterator[tuple[str, ..
 
 def _meant(name: str, known: Collection[str]) -> str:
     """The variable that was meant, or those, as text; "" if that is anybody's guess."""
-    if name in _ELSEWHERE:
-        return _ELSEWHERE[name]
+    if _is_elsewhere(name):
+        meant = _ELSEWHERE[name.removeprefix("PILLION_")]
+        return f"PILLION_{meant}" if meant else ""
+    if timer := _TIMEOUT.fullmatch(name):
+        provider, which = timer.groups()
+        meant = f"PILLION_{provider or '<PROVIDER>'}_TIMERS_{_TIMERS.get(which, 'TOTAL')}"
+        if provider is None or meant in known:
+            return meant
     if name in _spelled(ProviderRow, "PILLION"):
         return name.replace("PILLION_", "PILLION_<PROVIDER>_", 1)
     plain = [each for each in sorted(known) if not each.endswith("_FILE")]
     longer = [each for each in plain if each.startswith(f"{name}_")]
+    if f"{name}_ENABLED" in plain:
+        return f"{name}_ENABLED"
     first, _, last = name.rpartition("_")
     between = [each for each in plain if each.startswith(f"{first}_") and each.endswith(f"_{last}")]
     if 0 < len(longer) < 4:
@@ -103,6 +143,10 @@ def _meant(name: str, known: Collection[str]) -> str:
     if between and first != "PILLION":
         return min(between, key=len)
     return _close(name, plain, _ALIKE)
+
+
+def _is_elsewhere(name: str) -> bool:
+    return name.removeprefix("PILLION_") in _ELSEWHERE
 
 
 def _close(name: str, known: Collection[str], cutoff: float) -> str:

@@ -31,7 +31,7 @@ from proxy.edge.room import Room, descriptors
 from proxy.errors import ConfigError, GatewayError
 from proxy.logs import Log
 from proxy.logs.redaction import Redaction, secrets_of
-from proxy.process.greeting import greet
+from proxy.process.greeting import greet, warn
 from proxy.process.memory import give_back
 from proxy.process.reloading import Reloading
 from proxy.supplies import check_adapters
@@ -95,7 +95,7 @@ async def _run(config: Config, source: Source, lines: Log, hide: Redaction, hand
     signals = _listen_to_signals(app.admin.stop, hurry, reloading.ask)
     try:
         app.now.check_headers()
-        await app.open(handed)
+        await _open(app, handed)
         _spare_the_collector()
         await greet(app, lines)
         async with reloading:
@@ -108,6 +108,15 @@ async def _run(config: Config, source: Source, lines: Log, hide: Redaction, hand
     code = CUT if cut else 0
     log.info("stopped", extra={"event": "stopped", "exit_code": code, "cut": cut})
     return code
+
+
+async def _open(app: App, handed: Sequence[Handed]) -> None:
+    """Raises CannotListen, ConfigError."""
+    try:
+        await app.open(handed)
+    except CannotListen:  # where somebody meant to say another address, and by a name that is none of ours
+        warn(app.config, app.clients.ring.found)
+        raise
 
 
 def _fill_descriptors() -> None:
