@@ -13,7 +13,7 @@ import msgspec
 
 from proxy import __version__
 from proxy.access.allowance import Count
-from proxy.config import flags, instead_of_flag
+from proxy.config import Flag, flags, instead_of_flag
 from proxy.reports import probe
 from proxy.spending.money import NANOS, nanos_of
 
@@ -166,9 +166,14 @@ def _configured(is_told: bool) -> argparse.ArgumentParser:
             nargs="?" if flag.is_switch else None,
             const="true" if flag.is_switch else None,
             default=argparse.SUPPRESS,
-            help=f"{flag.description} ({flag.variable})" if is_told else argparse.SUPPRESS,
+            help=_about(flag) if is_told else argparse.SUPPRESS,
         )
     return parser
+
+
+def _about(flag: Flag) -> str:
+    default = f"; {flag.default} by default" if flag.default else ""
+    return f"{flag.description} ({flag.variable}{default})"
 
 
 def _names(text: str) -> list[str]:

@@ -103,13 +103,20 @@ def test_version(word: str) -> None:
     assert run(word) == (0, f"pillion {__version__}\n", "")
 
 
-def test_the_help_says_of_each_flag_what_its_value_is(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_help_says_of_each_flag_what_its_value_is_by_default(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["serve", "--help"])
     told = re.sub(r"\s+", " ", capsys.readouterr().out)
     for line in (
-        "--client-header SECONDS How long an app may take to send a request's head. (PILLION_CLIENT_HEADER)",
-        "--body-limit BYTES The longest body of a request. (PILLION_BODY_LIMIT)",
+        "--client-keep-alive SECONDS How long an app may keep an idle connection open.",
+        "(PILLION_CLIENT_KEEP_ALIVE; 75 by default)",
+        "--body-limit BYTES The longest body of a request. (PILLION_BODY_LIMIT; 67108864 by default)",
+        "(PILLION_LISTEN; 127.0.0.1:7455 by default)",
+        "(PILLION_LOG_LEVEL; info by default)",
+        "(PILLION_STRICT; false by default)",
+        "(PILLION_RETRY_RETRYABLE_ERRORS; rate_limit,server_error,network_error,timeout by default)",
+        "(PILLION_ALLOWED_HOSTS)",
+        "(PILLION_STATE_DIR)",
         "--log-format auto|human|json The log's format;",
         "--allowed-hosts A,B Additional names",
         "--strict [true|false] Refuse requests",

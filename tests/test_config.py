@@ -359,8 +359,7 @@ listen: 0.0.0.0:80
         "config.yaml:8: providers.azure.api_key: expected text, got a list",
         'config.yaml:9: strict: expected true or false, got "perhaps"',
         "config.yaml:10: client_key: ${NOPE} is not set in the environment, and has no default",
-        "environment PILLION_LOG_LEVEL: log.level: expected one of debug, error, info, warning, "
-        "got a value that is not shown",
+        'environment PILLION_LOG_LEVEL: log.level: expected one of debug, error, info, warning, got "loud"',
     ]
 
 

@@ -108,9 +108,29 @@ def test_an_empty_variable_is_none() -> None:
     assert configured(given(PILLION_LISTEN="", OPENAI_API_KEY="", OPENAI_API_KEY_FILE="")) == {}
 
 
-def test_a_variables_mistake_names_it_and_hides_its_value() -> None:
+def test_a_variables_mistake_names_it_and_shows_its_value() -> None:
     assert refused(PILLION_STRICT="perhaps") == (
+        'environment PILLION_STRICT: strict: expected true or false, got "perhaps"'
+    )
+
+
+def test_a_long_value_of_a_variable_may_be_a_key_and_is_not_shown() -> None:
+    assert refused(PILLION_STRICT=KEY) == (
         "environment PILLION_STRICT: strict: expected true or false, got a value that is not shown"
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "level"), [("INFO", "info"), ("Error", "error"), ("warn", "warning"), ("WARN", "warning")]
+)
+def test_the_words_of_a_list_may_be_written_in_any_case(said: str, level: str) -> None:
+    assert given(PILLION_LOG_LEVEL=said).log.level == level
+    assert load(environ={}, flags={"PILLION_LOG_LEVEL": said}).log.level == level
+
+
+def test_another_word_for_one_of_a_list_is_not_one_of_another_lists() -> None:
+    assert refused(PILLION_LOG_FORMAT="warn") == (
+        'environment PILLION_LOG_FORMAT: log.format: expected one of auto, human, json, got "warn"'
     )
 
 

@@ -94,6 +94,13 @@ def test_a_number_with_an_exponent_is_text_only_in_quotes(file: Path) -> None:
     assert read(file, body).providers["groq"].body == {"a": 0.1, "b": "1e-1"}
 
 
+def test_an_amount_of_money_may_be_in_quotes(file: Path) -> None:
+    assert read(file, "budgets: {all: {usd: '5.50'}}").budgets["all"].usd == 5.5
+    for written in ("'5,50'", "'$5'", "''"):
+        told = refused(file, f"budgets: {{all: {{usd: {written}}}}}")
+        assert told.startswith(":1: budgets.all.usd: expected a number of dollars, at least 0, got ")
+
+
 @pytest.mark.parametrize(
     ("written", "value"), [("${B}", True), ("${NONE:-no}", False), ("yes", True), ("false", False)]
 )

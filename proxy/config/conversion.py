@@ -101,7 +101,7 @@ class Conversion:
     def _scalar(self, node: Scalar, wanted: inspect.Type, notes: Notes, keys: Keys) -> Any:
         if node.kind == "null" and self._mistakes.within(*keys):
             return UNSET  # what stood here could not be expanded
-        value = _read(node, wanted)
+        value = _read(node, wanted, notes)
         if value is UNSET or (isinstance(value, int | float) and not _is_within(value, wanted)):
             top = _top(value, wanted)
             problem = f"expected {_expected(wanted, notes, top)}, got {_got(node, wanted, notes)}"
@@ -128,18 +128,21 @@ def _plain(wanted: inspect.Type, node: Node) -> tuple[inspect.Type, Notes]:
     return wanted, notes
 
 
-def _read(node: Scalar, wanted: inspect.Type) -> Any:
+def _read(node: Scalar, wanted: inspect.Type, notes: Notes) -> Any:
     text, is_given = node.text, node.kind == "given"
+    is_real = node.kind == "number" or is_given or notes.get("unit") == "dollars"  # many quote amounts of money
     match wanted:
         case inspect.StrType() if node.kind == "text" or is_given:
             return text if _is_unicode(text) else UNSET
         case inspect.LiteralType() if node.kind == "text" or is_given:
-            return text if text in wanted.values else UNSET
+            word = text.lower()
+            word = notes.get("also", {}).get(word, word)
+            return word if word in wanted.values else UNSET
         case inspect.BoolType() if node.kind == "boolean" or is_given:
             return _BOOLEANS.get(text.strip().lower(), UNSET)
         case inspect.IntType() if (node.kind == "number" or is_given) and _WHOLE.fullmatch(text.strip()):
             return int(text) if len(text) <= DIGITS else UNSET
-        case inspect.FloatType() if (node.kind == "number" or is_given) and _DECIMAL.fullmatch(text.strip()):
+        case inspect.FloatType() if is_real and _DECIMAL.fullmatch(text.strip()):
             return float(text)
     return UNSET
 

@@ -208,13 +208,15 @@ class Environment:
             place.entries[leaf.keys[-1]] = node
         return root
 
-    def _value(self, variable: str, may_be_file: bool, keys: Keys) -> Scalar | None:
+    def _value(self, variable: str, is_secret: bool, keys: Keys) -> Scalar | None:
+        """A secret may stand in a file, and has no flag."""
         if text := self._flags.get(variable):
-            return given(text, Origin(f"flag --{variable.removeprefix('PILLION_').lower().replace('_', '-')}"))
+            flag = variable.removeprefix("PILLION_").lower().replace("_", "-")
+            return given(text, Origin(f"flag --{flag}"), hidden=False)
         origin, text = Origin(f"environment {variable}"), self._environ.get(variable, "")
-        if text := text if may_be_file else self._bare(text, origin, keys):
-            return given(text, origin)
-        path = self._environ.get(f"{variable}_FILE") if may_be_file else None
+        if text := text if is_secret else self._bare(text, origin, keys):
+            return given(text, origin, hidden=is_secret)
+        path = self._environ.get(f"{variable}_FILE") if is_secret else None
         return self._in_file(Path(path), f"{variable}_FILE", keys) if path else None
 
     def _bare(self, text: str, origin: Origin, keys: Keys) -> str:
@@ -234,7 +236,7 @@ class Environment:
             return None
         if not text:
             self._mistakes.add(origin, keys, f"{path} is empty")
-        return given(text, origin)
+        return given(text, origin, hidden=True)
 
 
 def prefix(provider: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
-from msgspec import Struct, inspect
+from msgspec import UNSET, Struct, inspect
 from msgspec.inspect import BoolType, FloatType, IntType, ListType, LiteralType
 
 from proxy.config.environment import Leaf, is_secret, leaves
@@ -35,6 +35,7 @@ class Flag(NamedTuple):
     is_switch: bool
     description: str
     placeholder: str  # what its value looks like
+    default: str  # as it would be typed; "" where there is none
 
 
 def flags() -> list[Flag]:
@@ -46,6 +47,7 @@ def flags() -> list[Flag]:
             isinstance(leaf.kind, BoolType),
             leaf.description,
             _placeholder(leaf),
+            _default(leaf.default),
         )
         for leaf in leaves(File)
         if not leaf.is_secret
@@ -64,6 +66,14 @@ def _placeholder(leaf: Leaf) -> str:
             return leaf.unit.upper() or "N"
         case _:
             return "TEXT"
+
+
+def _default(value: Any) -> str:
+    if isinstance(value, list):
+        return ",".join(value)
+    if isinstance(value, str):
+        return value
+    return "" if value in (None, UNSET) else _text(value)
 
 
 def json_schema() -> str:

@@ -39,7 +39,7 @@ class Scalar(NamedTuple):
     text: str
     kind: Kind
     origin: Origin
-    hidden: bool = False  # it comes from outside the file, so no message shows it
+    hidden: bool = False  # it may be a secret, so no message shows it
 
 
 class Series(NamedTuple):
@@ -62,9 +62,9 @@ class Table(NamedTuple):
 Node: TypeAlias = Scalar | Series | Table
 
 
-def given(text: str, origin: Origin) -> Scalar:
-    """A value from a variable or a flag."""
-    return Scalar(text, "given", origin, hidden=True)
+def given(text: str, origin: Origin, hidden: bool) -> Scalar:
+    """A value from a variable or a flag. `hidden`: it may be a secret."""
+    return Scalar(text, "given", origin, hidden)
 
 
 def separated(node: Scalar) -> Series:

@@ -30,7 +30,8 @@ class Log(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(description="The log's format; `auto`: human on a terminal, JSON elsewhere."),
     ] = "auto"
     level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="The lowest level that is logged.")
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="The lowest level that is logged.", extra={"also": {"warn": "warning"}}),
     ] = "info"
 
 
