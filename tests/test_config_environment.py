@@ -11,6 +11,7 @@ from proxy.config.environment import leaves
 from proxy.config.schema import File
 from proxy.config.secret import LIMIT, LOOK_AGAIN, WRITTEN_IN, Item, items
 from proxy.errors import ConfigError
+from proxy.process.greeting import warn
 from tests.test_config import configured
 
 KEY = "sk-canary-0123456789"
@@ -678,3 +679,21 @@ def test_what_others_say_of_us_and_what_is_ours_is_not_told_of() -> None:
     ours = {"STRICT": "1", "GROQ_MODEL": "m", "GROQ_API_KEY": "k", "WAIT_TIMEOUT": "1", "EMPTY": ""}
     said = {**dict.fromkeys(kubernetes, "tcp://10.0.0.1:7455"), **ours}
     assert given(**{f"PILLION_{name}": text for name, text in said.items()}).warnings == ()
+
+
+# --- what the log calls it -------------------------------------------------------------------------------------------
+
+
+def test_a_variable_without_an_effect_is_told_apart_from_what_is_doubtful(caplog: pytest.LogCaptureFixture) -> None:
+    said = {"PILLION_LISTN": "x", "HOSTED_VLLM_API_BASE": "http://gpu:8000", "HTTPS_PROXY": "http://proxy:3128"}
+    config = given(
+        OPENAI_API_KEY=f'"{KEY}"', PILLION_UPSTREAM="openai", PILLION_ANTHROPIC_BASE_URL="http://h/v1", **said
+    )
+    warn(config, ())
+    assert [vars(record)["event"] for record in caplog.records] == ["unknown_variable"] * 3 + ["doubtful_setting"] * 3
+    assert [record.getMessage() for record in caplog.records] == list(config.warnings)
+    assert [next(word for word in said if word in told) for told in config.unheeded] == [
+        "PILLION_LISTN",
+        "HTTPS_PROXY",
+        "HOSTED_VLLM_API_BASE",
+    ]

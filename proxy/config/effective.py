@@ -130,7 +130,8 @@ class Config(NamedTuple):
     synonyms: dict[str, str]
     serves: dict[str, tuple[str, ...]]  # by provider, with or without a key: the beginnings of its models' names
     ways: dict[str, str]  # by provider that has a preset: how it becomes one that is configured
-    warnings: tuple[str, ...]  # settings without effect, a sentence each
+    unheeded: tuple[str, ...]  # variables without an effect, a sentence each
+    doubtful: tuple[str, ...]  # likewise settings that can hardly be meant
     keys: tuple[HeldKey, ...]  # of clients
     jwt: JWT
     transparent: str | None  # the provider that gets the app's own key
@@ -155,6 +156,10 @@ class Config(NamedTuple):
     reload: bool
     explain: int
     places: Places = NOWHERE  # for mistakes that are found later, when it is put to use
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        return *self.unheeded, *self.doubtful
 
     @property
     def has_keys(self) -> bool:

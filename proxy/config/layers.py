@@ -59,7 +59,8 @@ class Layers(NamedTuple):
     presets: Presets
     origins: Mapping[Keys, Origin]
     mistakes: Mistakes
-    warnings: tuple[str, ...]  # about what has no effect, and is no mistake
+    unheeded: tuple[str, ...]  # variables without an effect, a sentence each; they are no mistakes
+    doubtful: tuple[str, ...]  # likewise what can hardly be meant
     home: Path | None = None  # the folder for state by the rules of the operating system
 
     @property
@@ -89,18 +90,22 @@ def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
     conversion = Conversion(mistakes)
     said = conversion.struct(top, File)
     absent = {name: row for name, row in data.presets.providers.items() if name not in rows or rows[name].assumed}
-    warnings = (
+    unheeded = (
         *unknown(environ, rows, data.presets.providers),
         *environment.placeless(data.presets.providers, rows, data.presets.not_instances),
         *environment.egress(_without_proxy(said, rows)),
         *left_behind(environ, said, absent, _listening(said)),
+    )
+    doubtful = (
         *mistaken_keys(said),
         *doubled(said),
         *per_token(said),
         *without_model(said, data.presets),
         *without_key(said, data.presets, {name: row.key_names for name, row in rows.items()}, conversion.origins),
     )
-    return _apart(Layers(said, rows, data.presets, conversion.origins, mistakes, warnings, _state_dir(environ)))
+    return _apart(
+        Layers(said, rows, data.presets, conversion.origins, mistakes, unheeded, doubtful, _state_dir(environ))
+    )
 
 
 def _without_proxy(file: File, rows: Mapping[str, Row]) -> list[str]:

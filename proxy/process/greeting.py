@@ -3,13 +3,17 @@
 import asyncio
 import logging
 import os
+from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
+from time import time
 
 from proxy import __version__
 from proxy.access.budgeted import in_vain
 from proxy.access.keyring import Rows
 from proxy.app import App
-from proxy.config import Address, Config
+from proxy.config import Address, Config, Provider
+from proxy.failover.keyshare import SHORTEST
 from proxy.logs import Log
 from proxy.ports import Adapter
 
@@ -40,13 +44,32 @@ async def greet(app: App, lines: Log) -> None:
 
 def warn(config: Config, minted: Rows, before: Config | None = None) -> None:
     """Log what the operator has said in vain. `before`: the configuration until now, whose warnings are no news."""
-    known = set() if before is None else {*before.warnings, *in_vain(before, minted)}
-    for warning in config.warnings:
+    known = set() if before is None else {*before.warnings, *overlooked(before), *in_vain(before, minted)}
+    for warning in config.unheeded:
         if warning not in known:
             log.warning("%s", warning, extra={"event": "unknown_variable"})
+    for warning in (*config.doubtful, *overlooked(config)):
+        if warning not in known:
+            log.warning("%s", warning, extra={"event": "doubtful_setting"})
     for warning in in_vain(config, minted):
         if warning not in known:
             log.warning("%s", warning, extra={"event": "unknown_client"})
+
+
+def overlooked(config: Config) -> Iterator[str]:
+    """A sentence for what is no mistake, but easily missed; part of it comes with the time alone."""
+    for held in config.keys:
+        if (end := held.client.expires) is not None and end <= time():
+            when = f"the key expired at {datetime.fromtimestamp(end, UTC):%Y-%m-%d %H:%M} UTC"
+            yield f"keys.{held.client.name}.expires: {when}, and is refused: remove it, or give it a later date"
+    if config.store and (short := [name for name, row in config.providers.items() if _has_untold(row)]):
+        why = f"a key with fewer than {SHORTEST} characters could be guessed from what Redis is told of it"
+        yield f"store: {why}, so each sidecar finds out by itself which keys are refused: see {', '.join(short)}"
+
+
+def _has_untold(row: Provider) -> bool:
+    """Has it keys that a fleet is not told of? A single one is asked in any case."""
+    return len(row.api_keys) > 1 and any(len(key.reveal()) < SHORTEST for key, _ in row.api_keys)
 
 
 async def greeting(app: App) -> str:

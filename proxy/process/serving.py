@@ -31,7 +31,7 @@ from proxy.edge.room import Room, descriptors
 from proxy.errors import ConfigError, GatewayError
 from proxy.logs import Log
 from proxy.logs.redaction import Redaction, secrets_of
-from proxy.process.greeting import greet, warn
+from proxy.process.greeting import greet, overlooked, warn
 from proxy.process.memory import give_back
 from proxy.process.reloading import Reloading
 from proxy.supplies import check_adapters
@@ -66,7 +66,7 @@ def check(config: Config) -> int:
     """Make everything that serving would make, and throw it away. Raises ConfigError."""
     check_aiohttp()
     minted, missing = asyncio.run(_tried(config))
-    warnings = [*config.warnings, *in_vain(config, minted)]
+    warnings = [*config.warnings, *overlooked(config), *in_vain(config, minted)]
     if missing:  # no mistake of the configuration's, which may be checked on another machine than it is for
         warnings.append(f"pillion does not start here: {missing}")
     for warning in warnings:
