@@ -39,6 +39,7 @@ class GatewayError(Exception):
     kind: Kind = "server_error"
     code: str = "internal_error"
     elsewhere: bool = False  # may another target answer?
+    ahead: int | None = None  # a limit of ours is full: so many wait in its queue, where the request has not stood yet
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ If one fails:
 
     retries       which errors are worth asking again after
     pacing        when, and how often
+    later         who would have the call wait, and is put off
     failures      what all of them have said
     waits         how long the provider asks us to wait
     hedging       a second target beside a silent one

@@ -29,6 +29,10 @@ class Failures:
     def add(self, error: GatewayError, target: Target) -> None:
         self._errors.append((error, target))
 
+    def replace(self, error: GatewayError, target: Target) -> None:
+        """What a target has said before was only that it would have the call wait."""
+        self._errors = [(error if one is target else said, one) for said, one in self._errors]
+
     def keep_attempt(self) -> None:
         """A target was asked; of the first one the log and the answer's head tell, and not of the last."""
         if self._first is None:

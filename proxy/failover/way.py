@@ -1,7 +1,9 @@
 """Whom does one call ask, one after the other, and how often?
 
 The targets of its plan in the order of their strategy, then the others, but none that rests or cannot serve it. Each is
-asked again as often as its error allows, and while the first one is silent another one is asked beside it.
+asked again as often as its error allows, and while the first one is silent another one is asked beside it. A target of
+a route that would have it wait, for a limit or because its provider asks for a pause, is waited for only when nobody is
+left who may be free.
 """
 
 import random
@@ -18,6 +20,7 @@ from proxy.errors import Down, GatewayError, OverBudget, Unrepresentable, Upstre
 from proxy.failover.balance import Option, order
 from proxy.failover.failures import Failures
 from proxy.failover.hedging import Hedging
+from proxy.failover.later import Later
 from proxy.failover.needs import lacking
 from proxy.failover.pacing import Backoff, RetryBudget
 from proxy.failover.plan import Plan, Planner
@@ -69,6 +72,8 @@ class Way:
         self._failures = Failures(call)
         self._only_has_failed = False  # the only target of the plan, which was asked already
         self._deferred: list[Target] = []  # that a ramp did not let in: asked all the same when nobody is left
+        self._is_route = len(plan.targets) > 1  # so that nobody is waited for while another one may be free
+        self._later = Later()
         self._left = self._candidates(met)
 
     async def go(self, failed: GatewayError | None = None) -> Reply:
@@ -78,11 +83,12 @@ class Way:
                 self._only_has_failed = True
                 if reply := await self._answer(self._plan.targets[0], failed):
                     return reply
-            while target := next(self._left, None):
+            while target := next(self._left, None) or self._later.soonest():
                 if reply := await self._answer(target):
                     return reply
             raise self._final_error()
         finally:
+            self._call.may_wait = True
             self.hand_over()
 
     def hand_over(self) -> Iterator[Target]:
@@ -101,7 +107,7 @@ class Way:
         try:
             return await self._ask(target, self._rules.standings.of(target), failed)
         except GatewayError as error:
-            self._failures.add(unwound(error), target)
+            self._note(unwound(error), target)
             if is_unasked(error):
                 self._call.history.append(Attempt(target, skipped=RESTS))
             else:
@@ -112,11 +118,19 @@ class Way:
                 self._left = self._cheaper(target)
         return None
 
+    def _note(self, error: GatewayError, target: Target) -> None:
+        if self._later.due(target) is not None:
+            self._failures.replace(error, target)
+            return
+        self._failures.add(error, target)
+        if error.ahead is not None:
+            self._later.put_off(target, error)
+
     def _cheaper(self, than: Target) -> Iterator[Target]:
         """Those that are left and known to cost less, the dearest of them first."""
         call, most = self._call, self._rules.estimate(self._call, than)
         found: list[tuple[int, Target]] = []
-        for target in self._left:
+        for target in chain(self._left, self._later.all()):
             cost = self._rules.estimate(call, target)
             if cost is None or most is None or cost >= most:
                 call.history.append(Attempt(target, skipped="not cheaper"))
@@ -185,6 +199,10 @@ class Way:
     async def _ask(self, target: Target, standing: Standing, failed: GatewayError | None) -> Reply:
         """One target, as often as is allowed. Raises GatewayError."""
         call, rules, tries = self._call, self._rules, 0
+        said = self._later.due(target)
+        call.may_wait = said is not None or not self._is_route
+        if said is not None and said.ahead is None:
+            failed = said  # the pause that it asks for is still to come
         while True:
             call.target = target
             if failed is None:
@@ -192,6 +210,8 @@ class Way:
                     return await self._once(standing)
                 except GatewayError as error:
                     failed = unwound(error)
+            if failed.ahead is not None:
+                raise failed
             if self._may_go_on(failed):
                 await call.timed(self._load_others())
             if is_unasked(failed) and standing.breaker.state == "ramp":
@@ -252,6 +272,9 @@ class Way:
             return None
         pause = rules.backoff.wait(tries, said.wait)
         if tries >= rules.retry.max_retries or monotonic() + pause >= self._until or not call.has_time(pause):
+            return None
+        if said.wait and self._is_route and self._later.due(target) is None and (self._has_next() or self._later):
+            self._later.put_off(target, error)  # first whoever may be free
             return None
         return pause if rules.budget.may_retry() else None
 

@@ -22,7 +22,7 @@ from proxy.fleet import Asker
 from proxy.limits.gcra import SECOND
 from proxy.limits.need import Need
 from proxy.limits.refusal import refusal, too_large
-from proxy.limits.scope import Held, Scope, Ticket
+from proxy.limits.scope import Held, Scope, Ticket, What
 
 SHORTEST = 0.001  # seconds: the loop's timers are no finer
 NOBODY_KNOWS = float("inf")
@@ -57,19 +57,20 @@ class Admission:
     ) -> Held:
         """Wait for a turn, if the operator allows it and the queues are not full. Raises OverLimit, Busy.
 
-        `left`: seconds that the client still gives us; None: any number. `asker`: the request.
+        `left`: seconds that the client still gives us; None: any number; 0: it is not to wait. `asker`: the request.
         """
         self._check_size(scopes, need)
-        if not self._queue.seconds or any(len(scope.queue) >= self._queue.length for scope in scopes):
-            raise self._refusal(scopes, need)
+        patience = self._patience(left)
+        if not patience or any(len(scope.queue) >= self._queue.length for scope in scopes):
+            raise self._refusal(scopes, need, left)
         ticket = Ticket(scopes, need, asyncio.get_running_loop().create_future())
         ticket.stand(0)
         self.advance(scopes)
         self.queued += 1
         try:
-            await asyncio.wait((ticket.turn,), timeout=self._patience(left))
+            await asyncio.wait((ticket.turn,), timeout=patience)
             if not ticket.turn.done():
-                raise self._refusal(scopes, need, ticket)
+                raise self._refusal(scopes, need, left, ticket)
         except asyncio.CancelledError:
             if ticket.turn.done():  # it came in the same moment
                 self.leave(ticket.turn.result(), 0)
@@ -133,7 +134,9 @@ class Admission:
                 self.refused[scope.kind, what] += 1
                 raise too_large(scope, what, need)
 
-    def _refusal(self, scopes: Sequence[Scope], need: Need, ticket: Ticket | None = None) -> GatewayError:
+    def _refusal(
+        self, scopes: Sequence[Scope], need: Need, left: float | None, ticket: Ticket | None = None
+    ) -> GatewayError:
         """In the words of the limit with the longest wait, those ahead included. `ticket`: the request's own."""
         now, waits = self._clock(), []
         ahead: dict[Ticket, None] = {}
@@ -141,9 +144,13 @@ class Admission:
             ahead |= dict.fromkeys(takewhile(lambda each: each is not ticket, scope.queue))
             needs = [each.need for each in ahead]
             waits += [(scope, *each) for each in scope.waits(need, now, needs)]
-        scope, what, wait = max(waits, key=lambda each: length_of(each[2]))
+        return self._counted(*max(waits, key=lambda each: length_of(each[2])), need, left)
+
+    def _counted(self, scope: Scope, what: What, wait: int | None, need: Need, left: float | None) -> GatewayError:
         self.refused[scope.kind, what] += 1
-        return refusal(scope, what, need, wait)
+        error = refusal(scope, what, need, wait)
+        error.ahead = scope.crowd if left == 0 and self._queue.seconds else None
+        return error
 
 
 def undo(scopes: Sequence[Scope], need: Need) -> None:

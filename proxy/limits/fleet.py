@@ -16,7 +16,6 @@ from proxy.limits.admission import SHORTEST, Admission, length_of, undo
 from proxy.limits.gcra import SECOND
 from proxy.limits.need import Need
 from proxy.limits.rate import SCRIPTS, TAKE, Mark
-from proxy.limits.refusal import refusal
 from proxy.limits.scope import Held, Scope, What
 from proxy.limits.shared import Claim, Shared
 
@@ -98,11 +97,10 @@ class FleetAdmission(Admission):
         verdict: Verdict = self._worst(_claims(shared, need))
         if not first.waiting:
             verdict = await self._asked(shared, need, own, asker)
-        if isinstance(verdict, Denied) and self._queue.seconds and first.waiting < self._queue.length:
+        if isinstance(verdict, Denied) and self._patience(left) and first.waiting < self._queue.length:
             verdict = await self._queued(verdict, need, own, shared, left)
         if isinstance(verdict, Denied):
-            self.refused[verdict.scope.kind, verdict.what] += 1
-            raise refusal(verdict.scope, verdict.what, need, verdict.wait)
+            raise self._counted(*verdict, need, left)
         return verdict
 
     async def _queued(

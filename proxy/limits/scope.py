@@ -32,6 +32,11 @@ class Scope(ABC):
         self.queue: deque[Ticket] = deque()
         self.timer: TimerHandle | None = None  # when the first of the queue may pass
 
+    @property
+    def crowd(self) -> int:
+        """How many wait for it."""
+        return len(self.queue)
+
     @abstractmethod
     def take(self, need: Need, now: int) -> int | None:
         """Let a request pass, if it may. What it returns goes to `settle`; None: it may not."""

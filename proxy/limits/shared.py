@@ -60,6 +60,10 @@ class Shared(Limited):
         if not fleet.is_up:
             self.divide(now)
 
+    @property
+    def crowd(self) -> int:
+        return self.waiting + super().crowd
+
     def claims(self, need: Need) -> list[Claim]:
         """All that a request takes of it, to be taken in one go with what it takes of others."""
         most = self.limits.concurrent

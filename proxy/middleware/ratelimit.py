@@ -115,7 +115,7 @@ class RateLimit:
         size = len(call.envelope.body)
         need = _need(call, there) if size <= LARGE else await aside(size, _need, call, there)
         try:
-            return self._admission.admit(there, need) or await self._turn(call, there, need)
+            return self._admission.admit(there, need) or await self._turn(call, there, need, call.may_wait)
         except OverLimit as error:
             for scope in there:
                 if isinstance(scope, Limited):
@@ -144,11 +144,11 @@ class RateLimit:
         scope.hear(rows, headers, at, self._wall() - (self._clock() - at) / SECOND)
         self._admission.advance((scope,))
 
-    async def _turn(self, call: Call, scopes: Sequence[Scope], need: Need) -> Held:
+    async def _turn(self, call: Call, scopes: Sequence[Scope], need: Need, may_wait: bool = True) -> Held:
         began, asked = monotonic(), call.store_waited
         call.is_queued = True
         try:
-            return await self._admission.enter(scopes, need, call.left(), call)
+            return await self._admission.enter(scopes, need, call.left() if may_wait else 0.0, call)
         finally:
             call.is_queued = False
             call.held_up(began + call.store_waited - asked)  # asking a fleet's store is no turn

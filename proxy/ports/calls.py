@@ -95,6 +95,7 @@ class Call(Struct, kw_only=True):
     cached: str = ""  # cache: `hit` or `shared`, where the provider was not asked for this call
     wishes: Wishes = NO_WISHES  # intake: what the client says to us, and to no provider
     accounts: list[Account] = field(default_factory=list)  # auth, ratelimit and cost: these hear of each attempt
+    may_wait: bool = True  # failover: in the queue of its target's limits, or else another one is to be asked
     target: Target | None = None  # failover; faults and `lend` put another adapter into it
     resumable: bool = False  # resume: an error in its stream is withheld from the client until no target can go on
     so_far: str = ""  # resume: the beginning of the answer, with which the target is to go on

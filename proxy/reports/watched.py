@@ -121,7 +121,7 @@ class _Look:
 
 
 def limits(metrics: Metrics, counted: RateLimit) -> None:
-    about = "Requests that a rate limit refused, by whose limit it is and what it limits."
+    about = "Requests that a rate limit refused or sent elsewhere, by whose limit it is and what it limits."
     metrics.tally("pillion_limit_refusals_total", about, ["scope", "limit"], lambda: _told(counted.refused))
     metrics.watch("pillion_limit_queue", "Requests waiting for a rate limit.", lambda: counted.queued)
 
