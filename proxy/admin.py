@@ -75,13 +75,14 @@ class Admin:
         bounded(call.rest)
         target = await self._allowed(call)
         names = {call.rest, f"{target.adapter.name}/{target.model}"}
-        if not target.adapter.has(target.model) and names.isdisjoint(await self._names(call)):
+        stands_in = not target.adapter.real and self._planner.catalog.how(call.rest) != "named"
+        if not (stands_in or target.adapter.has(target.model)) and names.isdisjoint(await self._names(call)):
             raise UnknownModel(f"{target.adapter.name} does not list a model {target.model!r}.", param="model")
         abilities = target.adapter.abilities(target.model)
         return spelled_reply(call.dialect.model_card(call.rest, abilities))
 
     async def _names(self, call: Call) -> list[str]:
-        return await call.timed(self._planner.catalog.names(_via(call), call.key))
+        return await call.timed(self._planner.catalog.names(_via(call), call.key, call.lent))
 
     async def _allowed(self, call: Call) -> Target:
         """The first target that the caller may ask. Raises GatewayError, 403, where there is none."""

@@ -235,6 +235,26 @@ async def test_one_model_is_described_where_it_is_known(name: str, status: int) 
         assert OPENAI.error(got.body)["code"] == "model_not_found"
 
 
+async def test_the_upstreams_model_is_described_by_whatever_name_the_app_knows_it() -> None:
+    swapped = {"PILLION_UPSTREAM": "openai/gpt-7"}  # which the provider does not list
+    async with Evil(LISTED) as evil, pillion(**OPENAI.environ(evil.url), **swapped) as gateway:
+        got = await ask(gateway, "GET", "/v1/models/claude-x")
+        listed = await ask(gateway, "GET", "/v1/models")
+    assert (got.status, json.loads(got.body)["id"]) == (200, "claude-x")
+    assert "openai/gpt-7" in [row["id"] for row in json.loads(listed.body)["data"]]
+
+
+@pytest.mark.parametrize(
+    ("name", "upstream", "status"),
+    [("gpt-5", "", 200), ("gpt-5", "echo", 200), ("openai/gpt-5", "echo", 200), ("echo/nothing", "", 404)],
+)
+async def test_what_echo_stands_in_for_is_described(name: str, upstream: str, status: int) -> None:
+    """An app that looks its model up before it asks has to find it."""
+    async with pillion(PILLION_UPSTREAM=upstream) as gateway:
+        got = await ask(gateway, "GET", f"/v1/models/{name}")
+    assert got.status == status
+
+
 async def test_models_are_listed_in_anthropics_shape_to_who_speaks_it() -> None:
     async with Evil(LISTED) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
         got = await ask(gateway, "GET", "/v1/models", headers=ANTHROPIC.headers)

@@ -422,6 +422,15 @@ async def test_an_upstream_gets_everything(name: str) -> None:
         assert await meant(there, name) == f"anthropic/{model}"
 
 
+async def test_the_default_model_is_there_although_nobody_lists_it() -> None:
+    both = Listing("openai", ["gpt-5"]), Listing("anthropic")
+    assert await catalog(*both, default="anthropic/claude-x", echo=False).names() == [
+        "openai/gpt-5",
+        "anthropic/claude-x",
+    ]
+    assert await catalog(*both, default="openai/gpt-5", echo=False).names() == ["openai/gpt-5"]
+
+
 async def test_an_upstream_without_a_model_names_the_variable() -> None:
     told = await unknown(catalog(Listing("openai", ["gpt-5"]), upstream="openai", defaults={"openai": ""}), "gpt-5")
     assert "PILLION_UPSTREAM=openai/MODEL, or PILLION_OPENAI_MODEL" in told
@@ -453,6 +462,20 @@ async def test_the_default_takes_no_name_that_begins_like_the_transparent_provid
     names = catalog(Listing("openai", listed=None), default="openai/other", transparent="openai")
     assert [await meant(names, name) for name in ("gpt-5", "llama")] == ["openai/gpt-5", "openai/other"]
     assert names.how("gpt-5") == "transparent"
+
+
+async def test_where_an_upstream_gets_everything_nothing_else_is_listed() -> None:
+    both = Listing("openai", ["gpt-5"]), Listing("anthropic", ["claude-a"])
+    for upstream, defaults, listed in (
+        ("anthropic/claude-x", {}, ["fast", "anthropic/claude-x"]),
+        ("claude", {"anthropic": "claude-d"}, ["fast", "anthropic/claude-d"]),
+    ):
+        there = catalog(*both, aliases={"fast": "openai/gpt-5"}, upstream=upstream, defaults=defaults)
+        assert await there.names() == listed
+    assert [one.asked for one in both] == [0, 0]
+    assert "echo/text" in await catalog(*both, upstream="echo").names()
+    with pytest.raises(UnknownModel, match="PILLION_UPSTREAM=openai names no model"):
+        await catalog(*both, upstream="openai").names()
 
 
 async def test_echo_as_the_upstream_keeps_the_name_that_was_asked_for() -> None:

@@ -362,7 +362,7 @@ def test_each_field_of_a_call_is_of_an_attempt_or_of_the_call() -> None:
         "id", "operation", "dialect", "headers", "query", "receive", "started", "raw_query", "rest", "client", "key",
         "envelope", "model", "stream", "as_array", "timeout", "wishes", "accounts", "how", "attempts", "history",
         "store_waited", "spent", "is_guess", "bill", "waited", "interrupt", "resumable", "so_far", "reply",
-        "is_queued", "cached", "delayed", "may_wait", "strategy", "weighed",
+        "is_queued", "cached", "delayed", "may_wait", "lent", "strategy", "weighed",
     }  # fmt: skip
     assert of_the_call | set(ATTEMPT_FIELDS) == set(Call.__struct_fields__)
     assert not of_the_call & set(ATTEMPT_FIELDS)

@@ -144,10 +144,38 @@ async def test_a_provider_that_repeats_the_apps_key_is_not_repeated() -> None:
             assert THEIRS.encode() not in got.body
 
 
-async def test_our_own_key_is_not_shown_for_a_list_either() -> None:
-    async with Evil(Scenario(body=b'{"data":[]}')) as evil, pillion(**environ(OPENAI, evil.url)) as gateway:
-        await ask(gateway, "GET", "/v1/models", headers=[("x-api-key", THEIRS)])
-        assert [shown_to(request.headers) for request in evil.requests] == [[]]
+@both
+async def test_an_app_is_shown_the_models_that_its_own_key_shows(speech: Speech, provider: Speech) -> None:
+    listed = Scenario(
+        body=b'{"data":[{"id":"mine","type":"model","display_name":"m","created_at":"2026-01-01T00:00:00Z"}]}'
+    )
+    places = environ(provider, "")
+    async with Evil(listed) as evil, pillion(**places | provider.environ(evil.url)) as gateway:
+        headers = [*speech.headers, ("x-api-key", THEIRS)]
+        got = await ask(gateway, "GET", "/v1/models", headers=headers)
+        assert [row["id"] for row in json.loads(got.body)["data"]] == [f"{provider.provider}/mine"]
+        (request,) = evil.requests
+        assert shown_to(request.headers) == [SHOWN[provider.provider]]
+        assert (await ask(gateway, "GET", "/v1/models/mine", headers=headers)).status == 200
+        assert len(evil.requests) == 1  # it is known for this key
+
+
+async def test_each_app_has_a_list_of_its_own() -> None:
+    lists = [Scenario(body=b'{"data":[{"id":"%s"}]}' % name) for name in (b"a", b"b")]
+    async with Evil(*lists) as evil, pillion(**environ(OPENAI, evil.url)) as gateway:
+        for key, name in (("sk-a", "openai/a"), ("sk-b", "openai/b"), ("sk-a", "openai/a")):
+            got = await ask(gateway, "GET", "/v1/models", headers=[("x-api-key", key)])
+            assert name in [row["id"] for row in json.loads(got.body)["data"]]
+        assert len(evil.requests) == 2
+
+
+@pytest.mark.parametrize(("status", "told"), [(401, 401), (403, 403), (404, 200), (500, 200)])
+async def test_a_key_that_shows_no_list_is_told_so(status: int, told: int) -> None:
+    async with Evil(Scenario(status=status)) as evil, pillion(**environ(OPENAI, evil.url)) as gateway:
+        got = await ask(gateway, "GET", "/v1/models", headers=[("x-api-key", THEIRS)])
+        assert got.status == told
+        if told == status:
+            assert "openai refused the app's own key" in OPENAI.error(got.body)["message"]
 
 
 KINDS: Mapping[str, dict[str, Any]] = {

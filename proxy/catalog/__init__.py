@@ -27,10 +27,11 @@ from proxy.access.rights import allows, is_restricted
 from proxy.catalog.given import Given
 from proxy.catalog.unknown import Guide
 from proxy.config.environment import prefix
-from proxy.errors import BadRequest, UnknownModel, UpstreamError
+from proxy.errors import BadRequest, Unauthorized, UnknownModel, UpstreamError
 from proxy.ports import Adapter, Target
 
 LONGEST = 2048  # characters of a name: Bedrock's are the longest
+REFUSED = (401, 403)  # with which a provider refuses a key
 REMEMBERED = 1000  # resolved names that are kept; it is clients who choose names
 
 log = logging.getLogger("pillion")
@@ -110,20 +111,47 @@ class Catalog:
             )
         return f"{provider}/{model}"
 
-    async def names(self, via: str = "", key: ClientKey | None = None) -> list[str]:
+    async def names(self, via: str = "", key: ClientKey | None = None, lent: Adapter | None = None) -> list[str]:
         """The routes, the aliases, and every known `provider/model`, less what the key may not ask for. A provider that
-        cannot be asked is left out.
+        cannot be asked is left out, but for the default model. Where one target gets everything, it is the only one.
 
-        `via`: the request's own `Via`, by which two pillions notice that they list each other's models.
+        `via`: the request's own `Via`, by which two pillions notice that they list each other's models. `lent`: the
+        provider with the app's own key. Raises UnknownModel, and Unauthorized where the provider refuses that key.
         """
-        lists = await asyncio.gather(*(self._models(adapter, via) for adapter in self.adapters.values()))
-        known = [f"{name}/{model}" for name, models in zip(self.adapters, lists, strict=True) for model in models or ()]
+        known = await self._listed_by_all(via, lent) if self._upstream is None else await self._served(self._upstream)
         given = self._given
         aliases = {alias: [meant] for alias, meant in given.aliases.items() if self._upstream or self._spelled(meant)}
         meanings = {**given.routes, **aliases, **{name: [name] for name in known}}
         if key is None or not is_restricted(key):
             return list(meanings)
         return [name for name, meant in meanings.items() if any(self._is_allowed(key, each) for each in meant)]
+
+    async def _listed_by_all(self, via: str, lent: Adapter | None) -> list[str]:
+        asked = [adapter for adapter in self.adapters.values() if lent is None or adapter.name != lent.name]
+        own = [] if lent is None else [self._shown(lent, via)]
+        lists = await asyncio.gather(*(self._models(adapter, via) for adapter in asked), *own)
+        names = [adapter.name for adapter in [*asked, *([lent] if lent else [])]]
+        listed = [f"{name}/{model}" for name, models in zip(names, lists, strict=True) for model in models or ()]
+        default = self._default()
+        return listed if default is None else [*listed, f"{default.adapter.name}/{default.model}"]
+
+    async def _served(self, upstream: str) -> list[str]:
+        """What the operator's choice makes of all names. Raises UnknownModel where that is nothing."""
+        adapter = self.adapter(upstream)
+        if adapter is not None and not adapter.real:  # it takes any name
+            return [f"{adapter.name}/{model}" for model in await adapter.models()]
+        target = self._chosen(upstream, "")
+        return [f"{target.adapter.name}/{target.model}"]
+
+    async def _shown(self, lent: Adapter, via: str) -> list[str]:
+        """What the provider lists for the app's own key. Its failures are the app's, and no news for the operator."""
+        try:
+            return await lent.models(via)
+        except UpstreamError as error:
+            if error.upstream_status in REFUSED:
+                message = f"{lent.name} refused the app's own key for its list of models."
+                raise Unauthorized(message, status=error.upstream_status) from None
+            return []
 
     def _is_allowed(self, key: ClientKey, name: str) -> bool:
         """May the key ask for what this PROVIDER/MODEL leads to? Raises UnknownModel."""

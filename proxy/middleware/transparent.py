@@ -21,6 +21,7 @@ from proxy.ports import Adapter, Call, Handler, Reply
 from proxy.upstream import Upstream
 
 KEPT = 64  # adapters
+LISTS = frozenset({"models", "model"})  # operations that show what the provider lists
 
 
 class Transparent:
@@ -39,8 +40,11 @@ class Transparent:
 
     async def __call__(self, call: Call, handler: Handler) -> Reply:
         """Raises Unauthorized."""
-        call.client = self._alias(shown_key(call.headers, call.query, call.raw_query, self._wanted))
+        key = shown_key(call.headers, call.query, call.raw_query, self._wanted)
+        call.client = self._alias(key)
         call.key = ClientKey(name=call.client, providers=(self._provider,), limits=self._limits)
+        if self._make is not None and call.operation in LISTS:
+            call.lent = self._with(key, self._make)
         return await handler(call)
 
     async def lend(self, call: Call, handler: Handler) -> Reply:

@@ -15,7 +15,7 @@ from proxy.access.allowance import ClientKey
 from proxy.canon import Usage
 from proxy.envelope import Envelope
 from proxy.errors import GatewayError
-from proxy.ports.adapters import Target
+from proxy.ports.adapters import Adapter, Target
 from proxy.ports.dialects import Dialect, Headers
 from proxy.ports.optional import NO_WISHES, Wishes
 
@@ -86,6 +86,7 @@ class Call(Struct, kw_only=True):
     rest: str = ""  # the path behind the route's own part; admin: the model that a body asks to be shown
     client: str = ""  # auth: the name of the key that was shown
     key: ClientKey | None = None  # auth: what that key may do
+    lent: Adapter | None = None  # transparent: for a list of models, the one provider with the app's own key
     is_queued: bool = False  # overload and ratelimit: it waits for its turn
     envelope: Envelope = NO_BODY  # intake
     model: str = ""  # intake: as the client named it
