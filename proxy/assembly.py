@@ -227,7 +227,7 @@ class Assembly:
                 self.charges.cost,
                 self._make_dispatch(UNFETCHED),
             ),
-            Roster(self.catalog.adapters, self._rows, lasting.standings, lasting.health.of, lasting.hide),
+            Roster(self.catalog.adapters, self._rows, lasting.standings, lasting.health, lasting.hide),
             self.clients.whose,
         )
 

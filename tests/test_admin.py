@@ -125,6 +125,18 @@ async def test_a_providers_row_says_where_it_is_and_how_it_stands(tmp_path: Path
     assert b"canary" not in got.body
 
 
+class Checks:
+    """Of one provider."""
+
+    def __init__(self, openai: Checked | None) -> None:
+        self.openai = openai
+
+    def of(self, provider: str) -> Checked | None:
+        return self.openai if provider == "openai" else None
+
+    async def first(self) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("checked", "said"),
     [
@@ -137,7 +149,7 @@ async def test_what_the_last_check_found_is_told(checked: Checked | None, said: 
     async with pillion(OPENAI_API_KEY="x") as gateway:
         adapters = gateway.app.catalog.adapters
         rows = gateway.app.config.providers
-        reply = await Roster(adapters, rows, (), lambda name: checked if name == "openai" else None, str).tell(call())
+        reply = await Roster(adapters, rows, (), Checks(checked), str).tell(call())
     assert isinstance(reply.body, bytes)
     openai, ollama, echo = json.loads(reply.body)["data"]
     assert tuple(openai[name] for name in ("status", "latency_ms", "checked_at", "error")) == said

@@ -271,6 +271,23 @@ async def test_it_does_not_delay_readiness_and_ends_at_once() -> None:
     assert "health" not in {task.get_name() for task in asyncio.all_tasks()}
 
 
+async def test_who_lists_them_first_is_told_what_the_first_check_finds() -> None:
+    async with checked(listing(), PILLION_HEALTH_INTERVAL="300") as (gateway, evil):
+        rows = await asyncio.gather(*(told(gateway) for _ in range(3)))
+        assert [row["status"] for row in rows] == ["well"] * 3
+        assert len(evil.requests) == 1
+        await told(gateway)
+        assert len(evil.requests) == 1
+
+
+async def test_who_lists_them_does_not_wait_for_one_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "LISTED", 0.05)
+    silent = listing(Scenario(delay_head=60))
+    async with checked(silent, PILLION_HEALTH_INTERVAL="300", PILLION_HEALTH_TIMEOUT="60") as (gateway, evil):
+        assert [(await told(gateway))["status"] for _ in range(2)] == ["unknown"] * 2
+        assert len(evil.requests) == 1  # which is still under way
+
+
 async def test_one_that_nobody_configured_is_not_looked_at() -> None:
     async with checked(listing()) as (gateway, _):
         await found(gateway, ok=True)

@@ -21,6 +21,7 @@ from proxy.adapters.http import HTTPProvider
 
 FIRST = 1.0  # seconds after the start
 JITTER = 0.1  # of the interval, either way: those that start together must not ask together
+LISTED = 2.0  # seconds for which somebody who lists the providers waits for their first check
 SOONER = 0.1  # of the interval, for one that is down ...
 SOONEST = 5.0  # ... though not less than so many seconds, unless the interval is less
 
@@ -53,6 +54,7 @@ class Health:
         self.due: dict[str, float] = {}  # by the clock
         self._task: asyncio.Task[None] | None = None
         self._is_open = False
+        self._news = asyncio.Event()
 
     def __repr__(self) -> str:
         down = [name for name, found in self._found.items() if not found.ok]
@@ -65,6 +67,20 @@ class Health:
     def of(self, provider: str) -> Checked | None:
         """None where it was not checked yet, or never is."""
         return self._found.get(provider)
+
+    async def first(self) -> None:
+        """Wait until each has been checked once: now, where that is still to come. But not for long."""
+        new = self.due.keys() - self._found.keys()
+        if self._task is None or not new:
+            return
+        if any(self.due[name] > self._clock() for name in new):
+            self.due |= dict.fromkeys(new, self._clock())
+            self._start()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(self._rules.timeout, LISTED)):
+                while self.due.keys() - self._found.keys():
+                    self._news.clear()
+                    await self._news.wait()
 
     def all(self) -> Mapping[str, Checked]:
         return self._found
@@ -117,6 +133,7 @@ class Health:
     def _note(self, name: str, found: Checked) -> None:
         was_well = self.is_well(name)
         self._found[name] = found
+        self._news.set()
         if was_well and not found.ok:
             told = {"event": "provider_down", "detail": found.why}
             log.warning("%s is down: %s", name, found.error, extra=told)

@@ -6,7 +6,7 @@ key, nor a URL that may hold one.
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from proxy.adapters.http import HTTPProvider
@@ -19,24 +19,35 @@ from proxy.reports.explain import short
 from proxy.reports.replies import list_reply
 
 
+class Checks(Protocol):
+    def of(self, provider: str) -> Checked | None:
+        """Its last health check; None before the first."""
+        ...
+
+    async def first(self) -> None:
+        """Wait until each has been checked once, but not for long."""
+        ...
+
+
 class Roster:
-    """`rows`: the configured providers; echo has no row. `checked`: the last health check; None before the first."""
+    """`rows`: the configured providers; echo has no row."""
 
     def __init__(
         self,
         adapters: Mapping[str, Adapter],
         rows: Mapping[str, Provider],
         standings: Iterable[Standing],
-        checked: Callable[[str], Checked | None],
+        checks: Checks,
         hide: Callable[[str], str],
     ) -> None:
         self._adapters = adapters
         self._rows = rows
         self._standings = standings
-        self._checked = checked
+        self._checks = checks
         self._hide = hide
 
     async def tell(self, call: Call) -> Reply:
+        await self._checks.first()
         targets: dict[str, list[Standing]] = defaultdict(list)
         for standing in self._standings:
             targets[standing.target.adapter.name].append(standing)
@@ -44,7 +55,7 @@ class Roster:
         return list_reply(data)
 
     def _row(self, adapter: Adapter, targets: Sequence[Standing]) -> dict[str, Any]:
-        row, checked = self._rows.get(adapter.name), self._checked(adapter.name)
+        row, checked = self._rows.get(adapter.name), self._checks.of(adapter.name)
         return {
             "id": adapter.name,
             "object": "provider",
