@@ -165,6 +165,14 @@ async def test_one_that_is_minted_meanwhile_is_let_in_with_all_that_its_name_has
         await soon(lambda: left(gateway) == {})
 
 
+async def test_all_who_show_it_at_once_are_let_in_when_it_is_in_force(tmp_path: Path) -> None:
+    keep(tmp_path, minted("bob", None))
+    async with Evil(*[WHOLE] * 3) as evil, priced(evil, tmp_path) as gateway:
+        keep(tmp_path, minted("ann", KeyBudget(usd=1, mode="lenient", unbounded_usd=0.01)), minted("bob", None))
+        got = await asyncio.gather(*(chat(gateway, "ann") for _ in range(3)))
+        assert [each.status for each in got] == [200] * 3
+
+
 async def test_no_request_passes_by_it_while_it_comes_into_force(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

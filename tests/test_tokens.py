@@ -375,7 +375,7 @@ async def test_keys_are_believed_for_a_while_and_renewed_behind_the_backs(clock:
     source.gate.set()
     await source.settled()
     assert await source.of("r") is None
-    assert source.asked == 2
+    assert source.asked == 3
 
 
 async def test_an_unknown_key_has_them_fetched_anew_and_not_too_often(clock: Clock, source: Source) -> None:
@@ -390,6 +390,19 @@ async def test_an_unknown_key_has_them_fetched_anew_and_not_too_often(clock: Clo
     assert source.asked == 2
     clock.now += PAUSE
     assert await source.of("nonsense") is None
+    assert source.asked == 3
+
+
+async def test_a_key_that_comes_right_after_a_fetch_is_found_at_once(clock: Clock, source: Source) -> None:
+    assert await source.of("r")
+    source.said = {"keys": [public(OTHER_RSA, kid="new")]}
+    assert await source.of("new")
+    assert source.asked == 2
+    source.said = {"keys": [public(OTHER_RSA, kid="newer")]}
+    clock.now += PAUSE - 1
+    assert await source.of("newer") is None
+    clock.now += 1
+    assert await source.of("newer")
     assert source.asked == 3
 
 

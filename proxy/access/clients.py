@@ -78,9 +78,8 @@ class Clients:
         """The same, once any budgets that keys wait for are in force."""
         if self.ring.is_due and (adopting := self.ring.adopt()) is not None:
             await asyncio.shield(adopting)  # which others may wait for as well
-        if self.ring.rows is self._rows:
-            return None
-        self._look()
+        if self.ring.rows is not self._rows:  # else another who waited has looked, or there is nothing new
+            self._look()
         return self.find(key)
 
     def named(self, name: str) -> ClientKey | None:

@@ -46,7 +46,7 @@ except ImportError:
 LEEWAY = 30.0  # seconds by which the identity provider's clock and ours may differ
 LIFE = 300.0  # seconds for which its keys are used without another look ...
 STALE = 3600.0  # ... and at most, while it cannot be asked
-PAUSE = 30.0  # seconds between two fetches
+PAUSE = 30.0  # seconds between two fetches; those for an unknown key have a pause of their own
 PATIENCE = 5.0  # seconds for one fetch
 REMEMBERED = 1024  # tokens
 WEB = ("https", "http")  # where its keys may be, besides a file; http on this machine only
@@ -83,7 +83,8 @@ class KeySet:
         self._place = place
         self._upstream = upstream
         self._keys: Keys = {}
-        self._got = self._tried = -STALE  # seconds, as monotonic counts
+        self._got = self._tried = self._sought = -STALE  # seconds, as monotonic counts
+        self._failed = False
         self._asking: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
@@ -92,8 +93,8 @@ class KeySet:
     def current(self) -> Keys:
         """Those that are good now; there may be none. Another object once they were fetched anew."""
         now = monotonic()
-        if now >= self._got + LIFE:
-            self._ask(now)
+        if now >= self._got + LIFE and now >= self._tried + PAUSE:
+            self._ask()
         if self._keys and now >= self._got + STALE:
             self._keys = {}
         return self._keys
@@ -102,21 +103,28 @@ class KeySet:
         """The key of that name. Raises GatewayError where there are no keys."""
         if (found := _named(self.current(), kid)) is not None:
             return found
-        self._ask(monotonic())
+        if self._asking is None and self._may_seek(now := monotonic()):
+            self._sought = now
+            self._ask()
         if self._asking is not None:
             await asyncio.shield(self._asking)  # others may wait for it when this client leaves
         if not self._keys:
             raise GatewayError("The identity provider's keys are not available.", status=503, code="jwks_unavailable")
         return _named(self._keys, kid)
 
-    def _ask(self, now: float) -> None:
-        if self._asking is None and now >= self._tried + PAUSE:
+    def _may_seek(self, now: float) -> bool:
+        """May an unknown key have them fetched? Each may be new, or made up."""
+        return now >= (self._tried if self._failed else self._sought) + PAUSE
+
+    def _ask(self) -> None:
+        if self._asking is None:
             self._asking = asyncio.create_task(self._fetch())
 
     async def _fetch(self) -> None:
+        self._failed = True
         try:
             self._keys = _keys_in(await self._read())
-            self._got = monotonic()
+            self._got, self._failed = monotonic(), False
         except Exception as error:  # PyJWT may raise anything at what others wrote: then there are no new keys
             words = "cannot read the identity provider's keys from %s: %s"
             log.warning(words, self._place, _why(error), extra={"event": "jwks_failed"})
