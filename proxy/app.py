@@ -220,6 +220,11 @@ class App:
         """Where it listens: for apps, then for operators, then for the cluster."""
         return [server.address for _, server in self._all()]
 
+    def dismiss(self) -> None:
+        """Serve on, but let each client leave with its next answer: whoever stays is cut off when we end."""
+        for _, server in self.listeners:
+            server.dismiss()
+
     def retire(self) -> None:
         """Let no more requests in. The cluster's listener stays open: it says that we are not ready, and is scraped."""
         for _, server in self.listeners:

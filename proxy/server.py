@@ -71,6 +71,7 @@ class Server:
         self._count = count()
         self._listener: Listener | None = None
         self._is_retired = False
+        self._dismisses = False  # each answer is the last of its connection
         self._parting: GatewayError | None = None  # the error of those whose answers are cut
 
     def become(self, routes: Sequence[Route], patience: Patience, body_limit: int, checks: Sequence[Check]) -> None:
@@ -89,6 +90,10 @@ class Server:
         """Accept connections."""
         assert self._listener is not None
         self._listener.start()
+
+    def dismiss(self) -> None:
+        """Serve on, but let each client leave with its next answer."""
+        self._dismisses = True
 
     def retire(self) -> None:
         """Stop listening, close idle connections, and each other one after its answer."""
@@ -164,6 +169,8 @@ class Server:
             reply = self._refusal(unwound(fault), call, self._caller(inbound, call), request_id)
         if not (is_whole := isinstance(reply.body, bytes)):
             self._live[door] = reply
+        if self._dismisses:
+            inbound.keep_alive = False
         try:
             await deliver(door, inbound, reply, our_lines(call, request_id, is_whole))
         except ConnectionError:

@@ -102,6 +102,33 @@ async def test_a_whole_answer_that_is_under_way_is_given_and_says_that_it_is_the
             assert await end == 0
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_while_it_serves_on_each_answer_is_the_last_of_its_connection(stream: bool) -> None:
+    """So that a client that keeps connections is elsewhere when they are closed."""
+    scenario = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked") if stream else Scenario(body=OPENAI.whole)
+    async with Evil(scenario) as evil, pillion(**OPENAI.environ(evil.url)) as gateway, client(gateway) as one:
+        await one.send(spell("GET", "/liveness"))
+        assert (await one.answer()).header("connection") is None
+        async with draining(gateway, least=30.0):
+            await asked(one, OPENAI, stream, "gpt")
+            got = await one.answer()
+            assert (got.status, got.whole, got.header("connection")) == (200, True, "close")
+            assert await one.rest() == b""
+            async with client(gateway) as other:
+                await other.send(spell("GET", "/readiness"))
+                assert (await other.answer()).status == 503
+
+
+async def test_the_listener_for_the_cluster_keeps_its_connections_meanwhile() -> None:
+    async with (
+        pillion(PILLION_METRICS_ADDRESS="127.0.0.1:0") as gateway,
+        draining(gateway, least=30.0),
+        client(gateway.app.addresses[-1]) as one,
+    ):
+        await one.send(spell("GET", "/metrics"))
+        assert (await one.answer()).header("connection") is None
+
+
 @pytest.mark.parametrize("before", [False, True], ids=["silent", "after an answer"])
 async def test_an_idle_connection_is_closed_and_nobody_waits_for_it(before: bool) -> None:
     async with pillion() as gateway, client(gateway) as one:
@@ -125,7 +152,7 @@ async def test_it_is_not_ready_at_once_serves_on_for_a_while_and_then_lets_nobod
             assert (await ask(gateway, "GET", "/readiness")).status == 503
             assert (await ask(gateway, "GET", "/liveness")).status == 200
             got = await ask(gateway, "POST", OPENAI.path, OPENAI.request(model="echo/text"))
-            assert (got.status, got.header("connection")) == (200, None)
+            assert (got.status, got.header("connection")) == (200, "close")
             hurry.set()
             assert await end == 0
         await refused(gateway)

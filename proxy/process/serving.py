@@ -4,7 +4,8 @@
                                              |                              |
                                              +--- a second signal ----------+--- max_sigterm_delay ---> cut, gone
 
-While it waits it says that it is not ready and serves on, because a load balancer needs a moment to notice. While it
+While it waits it says that it is not ready and serves on, because a load balancer needs a moment to notice, and lets
+each client's connection end with its next answer, because a client that keeps it would not notice at all. While it
 drains, nobody new gets in and what is under way finishes. A client whose answer is cut is told so, on its own wire.
 """
 
@@ -177,6 +178,7 @@ async def drain(app: App, hurry: asyncio.Event) -> int:
     loop, config = asyncio.get_running_loop(), app.config
     deadline = loop.time() + config.max_sigterm_delay
     app.admin.ready = False
+    app.dismiss()
     await _wait_for(asyncio.sleep(config.min_sigterm_delay), hurry)
     app.retire()
     await _wait_for(app.left(), hurry, deadline - loop.time())
