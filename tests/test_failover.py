@@ -563,6 +563,39 @@ async def test_of_many_names_plans_are_forgotten(monkeypatch: pytest.MonkeyPatch
     assert upstreams.asked == [*names, *names]
 
 
+@pytest.mark.parametrize("others", ["", "rests", "lacks the model"])
+async def test_where_nobody_else_can_be_asked_a_request_with_its_retries_is_one_failure(others: str) -> None:
+    upstreams = Upstreams(a=[down() for _ in range(15)])
+    providers = [Provider("a"), Provider("b", ["m"] if others == "rests" else ["x"])][: 2 if others else 1]
+    retry = Retry(budget=1.0, max_retries=1)
+    world = World(providers, upstreams, rules=Rules(failures=5, cool=60.0), retry=retry)
+    if others == "rests":
+        breaker = world.standings.of(Target(world.adapters["b"], "m")).breaker
+        for _ in range(5):
+            breaker.failed(breaker.allow())
+    for n in range(1, 6):
+        with pytest.raises(Down):
+            await world.ask()
+        assert world.standings.of(Target(world.adapters["a"], "m")).breaker.state == ("open" if n == 5 else "closed")
+    assert upstreams.asked == ["a/m"] * 9  # the last one was not retried, as it rests by then
+
+
+async def test_where_somebody_else_can_be_asked_each_retry_is_a_failure() -> None:
+    upstreams = Upstreams(a=[down() for _ in range(15)])
+    world = World([Provider("a"), Provider("b")], upstreams, rules=Rules(failures=5), retry=Retry(budget=1.0))
+    for _ in range(2):
+        await world.ask()
+    assert upstreams.asked == ["a/m", "a/m", "a/m", "b/m", "a/m", "a/m", "b/m"]
+
+
+async def test_a_success_between_the_retries_ends_the_row_all_the_same() -> None:
+    upstreams = Upstreams(a=[down(), Reply(200, [], b"{}")] * 6)
+    world = World([Provider("a")], upstreams, rules=Rules(failures=2), retry=Retry(budget=1.0))
+    for _ in range(6):
+        await world.ask()
+    assert len(upstreams.asked) == 12
+
+
 async def test_where_all_rest_the_client_is_told_when_to_come_again() -> None:
     upstreams = Upstreams(a=[down(), down()])
     world = World([Provider("a")], upstreams, rules=Rules(failures=1), retry=Retry(max_retries=0))
@@ -814,11 +847,59 @@ async def test_a_client_in_a_hurry_says_nothing_of_the_target(
         call.started, call.began = call.started - spent, call.began - spent
         raise Timeout("x", code="total_timeout")
 
-    world.standings.of(Target(world.adapters["a"], "m")).latency.observe(usual)
+    if usual:
+        answered(world, usual)
     with pytest.raises(Timeout):
         await world.failover(call, late)
     (standing,) = world.standings
     assert (standing.latency.in_flight, standing.breaker.state) == (0, state)
+
+
+def answered(world: World, seconds: float, ago: float = 0.0, stream: bool = False) -> None:
+    """The target has answered a call in so long."""
+    standing = world.standings.of(Target(world.adapters["a"], "m"))
+    call = world.call(stream=stream)
+    call.headed = monotonic() - ago
+    call.began = call.headed - seconds
+    standing.latency.in_flight += 1
+    standing.ended(call, standing.breaker.allow(), None)
+
+
+async def impatient(world: World, timeout: float, stream: bool = False) -> str:
+    """The state of the breaker behind a call that was given so little time."""
+
+    async def late(call: Call) -> Reply:
+        call.started, call.began = call.started - timeout, call.began - timeout
+        raise Timeout("x", code="total_timeout")
+
+    with pytest.raises(Timeout):
+        await world.failover(world.call(timeout=timeout, stream=stream), late)
+    (standing,) = world.standings
+    return standing.breaker.state
+
+
+async def test_how_long_a_target_takes_is_known_for_minutes_after_its_last_answer() -> None:
+    """Else an app that gives it two seconds has it left alone for one that asks it once in a while, and waits."""
+    for ago, state in ((60.0, "closed"), (240.0, "closed"), (1800.0, "open")):
+        world = World([Provider("a")], Upstreams(), rules=Rules(failures=1))
+        answered(world, 5.0, ago)
+        assert await impatient(world, 2.0) == state
+
+
+async def test_whole_answers_take_longer_than_streams_to_begin() -> None:
+    for stream, state in ((False, "closed"), (True, "open")):
+        world = World([Provider("a")], Upstreams(), rules=Rules(failures=1))
+        answered(world, 20.0)
+        for _ in range(9):
+            answered(world, 0.5, stream=True)
+        assert await impatient(world, 5.0, stream) == state
+
+
+async def test_one_slow_answer_excuses_nobody() -> None:
+    world = World([Provider("a")], Upstreams(), rules=Rules(failures=1))
+    for seconds in (1.0, 1.0, 10.0):
+        answered(world, seconds)
+    assert await impatient(world, 5.0) == "open"
 
 
 async def test_a_stream_that_a_client_gave_too_little_time_says_nothing_of_the_target() -> None:

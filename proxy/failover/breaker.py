@@ -88,12 +88,17 @@ class Breaker:
         self._outcomes.add(_GOOD)
         return False
 
-    def failed(self, ticket: int) -> bool:
-        """The target did not answer as it should: a 5xx, a timeout, no connection. Is it left alone now?"""
+    def failed(self, ticket: int, again: bool = False) -> bool:
+        """The target did not answer as it should: a 5xx, a timeout, no connection. Is it left alone now?
+
+        `again`: so it did when the same request came before, and one request is one failure. A probe has failed anyway.
+        """
         if ticket != self._generation:
             return False
         if self._state != "half_open":
             self._end_ramp()
+            if again:
+                return False
             self._in_a_row += 1
             self._outcomes.add(_BAD)
             if self._in_a_row < self._rules.failures and not self._fails_too_often():

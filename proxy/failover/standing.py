@@ -4,8 +4,9 @@ Judged by the calls themselves. A model that nobody has asked for stands as well
 """
 
 import logging
+from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from math import ceil
+from math import ceil, exp
 from time import monotonic
 
 from proxy.errors import Down, GatewayError, UpstreamError
@@ -20,7 +21,11 @@ RESTS = "resting"  # why it is not asked, as is the next one
 UNWELL = "unwell: asked last"
 SOON = 0.05  # seconds by which a timer may be early
 AT_LEAST = 1.0  # seconds that a target may take before it is held against it
+MEAN = 8  # answers that the mean time is made of
+FADING = 600.0  # seconds in which that falls to 1/e while nothing is answered
 SICK = frozenset({"server_error", "network_error", "timeout"})  # kinds of error that say that a target is not well
+
+Heads = deque[tuple[float, float]]
 
 log = logging.getLogger("pillion")
 
@@ -31,31 +36,38 @@ def is_unasked(error: GatewayError) -> bool:
 
 
 class Standing:
-    """Of one target."""
+    """How one target is, by the calls to it."""
 
-    __slots__ = ("breaker", "first_bytes", "latency", "target")
+    __slots__ = ("_clock", "_heads", "breaker", "first_bytes", "latency", "target")
 
     def __init__(self, target: Target, rules: Rules, clock: Callable[[], float]) -> None:
         self.target = target
         self.breaker = Breaker(rules, clock)
         self.latency = PeakEWMA(clock)
+        self._clock = clock
+        # When the last answers began, and their heads came: of whole ones, and of streams. Only the mean is of use, but
+        # it is seldom asked for, and there is an answer to each request.
+        self._heads: tuple[Heads, Heads] = (deque(maxlen=MEAN), deque(maxlen=MEAN))
         self.first_bytes = (Percentile(), Percentile())  # of whole answers, and of streams; hedging keeps them
 
     def __repr__(self) -> str:
         """As operators read it: <Standing openai/gpt-4o closed, 3 in flight>"""
         return f"<Standing {self._name} {self.breaker.state}, {self.latency.in_flight} in flight>"
 
-    def ended(self, call: Call, ticket: int, error: BaseException | None) -> None:
+    def ended(self, call: Call, ticket: int, error: BaseException | None, again: bool = False) -> None:
         """The call's last attempt has ended. A refusal is an answer too; one that was broken off early tells nothing.
 
-        The offline echo is never unwell: it fails only where its model's name tells it to.
+        `again`: as `Breaker.failed` has it. The offline echo is never unwell: it fails only where its model's name
+        tells it to.
         """
         self.latency.in_flight -= 1
+        if error is None and call.operation != "count_tokens":  # which takes no time
+            self._heads[call.stream].append((call.began, call.headed))
         if error is None or (isinstance(error, UpstreamError) and error.kind not in SICK):
             if self.breaker.succeeded(ticket):
                 log.info("%s answers again", self._name, extra={"event": "target_back"})
         elif isinstance(error, UpstreamError) and self.target.adapter.real and not self._had_no_chance(call, error):
-            if self.breaker.failed(ticket):
+            if self.breaker.failed(ticket, again):
                 words = "%s has failed too often, and is not used for %d s: %s"
                 told = {"event": "target_resting", "code": error.code, "detail": error.detail}
                 log.warning(words, self._name, self._rest, error.message, extra=told)
@@ -67,7 +79,16 @@ class Standing:
         client would have it left alone for all the others."""
         if error.kind != "timeout" or call.has_time(SOON):
             return False
-        return call.headed > 0 or monotonic() - call.began < max(AT_LEAST, self.latency.value)
+        if call.headed > 0:
+            return True
+        return self._clock() - call.began < max(AT_LEAST, self._usual(call.stream))
+
+    def _usual(self, stream: bool) -> float:
+        """Seconds until the head of an answer comes; 0 where none has."""
+        if not (heads := self._heads[stream]):
+            return 0.0
+        mean = sum(headed - began for began, headed in heads) / len(heads)
+        return mean * exp((heads[-1][1] - self._clock()) / FADING)
 
     @property
     def _name(self) -> str:

@@ -53,7 +53,9 @@ class Rules(Protocol):
         """As far as we know, is its provider up, and is there a key to ask it for this model with?"""
         ...
 
-    async def attempt(self, call: Call, handler: Handler, standing: Standing, is_last: bool = False) -> Reply:
+    async def attempt(
+        self, call: Call, handler: Handler, standing: Standing, is_last: bool = False, again: bool = False
+    ) -> Reply:
         """Ask `call.target` once. Raises GatewayError."""
         ...
 
@@ -207,7 +209,7 @@ class Way:
             call.target = target
             if failed is None:
                 try:
-                    return await self._once(standing)
+                    return await self._once(standing, again=tries > 0 and self._is_alone(target))
                 except GatewayError as error:
                     failed = unwound(error)
             if failed.ahead is not None:
@@ -222,11 +224,16 @@ class Way:
             await call.timed(rules.sleep(pause))
             failed, tries = None, tries + 1
 
-    async def _once(self, standing: Standing) -> Reply:
+    def _is_alone(self, target: Target) -> bool:
+        """Could nobody else be asked? Then two requests that are retried must not be enough for it to be left alone."""
+        others = filterfalse(target.__eq__, chain(self._plan.targets, self._rules.planner.others(self._plan)))
+        return all(self._why_not(one, self._rules.standings.of(one)) for one in others)
+
+    async def _once(self, standing: Standing, again: bool) -> Reply:
         """Ask `call.target`; if this is the first attempt, and it is silent for long, another one beside it."""
         call, rules = self._call, self._rules
         after = None if rules.hedging is None or call.attempts else rules.hedging.after(call, standing)
-        asking = rules.attempt(call, self._handler, standing, is_last=call.target in self._deferred)
+        asking = rules.attempt(call, self._handler, standing, call.target in self._deferred, again)
         if after is None or rules.hedging is None:
             return await asking
         race = Race(call, self._load_others, self._hedge, self._may_go_on, rules.hedging.counts)

@@ -100,8 +100,13 @@ class Failover:
             await call.in_time(self.planner.load_others(plan, self.is_well))
         return Way(self, call, handler, plan, frozenset(met)).hand_over()
 
-    async def attempt(self, call: Call, handler: Handler, standing: Standing, is_last: bool = False) -> Reply:
-        """Ask `call.target` once, and learn from it how it stands. `is_last`: see Breaker. Raises GatewayError."""
+    async def attempt(
+        self, call: Call, handler: Handler, standing: Standing, is_last: bool = False, again: bool = False
+    ) -> Reply:
+        """Ask `call.target` once, and learn from it how it stands. Raises GatewayError.
+
+        `is_last` and `again` are the breaker's.
+        """
         ticket = standing.breaker.allow(is_last)
         if not ticket:
             raise standing.resting()
@@ -110,7 +115,7 @@ class Failover:
         try:
             reply = await attempt(call, handler, self.tell)
         except BaseException as error:
-            standing.ended(call, ticket, error)
+            standing.ended(call, ticket, error, again)
             call.history.append(note(call, standing.target, error, call.attempts if call.attempts > had else 0))
             if self.hedging is not None:
                 self.hedging.heard(call, standing, error)
@@ -122,7 +127,7 @@ class Failover:
         if isinstance(reply.body, bytes):
             standing.ended(call, ticket, None)
         else:
-            reply.endings.append(partial(standing.ended, call, ticket))
+            reply.endings.append(partial(standing.ended, call, ticket, again=again))
         return reply
 
 
