@@ -463,6 +463,26 @@ async def test_a_short_conversation_stays_where_it_is_as_it_grows(before: str, t
     assert len({one for one, _ in pairs}) == 3
 
 
+@pytest.mark.parametrize(
+    ("once", "later"),
+    [
+        ('"input": "%s"', '"input": [{"role": "user", "content": "%s"}, {"role": "assistant", "content": "x"}]'),
+        ('"input": "%s"', '"input": [{"role": "user", "content": [{"type": "input_text", "text": "%s"}]}]'),
+        (
+            '"messages": [{"role": "user", "content": "%s"}]',
+            '"messages": [{"content": [{"text": "%s", "type": "text"}], "role": "user"}, {"role": "assistant"}]',
+        ),
+    ],
+)
+async def test_a_conversation_stays_where_it_is_however_its_first_turn_is_spelled(once: str, later: str) -> None:
+    world = three(upstreams := Upstreams(), routes=route("a/m", "b/m", "c/m", strategy="sticky"))
+    for n in range(30):
+        for body in (once, later):
+            await world.ask("smart", f"{{{body % n}}}".encode())
+    assert upstreams.asked[::2] == upstreams.asked[1::2]
+    assert len(set(upstreams.asked)) == 3
+
+
 @pytest.mark.parametrize("prompt", ['"x"', "3", "[3]", '["x"]', '[{"role": 3}]', "[]"])
 async def test_what_has_no_turns_has_an_identity(prompt: str) -> None:
     world = three(upstreams := Upstreams(), routes=route("a/m", "b/m", strategy="sticky"))

@@ -514,6 +514,7 @@ async def test_who_waits_for_a_place_of_ours_is_seldom_looked_at() -> None:
 
     class Waiting:
         looks = 0
+        is_slowed = False
 
         @property
         def asked(self) -> bool:

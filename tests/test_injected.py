@@ -26,7 +26,7 @@ from proxy.wishes import FAULT
 from tests import recordings
 from tests.client import ANTHROPIC, LANES, OPENAI, SPEECHES, Got, Speech, ask, chat, client, lane_name, spell
 from tests.evil import Evil, Received, Scenario
-from tests.gateway import Gateway, pillion
+from tests.gateway import Gateway, config_file, pillion
 from tests.replay import CHAT, MESSAGES, streamed
 from tests.waiting import soon
 
@@ -550,3 +550,18 @@ async def test_openais_own_sdk_meets_what_it_was_promised() -> None:
             with pytest.raises(openai.APIError, match="cut short by an injected fault"):
                 [chunk async for chunk in stream]
             assert (await chats.create(model="echo/text", messages=[])).choices
+
+
+async def test_a_target_that_is_slow_on_purpose_gets_a_hedge(tmp_path: Path) -> None:
+    hedged = """
+        routes: {both: {targets: [openai/m, echo/text]}}
+        hedge: {enabled: true, after: 0.05, share: 1}
+    """
+    async with before(OPENAI, **config_file(hedged, tmp_path)) as (gateway, evil):
+        began = monotonic()
+        for stream in (False, True):
+            got = await faulted(gateway, OPENAI, "delay=30;provider=openai", stream, "both")
+            assert (got.status, got.header("x-pillion-provider")) == (200, "echo")
+            assert got.header("x-pillion-attempts") == "2"
+        assert monotonic() - began < 20
+        assert not evil.requests

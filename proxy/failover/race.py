@@ -76,7 +76,8 @@ class Race:
     async def _winner(self, ahead: asyncio.Task[Reply], after: float) -> asyncio.Task[Reply]:
         """Whose answer is the call's, or whose failure."""
         await asyncio.wait([ahead], timeout=after)
-        while not (ahead.done() or self._call.asked):  # it waits for a limit or a budget of ours: nobody is silent
+        call = self._call
+        while not (ahead.done() or call.asked or call.is_slowed):  # it waits for a limit of ours: nobody is silent
             await asyncio.wait([ahead], timeout=max(after, LOOK))
         if not ahead.done():
             await self._loaded(ahead)

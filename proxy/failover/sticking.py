@@ -7,7 +7,7 @@ the same beginning want the same target, which has it in its cache. The beginnin
 import re
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Raw, Struct, field
 
 from proxy.ports import Call
 
@@ -23,6 +23,12 @@ _MARK = re.compile(rb',\s*"cache_control"\s*:\s*(?:null|\{[^{}]*\})|,\s*\{\s*"ca
 
 class _Turn(Struct):
     role: str = ""
+    content: Raw = Raw(b"")
+
+
+class _Block(Struct):
+    text: Raw = Raw(b"")
+    mark: Raw = field(name="cachePoint", default=Raw(b""))
 
 
 def conversation(call: Call) -> str:
@@ -39,12 +45,25 @@ def _first_turn(raw: bytes) -> list[bytes]:
     found: list[bytes] = []
     try:
         for turn in msgspec.json.decode(raw, type=list[Raw]):
-            found.append(bytes(turn))
-            if msgspec.json.decode(turn, type=_Turn).role not in _INSTRUCTING:
+            said = msgspec.json.decode(turn, type=_Turn)
+            if said.role not in _INSTRUCTING:
+                found.append(_text(bytes(said.content)) or bytes(turn))
                 break
+            found.append(bytes(turn))
     except msgspec.DecodeError:
         return [raw]  # a text, or what the provider will refuse
     return found
+
+
+def _text(content: bytes) -> bytes:
+    """A turn's text as it would stand alone, for an app may begin with that: `"Hi"`, and later `[{"text": "Hi"}]`."""
+    if not content.startswith(b"["):
+        return content
+    try:
+        texts = [bytes(one.text) for one in msgspec.json.decode(content, type=list[_Block]) if not one.mark]
+    except msgspec.DecodeError:  # what the provider will refuse
+        return b""
+    return texts[0] if len(texts) == 1 else b""
 
 
 def _beginning(raw: bytes) -> bytes:

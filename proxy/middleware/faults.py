@@ -113,10 +113,13 @@ class Faults:
     async def _delay(self, call: Call, target: Target, seconds: float) -> None:
         """Before anything is sent, so that nothing is paid for where the client leaves meanwhile. Raises Timeout."""
         most = call.left()
+        call.is_slowed = True
+        try:
+            await call.timed(self._sleep(seconds if most is None else min(seconds, most)))
+        finally:
+            call.is_slowed = False
         if most is None or most > seconds:
-            await call.timed(self._sleep(seconds))
             return
-        await call.timed(self._sleep(most))
         name = target.adapter.name
         message = f"{name}'s answer, which an injected fault delays, did not end {within(most, call.timeout)}."
         raise Timeout(message, code="total_timeout", provider=name)
