@@ -3,6 +3,7 @@
 import pytest
 
 from proxy.budgets import Budgets, Spent, reservations
+from proxy.budgets.counter import Terms
 from proxy.config import Budget
 from proxy.errors import OverBudget
 from proxy.spending.money import NANOS
@@ -49,6 +50,33 @@ def test_clients_beyond_the_many_share_one_budget(monkeypatch: pytest.MonkeyPatc
     assert len(till.budgets._found) <= 2
     assert till.admits(1, ("client-0", "openai", "gpt-5"))
     assert not till.admits(1, ("client-9", "openai", "gpt-5"))
+
+
+def test_a_client_is_not_compared_with_the_budgets_of_all_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There may be ten thousand clients with a budget each."""
+    asked, cover = list[str](), Terms.cover
+
+    def seen(terms: Terms, *place: str) -> bool:
+        asked.append(terms.name)
+        return cover(terms, *place)
+
+    monkeypatch.setattr(Terms, "cover", seen)
+    own = {f"key-{n}": Budget(usd=2, client=f"client-{n}") for n in range(100)}
+    till = Till(all=Budget(usd=9), **own, each=Budget(usd=1, client="*"), other=Budget(usd=1, provider="cohere"))
+    till.pay(NANOS, ("client-7", "openai", "gpt-5"))
+    assert asked == ["all", "key-7", "each", "other"]
+    assert [till.spent("all"), till.spent("key-7", "client-7"), till.spent("each", "client-7")] == [NANOS] * 3
+
+
+def test_budgets_of_named_clients_take_no_room_from_those_that_each_client_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(reservations, "PURSES", 2)
+    own = {f"key-{n}": Budget(usd=2, client=f"client-{n}") for n in range(4)}
+    till = Till(**own, each=Budget(usd=1, client="*"))
+    for n in range(2):
+        till.pay(NANOS, (f"client-{n}", "openai", "gpt-5"))
+    assert [till.spent("each", f"client-{n}") for n in range(2)] == [NANOS] * 2
 
 
 # --- strict and lenient ----------------------------------------------------------------------------------------------

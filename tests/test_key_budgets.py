@@ -14,7 +14,7 @@ import pytest
 from proxy.access.budgeted import budgets_of, in_vain
 from proxy.access.keyring import FILE, Minted, Rows, change, read
 from proxy.budgets import Spent
-from proxy.config import Budget, KeyBudget, load
+from proxy.config import Budget, KeyBudget, load, spending
 from proxy.config.secret import digest_of
 from proxy.errors import ConfigError, LedgerUnavailable
 from proxy.process.reloading import FAILURE
@@ -307,6 +307,20 @@ def test_a_minted_one_that_contradicts_the_configuration_lets_nothing_start(tmp_
     first, second = str(caught.value).splitlines()
     assert first.startswith("the budget of the minted key ann has the same name as a row of `budgets`, ann: ")
     assert second.startswith("the budget of the minted key bob covers the same as its")
+
+
+def test_a_budget_is_not_compared_with_each_of_all_others(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """There may be ten thousand keys with a budget each, and they are looked at whenever one more is minted."""
+    asked, scope = list[Budget](), spending._scope
+
+    def seen(budget: Budget) -> tuple[str | None, ...]:
+        asked.append(budget)
+        return scope(budget)
+
+    monkeypatch.setattr(spending, "_scope", seen)
+    config = load(environ={"PILLION_STATE_DIR": str(tmp_path)})
+    assert len(budgets_of(config, tuple(minted(f"client-{n}") for n in range(100)))) == 100
+    assert len(asked) <= 200
 
 
 # --- the command -----------------------------------------------------------------------------------------------------

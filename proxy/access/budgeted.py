@@ -4,18 +4,18 @@ from collections.abc import Iterator, Mapping
 
 from proxy.access.keyring import Rows
 from proxy.config import Budget, Config
-from proxy.config.spending import DEFAULT_CLIENT, contradiction, own, too_large
+from proxy.config.spending import DEFAULT_CLIENT, Beside, own, too_large
 from proxy.errors import ConfigError
 
 
 def budgets_of(config: Config, minted: Rows) -> Mapping[str, Budget]:
     """All budgets, by name. Raises ConfigError, with a line for each that contradicts another."""
     budgets, problems = dict(config.budgets), []
-    configured = _configured(config)
+    configured, known = _configured(config), Beside(config.budgets)
     for row in minted:
         if row.budget is not None and row.name not in configured:  # else the minted key counts for nothing
             budget = own(row.name, row.budget)
-            why = contradiction(row.name, budget, budgets) or too_large(budget, bool(config.store))
+            why = known.contradiction(row.name, budget) or too_large(budget, bool(config.store))
             problems += [f"the budget of the minted key {row.name} {why}"] if why else []
             budgets.setdefault(row.name, budget)
     if problems:

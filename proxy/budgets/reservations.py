@@ -87,9 +87,12 @@ class Budgets:
     ) -> None:
         self.is_there = False
         self._terms: Sequence[Terms] = ()
+        self._by_client: dict[str, list[tuple[int, Terms]]] = {}  # "*": whoever asks; with their places in _terms
+        self._abouts: frozenset[tuple[str | None, ...]] = frozenset()
         self._clock = clock
         self._tell = tell
         self._make = make
+        self._named = 0  # budgets that have one purse each
         self._purses: dict[tuple[str, str], Purse] = {}
         self._found: dict[Place, tuple[Purse, ...]] = {}
         self._open: set[Reservation] = set()
@@ -194,6 +197,11 @@ class Budgets:
 
     def _begin(self, terms: Sequence[Terms]) -> None:
         self._terms = terms
+        self._abouts = frozenset(map(_about, terms))
+        self._named = sum(each.client != "*" for each in terms)
+        self._by_client = {}
+        for place, each in enumerate(terms):
+            self._by_client.setdefault(each.client or "*", []).append((place, each))
         self.is_there = bool(terms)
         self._found.clear()
         for each in terms:
@@ -202,7 +210,7 @@ class Budgets:
 
     def _has(self, terms: Terms) -> bool:
         """Is there a budget of this name that is about the same?"""
-        return any(_about(each) == _about(terms) for each in self._terms)
+        return _about(terms) in self._abouts
 
     def _restore(self, spent: Iterable[Spent], but: Collection[str]) -> None:
         """`but`: budgets that have counted it already. Raises ValueError: a negative sum."""
@@ -238,17 +246,22 @@ class Budgets:
         if purses is None:
             if len(self._found) >= FOUND:
                 self._found.clear()
-            found = (self._purse(terms, client) for terms in self._terms if terms.cover(*key))
-            purses = self._found[key] = tuple(found)
+            near = sorted([*self._by_client.get(client, ()), *self._by_client.get("*", ())])
+            purses = self._found[key] = tuple(self._purse(terms, client) for _, terms in near if terms.cover(*key))
         return purses
 
     def _purse(self, terms: Terms, client: str) -> Purse:
         key = (terms.name, client if terms.client == "*" else terms.client or "")
-        if key not in self._purses and terms.client == "*" and len(self._purses) >= PURSES:
+        if key not in self._purses and terms.client == "*" and self._many:
             key = (terms.name, OTHERS)
         if key not in self._purses:
             self._purses[key] = Purse(terms, key[1], self._clock(), self._make)
         return self._purses[key]
+
+    @property
+    def _many(self) -> bool:
+        """Have as many clients a purse of a budget that each of them has?"""
+        return len(self._purses) - self._named >= PURSES
 
     def _tell_all(self, news: Iterable[tuple[Counter, News]]) -> None:
         for counter, kind in news:

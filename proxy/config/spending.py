@@ -167,13 +167,26 @@ def budgets(file: File) -> dict[str, Budget]:
     return file.budgets | {name: own(name, row.budget) for name, row in file.keys.items() if row.budget is not None}
 
 
-def contradiction(name: str, budget: Budget, others: Mapping[str, Budget]) -> str:
-    """Why this budget cannot stand beside the others; "" where it can."""
-    if name in others:
-        return f"has the same name as a row of `budgets`, {name}: remove one of the two"
-    scope = _scope(budget)
-    same = next((other for other, row in others.items() if _scope(row) == scope), None)
-    return "" if same is None else f"covers the same as {same}: remove one of the two"
+class Beside:
+    """Can a budget stand beside those before it? They are known by what they cover: there may be as many as clients."""
+
+    def __init__(self, budgets: Mapping[str, Budget]) -> None:
+        self._names = set[str]()
+        self._covering = dict[tuple[str | None, ...], str]()
+        for name, budget in budgets.items():
+            self._add(name, budget)
+
+    def contradiction(self, name: str, budget: Budget) -> str:
+        """Why this budget, which now is among them, cannot stand beside them; "" where it can."""
+        if name in self._names:
+            return f"has the same name as a row of `budgets`, {name}: remove one of the two"
+        same = self._covering.get(_scope(budget))
+        self._add(name, budget)
+        return "" if same is None else f"covers the same as {same}: remove one of the two"
+
+    def _add(self, name: str, budget: Budget) -> None:
+        self._names.add(name)
+        self._covering.setdefault(_scope(budget), name)
 
 
 def too_large(budget: Budget, is_shared: bool) -> str:
@@ -188,7 +201,7 @@ def _scope(budget: Budget) -> tuple[str | None, ...]:
 
 
 def _budgets(layers: Layers, there: Collection[str]) -> None:
-    file, known = layers.file, dict[str, Budget]()
+    file, known = layers.file, Beside({})
     names_are_ours = bool(file.keys) and not (file.jwt.jwks and not file.jwt.keys)  # a token may say any name
     for name, budget in file.budgets.items():
         keys = ("budgets", name)
@@ -202,13 +215,12 @@ def _budgets(layers: Layers, there: Collection[str]) -> None:
             _beside(layers, ("keys", name, "budget"), name, own(name, row.budget), known)
 
 
-def _beside(layers: Layers, keys: Keys, name: str, budget: Budget, known: dict[str, Budget]) -> None:
+def _beside(layers: Layers, keys: Keys, name: str, budget: Budget, known: Beside) -> None:
     """Note whether this budget can stand beside those before it (`known`), to which it is added."""
     if problem := too_large(budget, layers.file.store is not None):
         note(layers, (*keys, "usd"), problem)
-    if problem := contradiction(name, budget, known):
+    if problem := known.contradiction(name, budget):
         note(layers, keys, problem)
-    known.setdefault(name, budget)
 
 
 def _of_scope(budget: Budget, there: Collection[str], names_are_ours: bool) -> Iterator[tuple[str, str]]:
