@@ -8,6 +8,7 @@ was.
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FunctionType, MethodType
 
 from proxy.edge.aside import aside
@@ -21,7 +22,7 @@ from proxy.lanes.heeding import Heeding
 from proxy.lanes.naming import has_odd_id, minds_ids
 from proxy.lanes.passing import PassThrough
 from proxy.lanes.respelling import respelled
-from proxy.lanes.translating import Translation
+from proxy.lanes.translating import Translation, parsed
 from proxy.ports import Call, Dialect, Handler, Middleware, Reply, Target
 from proxy.sealing.provenance import Provenance
 from proxy.sealing.seals import is_marked
@@ -81,7 +82,7 @@ class Dispatch:
                 own = client.name in taken
             preferred = client if own else self._dialect(taken[0])
             call.wire = preferred.name
-            call.is_translated = not own or call.so_far != "" or self._must_change(body, target, client)
+            call.is_translated = not own or call.so_far != "" or self._must_change(call, target)
             if not call.is_translated and client.seals and self._provenance.may_tell(target.adapter.name, client.name):
                 call.is_translated = await self._holds_foreign(body, client, target)
             try:
@@ -89,9 +90,7 @@ class Dispatch:
                     return await self._translate(call, target, preferred, taken)
                 return await self._pass_through.pass_on(call, target, taken)
             except UpstreamError as error:
-                if not call.is_translated and (
-                    minds_ids(error) or self._heeding.minds_developer(error, *_where(target, client), body)
-                ):
+                if not call.is_translated and await self._may_write_anew(error, call, target):
                     return await self._written_anew(error, call, target, preferred, taken)
                 if not (left := self._other_dialects(error, taken, call, target)):
                     raise
@@ -99,14 +98,32 @@ class Dispatch:
         except BadRequest as error:
             raise respelled(call, error) from None
 
-    def _must_change(self, body: bytes, target: Target, client: Dialect) -> bool:
+    def _must_change(self, call: Call, target: Target) -> bool:
         """Must the provider not get a body on its own wire as it is, because of a seal that is in there, say?"""
-        length = target.adapter.call_id_length
+        body, length = call.envelope.body, target.adapter.call_id_length
         return (
             is_marked(body)
             or (length is not None and has_odd_id(body, length))
-            or (bool(self._heeding.lessons) and self._heeding.wants_system(*_where(target, client), body))
+            or (bool(self._heeding.lessons) and self._must_heed(call, target))
         )
+
+    def _must_heed(self, call: Call, target: Target) -> bool:
+        where = _where(target, call.dialect)
+        return self._heeding.wants_system(*where, call.envelope.body) or (
+            not call.is_named and self._heeding.knows(*where)
+        )
+
+    async def _may_write_anew(self, error: UpstreamError, call: Call, target: Target) -> bool:
+        """May the host take the body that passed through, if it is written anew on its own wire?"""
+        where, body = _where(target, call.dialect), call.envelope.body
+        if minds_ids(error) or self._heeding.minds_developer(error, *where, body):
+            return True
+        if call.is_named or error.upstream_status not in (400, 422):
+            return False
+        with suppress(BadRequest):  # what we cannot read may have passed through, too
+            request = await aside(len(body), parsed, call, target)
+            return self._heeding.heard(error, request, target.adapter.name, call.dialect.name)
+        return False
 
     async def _written_anew(
         self, error: UpstreamError, call: Call, target: Target, own: Dialect, taken: Sequence[str]
@@ -117,7 +134,9 @@ class Dispatch:
         call.is_translated = True
         try:
             return await self._translation.translate(call, target, own, taken)
-        except BadRequest:
+        except BadRequest as ours:
+            if isinstance(ours, Unrepresentable) and not call.is_named:
+                raise  # so that another target is asked, which may take it
             call.is_translated = False
             raise error from None
 

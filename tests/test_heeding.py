@@ -468,3 +468,60 @@ async def test_the_responses_api_is_heeded_too(tmp_path: Path) -> None:
         asked: Body = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
         await ask(gateway, "POST", MESSAGES, ANTHROPIC.request(model="host/m", **asked))
         assert ["reasoning" in body for body in host.bodies] == [True, False]
+
+
+# --- a host that the client has not named ----------------------------------------------------------------------------
+
+ROUTE = "routes: {smart: {targets: [openai/m, mistral/m]}}\n"
+
+
+async def routed(folder: Path, first: Host, second: Host, *bodies: Body, **more: str) -> list[Got]:
+    """The answers to these, asked of a route to two hosts of the client's own wire."""
+    (folder / "config.yaml").write_text(ROUTE)
+    async with Evil(answering=first) as one, Evil(answering=second) as two:
+        environ = at(one.url, PILLION_CONFIG=str(folder / "config.yaml"), **more)
+        environ |= {"MISTRAL_API_KEY": "key", "PILLION_MISTRAL_BASE_URL": f"{two.url}/v1"}
+        async with pillion(**environ) as gateway:
+            asked = [OPENAI.request(model=body.get("model", "smart"), **_rest(body)) for body in bodies]
+            return [await ask(gateway, "POST", CHAT, each) for each in asked]
+
+
+def _rest(body: Body) -> Body:
+    return {name: value for name, value in body.items() if name != "model"}
+
+
+def down(body: Body) -> str:
+    return "Over and out."
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_target_that_stands_in_need_not_take_what_the_client_said(stream: bool, tmp_path: Path) -> None:
+    first, second = Host(down, 500), Host(lacks("user", "seed"))
+    asked = {"user": "u", "seed": 1, "stream": stream, "temperature": 0.5}
+    got, again = await routed(tmp_path, first, second, asked, asked, PILLION_FAILOVER_RETRY_MAX_RETRIES="0")
+    assert dropped(got) == dropped(again) == ["seed", "user"]
+    assert len(second.bodies) == 4  # two that are refused, and those that are not
+    assert second.bodies[-1]["temperature"] == 0.5
+    assert second.bodies[-1].keys() & {"user", "seed"} == set()
+
+
+async def test_nor_need_the_first_target_of_a_route(tmp_path: Path) -> None:
+    first, second = Host(lacks("user"), 422), Host(lacks())
+    (got,) = await routed(tmp_path, first, second, {"user": "u"})
+    assert dropped(got) == ["user"]
+    assert (len(first.bodies), len(second.bodies)) == (2, 0)
+
+
+async def test_who_has_named_a_host_reads_its_words_whatever_a_route_has_learnt(tmp_path: Path) -> None:
+    first, second = Host(lacks("user")), Host(lacks())
+    routed_, named = await routed(tmp_path, first, second, {"user": "u"}, {"user": "u", "model": "openai/m"})
+    assert dropped(routed_) == ["user"]
+    assert (named.status, OPENAI.error(named.body)["message"]) == (400, "Unknown parameter: 'user'.")
+    assert second.bodies == []
+
+
+async def test_strict_has_a_route_ask_the_next_target_for_what_the_first_refuses(tmp_path: Path) -> None:
+    first, second = Host(lacks("user")), Host(lacks())
+    (got,) = await routed(tmp_path, first, second, {"user": "u"}, PILLION_STRICT="1")
+    assert dropped(got) == []
+    assert (len(first.bodies), second.bodies[0]["user"]) == (1, "u")

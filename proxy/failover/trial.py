@@ -14,8 +14,8 @@ from proxy.ports import Call, Reply, Target
 LOST = "hedge_lost"  # the code of an attempt that another one has outrun
 # The fields of a Call that are about one attempt, whoever writes them.
 ATTEMPT_FIELDS = (
-    "target", "began", "headed", "stop_at", "is_settled", "price_source", "heard", "is_slowed", "asked", "wire",
-    "is_translated", "answer_head", "upstream_id", "dropped", "usage", "answered_model", "booked",
+    "target", "is_named", "began", "headed", "stop_at", "is_settled", "price_source", "heard", "is_slowed", "asked",
+    "wire", "is_translated", "answer_head", "upstream_id", "dropped", "usage", "answered_model", "booked",
     "is_estimated",
 )  # fmt: skip
 
@@ -27,7 +27,7 @@ class Trial:
         self._client = client
         self.provider = target.adapter.name
         self.call = copy(client)  # the history, and the accounts, are the client's own
-        self.call.target, self.call.spent = target, 0
+        self.call.target, self.call.is_named, self.call.spent = target, False, 0
         self.call.asked = self.call.is_slowed = False  # the copied ones are of the client's attempt
 
     def book(self) -> None:

@@ -180,12 +180,16 @@ class Way:
         """Why a target is passed over; "" where it is not. The only one of a plan never is, unless it rests."""
         if standing.breaker.rest:
             return RESTS
-        is_only = len(self._plan.targets) == 1 and target is self._plan.targets[0]
+        is_only = self._is_only(target)
         if not allows(self._call.key, target.adapter.name, target.model):
             return "" if is_only else "not allowed"
         if is_only:
             return ""
         return lacking(self._call.envelope, target.adapter.abilities(target.model))
+
+    def _is_only(self, target: Target) -> bool:
+        """Is it the one that the model's name means, and no target of a route, or one that stands in?"""
+        return len(self._plan.targets) == 1 and target is self._plan.targets[0]
 
     def _may_go_on(self, error: GatewayError) -> bool:
         """May another target be asked after this?"""
@@ -206,7 +210,7 @@ class Way:
         if said is not None and said.ahead is None:
             failed = said  # the pause that it asks for is still to come
         while True:
-            call.target = target
+            call.target, call.is_named = target, self._is_only(target)
             if failed is None:
                 try:
                     return await self._once(standing, again=tries > 0 and self._is_alone(target))

@@ -6,9 +6,10 @@ wire cannot know that, and no list of hosts and models keeps up with it. But the
 and names what it is about. So that is left out like any knob that a wire lacks, with a receipt, and the request is sent
 again; or it is said in the way that the host asks for. It is remembered for an hour, by model.
 
-Content, tools and the answer's shape are never left out. A client of the host's own wire gets the host's own words, but
-where it says `developer`: many hosts know only `system`, which means the same. Nor does it hear that a stream cannot be
-asked for its usage, if it is we who have asked.
+Content, tools and the answer's shape are never left out. A client that has named this host, and speaks its wire, gets
+the host's own words, but where it says `developer`: many hosts know only `system`, which means the same. Nor does it
+hear that a stream cannot be asked for its usage, if it is we who have asked. A target of a route, or one that stands in
+for another, was not named by any client, who cannot know what it takes.
 """
 
 import logging
@@ -34,11 +35,11 @@ class Heeding:
     def __init__(self) -> None:
         self.lessons: dict[_Place, dict[Lesson, float]] = {}  # and until when each is believed
 
-    def fit(self, request: Request, provider: str, wire: str, own: bool = False) -> list[str]:
+    def fit(self, request: Request, provider: str, wire: str, meant: bool = False) -> list[str]:
         """Make it one that the host takes, as far as that is known; the receipt.
 
-        `own`: it came on this wire. Then it only gets the host's name for the developer, as that says the same, and is
-        not asked for its usage by us.
+        `meant`: it came on this wire, for this host. Then it only gets the host's name for the developer, as that says
+        the same, and is not asked for its usage by us.
         """
         if not (lessons := self.lessons.get((provider, request.model, wire))):
             return []  # nearly always
@@ -46,19 +47,19 @@ class Heeding:
         learnt = [lesson for lesson, until in lessons.items() if until > now]
         if "system" in learnt:
             request.turns = list(map(_by_the_system, request.turns))
-        if own:
+        if meant:
             learnt = [lesson for lesson in learnt if _is_ours(request, lesson)]
         request.ways = frozenset(lesson for lesson in learnt if isinstance(lesson, str))
         return [name for lesson in learnt if isinstance(lesson, Knob) for name in _left_out(request, lesson)]
 
-    def heard(self, error: UpstreamError, request: Request, provider: str, wire: str, own: bool = False) -> bool:
-        """Is there something new in this refusal, so that the request may be sent again? It is what was sent. `own`: as
-        of `fit`.
+    def heard(self, error: UpstreamError, request: Request, provider: str, wire: str, meant: bool = False) -> bool:
+        """Is there something new in this refusal, so that the request may be sent again? It is what was sent. `meant`:
+        as of `fit`.
         """
         if error.upstream_status not in (400, 422):
             return False
         new = [lesson for lesson in lessons_in(error.message, request) if _says(request, lesson)]
-        if own:
+        if meant:
             new = [lesson for lesson in new if _is_ours(request, lesson)]
         if not new:
             return False
@@ -75,6 +76,11 @@ class Heeding:
             extra={"event": "heeded"},
         )  # fmt: skip
         return True
+
+    def knows(self, provider: str, model: str, wire: str) -> bool:
+        """Has it refused anything that other hosts of this wire take?"""
+        lessons = self.lessons.get((provider, model, wire), {})
+        return any(until > time.monotonic() for until in lessons.values())
 
     def wants_system(self, provider: str, model: str, wire: str, body: bytes) -> bool:
         """Is there a developer in this body, at a host that is known to have none?"""

@@ -94,6 +94,7 @@ class Translation:
         size, room = len(call.envelope.body), window(call, target, dialect)
         request, recall, unfit = await aside(size, self._read, call, target, dialect, thoughtless)
         own = _is_own(call, request, dialect)
+        meant = own and call.is_named
         if not own and (said := _loaded(call, request)):
             return said
         await self._fetching(call, request, target, dialect)
@@ -112,7 +113,7 @@ class Translation:
             answer = await ask(call, target, dialect, sent)
         except UpstreamError as error:
             unthinking = not own and not thoughtless and refuses_thoughts(error)
-            if not unthinking and not self._heeding.heard(error, request, target.adapter.name, dialect.name, own):
+            if not unthinking and not self._heeding.heard(error, request, target.adapter.name, dialect.name, meant):
                 raise
             return await self.translate(call, target, dialect, taken, thoughtless or unthinking)
         if len(taken) > 1:
@@ -127,7 +128,7 @@ class Translation:
 
     async def answer(self, call: Call, target: Target, answer: Answer, dialect: Dialect) -> Reply:
         """Translate the answer to a request that went out as it was, and was answered in another dialect."""
-        request = await aside(len(call.envelope.body), _parsed, call, target)
+        request = await aside(len(call.envelope.body), parsed, call, target)
         recall = self._vault.recall(request, call.client, self._provenance.mark(target.adapter.name))
         return await _answered(call, _Asked(request, recall, call.dialect.renderer(request)), answer, dialect)
 
@@ -142,7 +143,7 @@ class Translation:
     ) -> tuple[Request, Recall, list[str]]:
         """What the client asks for, less what this provider must not see, and the receipt. Raises BadRequest."""
         provider = target.adapter.name
-        request = _parsed(call, target)
+        request = parsed(call, target)
         request.searches = target.adapter.searches
         own = _is_own(call, request, dialect)
         maker = self._provenance.mark(provider)
@@ -163,7 +164,7 @@ class Translation:
         kept = [] if own else leave_kept(request)
         unable = [] if own else fit(request, target.adapter.abilities(target.model))
         unknown = [] if own else _ask_betas(request, call.headers.get(HEADER, ""), dialect)
-        refused = self._heeding.fit(request, provider, dialect.name, own)
+        refused = self._heeding.fit(request, provider, dialect.name, own and call.is_named)
         return request, recall, [*foreign, *unwanted, *kept, *unable, *unknown, *refused]
 
     def _encoded(
@@ -189,7 +190,7 @@ def _as_its_like(request: Request, like: str, dialect: Dialect) -> Encoded:
     return encoded._replace(body=called(encoded.body, request.model))
 
 
-def _parsed(call: Call, target: Target) -> Request:
+def parsed(call: Call, target: Target) -> Request:
     """Raises BadRequest."""
     request = call.dialect.parse(call.envelope.body, Peek(call.model, call.stream, call.as_array))
     request.model, request.call = target.model, call.id

@@ -120,6 +120,7 @@ class Call(Struct, kw_only=True):
     delayed: float = 0.0  # `held_up`: seconds spent waiting for the client's body, or for a turn
     heard: "Heard | None" = None  # attempts: what the client got of the last attempt's answer
     is_slowed: bool = False  # faults: it waits on purpose, as if its target were silent
+    is_named: bool = True  # failover: the client has named this target, which stands in for nobody
     asked: bool = False  # dispatch: something was sent to the target, so it may have to be paid
     wire: str = ""  # dispatch: the dialect in which the target is asked
     is_translated: bool = False  # dispatch: the request does not pass through as it came
