@@ -156,3 +156,33 @@ def test_a_point_that_is_there_already_is_the_one() -> None:
     encoded = after_caching_by_itself("bedrock", [{"type": "text", "text": "a", "cache_control": point}])
     assert encoded.body.count(b"cachePoint") == 1
     after_caching_by_itself("anthropic", [{"type": "text", "text": "a", "cache_control": point}])
+
+
+# --- a point that a chat request sets at its end, as OpenRouter has it ------------------------------------------------
+
+
+def ended(target: str) -> Encoded:
+    at_the_end = {"cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    body: dict[str, Any] = {"model": MODELS[target], "messages": [{"role": "user", "content": "a"}], **at_the_end}
+    request = registry.dialect("openai_chat").parse(json.dumps(body).encode(), Peek(body["model"], False))
+    return registry.dialect(target).encode(request)
+
+
+def test_a_point_at_the_end_reaches_claude() -> None:
+    encoded = ended("anthropic")
+    (block,) = json.loads(encoded.body)["messages"][-1]["content"]
+    assert block == {"type": "text", "text": "a", "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+    assert encoded.dropped == ()
+    encoded = ended("bedrock")
+    assert json.loads(encoded.body)["messages"][-1]["content"][-1] == {"cachePoint": {"type": "default", "ttl": "1h"}}
+    assert encoded.dropped == ()
+
+
+def test_on_its_own_wire_it_is_said_once() -> None:
+    told = json.loads(ended("openai_chat").body)
+    assert told["messages"] == [{"role": "user", "content": "a"}]
+    assert told["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
+
+
+def test_where_there_are_none_it_is_on_the_receipt() -> None:
+    assert ended("openai_responses").dropped == ("cache_control",)

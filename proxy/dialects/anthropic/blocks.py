@@ -28,9 +28,9 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.anthropic.citations import again, spelled
-from proxy.dialects.anthropic.words import API, IMAGES, Automatic
+from proxy.dialects.anthropic.words import API, IMAGES
 from proxy.errors import Unrepresentable
-from proxy.grammar.caching import lifetime
+from proxy.grammar.caching import Automatic, lifetime
 from proxy.grammar.claude.quoting import quoting
 from proxy.grammar.fields import Object
 from proxy.grammar.nouns import noun_of

@@ -5,7 +5,6 @@ A body in, a Request out. A wrong type raises BadRequest with the field's path; 
 
 from proxy.canon import (
     Citation,
-    Document,
     Format,
     Image,
     Opaque,
@@ -23,8 +22,9 @@ from proxy.canon import (
 )
 from proxy.dialects.anthropic.citations import citations_of, was_shown
 from proxy.dialects.anthropic.documents import document_of, found_in, source_of
-from proxy.dialects.anthropic.words import DEMANDS, FOUND, NAME, SEARCH, SPELLED, SPELLED_BY, TIERS_READ, Automatic
+from proxy.dialects.anthropic.words import DEMANDS, FOUND, NAME, SEARCH, SPELLED, SPELLED_BY, TIERS_READ
 from proxy.errors import BadRequest
+from proxy.grammar.caching import cache_at_the_end
 from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.quoting import cited_in
 from proxy.grammar.fields import Fields, Verbatim, as_list, as_object, as_text, dump, wrong, wrong_word
@@ -65,20 +65,10 @@ def parse_prompt(top: Fields) -> Request:
         names=names,
     )
     if "cache_control" in top.rest:
-        _cache_at_the_end(top, request.turns)
+        cache_at_the_end(top, request.turns)
     for key, value in top.rest.items():
         (request.demands if value and key in DEMANDS else request.extra)[key] = value
     return request
-
-
-def _cache_at_the_end(top: Fields, turns: list[Turn]) -> None:
-    """Say of the last part that it is a cache point, for the wires that have none for a request as a whole."""
-    said = top.rest["cache_control"]
-    last = turns[-1].parts[-1] if turns and turns[-1].parts else None
-    if isinstance(said, dict) and isinstance(last, Text | Image | Document | ToolResult):
-        top.rest["cache_control"] = Verbatim(said)
-        if last.cache is None:
-            last.cache = Automatic(said)
 
 
 def _output(top: Fields) -> tuple[Format | None, str | None]:

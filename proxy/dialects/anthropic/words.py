@@ -7,7 +7,6 @@ import re
 
 from proxy.canon import Reason
 from proxy.grammar.endings import AS_IT_CAME
-from proxy.grammar.fields import Object
 from proxy.grammar.knobs import knobs
 from proxy.grammar.nouns import api_of
 from proxy.ports import Bounds
@@ -45,13 +44,6 @@ DEMANDS = {
     "compaction",  # a summary instead of an answer
     "inference_geo",  # a promise about where the data goes, not ours to break
 }
-
-
-class Automatic(Object):
-    """The cache point that a request's own `cache_control` sets by itself, at the end of the last message.
-
-    (.../docs/en/build-with-claude/prompt-caching#automatic-caching)
-    """
 
 
 # What this wire's clients call the fields that receipts and refusals name, where it is not our own name.

@@ -27,7 +27,7 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.openai_chat.words import API, NAME, SPELT
-from proxy.grammar.caching import is_openais, lifetime
+from proxy.grammar.caching import Automatic, is_openais, lifetime
 from proxy.grammar.claude.budgets import is_claude
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object, as_object
@@ -139,6 +139,8 @@ def marks_of(part: Part | Tool, own: bool, dropped: Receipt) -> Object:
 
 
 def _named(cache: Object) -> Object:
+    if isinstance(cache, Automatic):  # which the request itself says
+        return {}
     return {BREAKPOINT if is_openais(cache) else "cache_control": cache}
 
 

@@ -15,6 +15,7 @@ from proxy.canon import (
 )
 from proxy.dialects.openai_chat.parse_turns import turns_of
 from proxy.dialects.openai_chat.words import DEMANDS, KNOBS, NAME, SEARCH, SPELLED, SPELLED_BY, SPELT
+from proxy.grammar.caching import cache_at_the_end
 from proxy.grammar.fields import Fields, Left, Object, Verbatim, as_object, is_number, wrong, wrong_word
 from proxy.grammar.openai import blocks
 from proxy.grammar.receipts import names_in
@@ -51,6 +52,8 @@ def parse_request(top: Fields) -> Request:
         names=names,
         **knobs,
     )
+    if "cache_control" in top.rest:
+        cache_at_the_end(top, request.turns)
     for key, value in top.rest.items():
         (request.demands if _is_demand(key, value) else request.extra)[key] = value
     return request
