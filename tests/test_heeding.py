@@ -525,3 +525,21 @@ async def test_strict_has_a_route_ask_the_next_target_for_what_the_first_refuses
     (got,) = await routed(tmp_path, first, second, {"user": "u"}, PILLION_STRICT="1")
     assert dropped(got) == []
     assert (len(first.bodies), second.bodies[0]["user"]) == (1, "u")
+
+
+@pytest.mark.parametrize("said", ["upstream: openai/prod\n", "aliases: {gpt-4o: openai/prod}\n"])
+async def test_nor_has_a_client_named_what_the_operator_has_swapped_in(said: str, tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text(said)
+    host = Host(lacks("seed"))
+    environ = {"PILLION_CONFIG": str(tmp_path / "config.yaml")}
+    async with Evil(answering=host) as evil, pillion(**at(evil.url, **environ)) as gateway:
+        got = await ask(gateway, "POST", CHAT, OPENAI.request(model="gpt-4o", seed=1))
+        assert dropped(got) == ["seed"]
+        assert [body["model"] for body in host.bodies] == ["prod", "prod"]
+
+
+async def test_who_asks_for_the_very_model_that_the_operator_chose_has_named_it() -> None:
+    host = Host(lacks("seed"))
+    async with Evil(answering=host) as evil, pillion(**at(evil.url, PILLION_UPSTREAM="openai/gpt-4o")) as gateway:
+        got = await ask(gateway, "POST", CHAT, OPENAI.request(model="gpt-4o", seed=1))
+        assert (got.status, OPENAI.error(got.body)["message"]) == (400, "Unknown parameter: 'seed'.")

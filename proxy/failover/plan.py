@@ -14,17 +14,22 @@ from proxy.catalog import Catalog
 from proxy.config import Failover, Route
 from proxy.ports import Target
 
+_OPERATORS = frozenset({"upstream", "alias", "default", "local"})  # rules by which the operator says who is asked
 KEPT = 1000  # names whose targets are known; clients choose them
 
 
 class Plan(NamedTuple):
-    """`weights` stand beside the targets; `name` is the route's, "" where there is none. `how`: see Catalog.how."""
+    """`weights` stand beside the targets; `name` is the route's, "" where there is none. `how`: see Catalog.how.
+
+    `is_named`: the client's own word for the model means its only target, and not what the operator made of it.
+    """
 
     targets: Sequence[Target]
     weights: Sequence[float] = ()
     strategy: str = "order"
     name: str = ""
     how: str = ""
+    is_named: bool = False
 
 
 class Planner:
@@ -61,16 +66,20 @@ class Planner:
         if plan is None or plan.targets[0] is not target:
             if len(self._plans) >= KEPT:
                 self._plans.clear()
-            plan = self._plans[name] = Plan((target,), how=self.catalog.how(name))
+            plan = self._plans[name] = self._only(name, target)
         return plan
 
     async def plan(self, name: str, key: ClientKey | None = None) -> Plan:
         """Of a route all its targets; else the one that the name means. `key`: who asks. Raises UnknownModel."""
         route = None if self._alone else self._routes.get(name)
         if route is None:
-            return Plan((await self.catalog.resolve(name, key),), how=self.catalog.how(name))
+            return self._only(name, await self.catalog.resolve(name, key))
         targets = [await self.catalog.resolve(target, key) for target, _ in route.targets]
         return Plan(targets, [weight for _, weight in route.targets], route.strategy, name, "route")
+
+    def _only(self, name: str, target: Target) -> Plan:
+        how = self.catalog.how(name)
+        return Plan((target,), how=how, is_named=how not in _OPERATORS or name == target.model)
 
     async def load_others(self, plan: Plan, is_well: Callable[[str], bool]) -> None:
         """Get the model lists of those that `others` would come to: a name that says its provider has needed none.

@@ -210,7 +210,7 @@ class Way:
         if said is not None and said.ahead is None:
             failed = said  # the pause that it asks for is still to come
         while True:
-            call.target, call.is_named = target, self._is_only(target)
+            call.target, call.is_named = target, self._plan.is_named and self._is_only(target)
             if failed is None:
                 try:
                     return await self._once(standing, again=tries > 0 and self._is_alone(target))

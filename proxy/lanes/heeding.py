@@ -8,8 +8,8 @@ again; or it is said in the way that the host asks for. It is remembered for an 
 
 Content, tools and the answer's shape are never left out. A client that has named this host, and speaks its wire, gets
 the host's own words, but where it says `developer`: many hosts know only `system`, which means the same. Nor does it
-hear that a stream cannot be asked for its usage, if it is we who have asked. A target of a route, or one that stands in
-for another, was not named by any client, who cannot know what it takes.
+hear that a stream cannot be asked for its usage, if it is we who have asked. But no client has named what stands behind
+an alias, the operator's `upstream` or a route, or stands in for another target, and so none can know what that takes.
 """
 
 import logging

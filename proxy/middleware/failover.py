@@ -72,7 +72,7 @@ class Failover:
         if self.hedging is not None:
             self.hedging.asked()
         elif len(plan.targets) == 1 and self.may_ask(plan.targets[0]):
-            call.target = plan.targets[0]  # nearly every call's way is no longer than this
+            call.target, call.is_named = plan.targets[0], plan.is_named  # nearly every call's way is no longer
             try:
                 return await self.attempt(call, handler, self.standings.of(call.target))
             except GatewayError as error:
