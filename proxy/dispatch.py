@@ -15,6 +15,7 @@ from proxy.edge.aside import aside
 from proxy.edge.remote import Fetcher
 from proxy.errors import BadRequest, GatewayError, Unrepresentable, UpstreamError
 from proxy.lanes.asking import Find
+from proxy.lanes.bound import misses_thought
 from proxy.lanes.counting import count
 from proxy.lanes.elsewhere import ELSEWHERE, Elsewhere
 from proxy.lanes.fetching import Fetching
@@ -116,7 +117,7 @@ class Dispatch:
     async def _may_write_anew(self, error: UpstreamError, call: Call, target: Target) -> bool:
         """May the host take the body that passed through, if it is written anew on its own wire?"""
         where, body = _where(target, call.dialect), call.envelope.body
-        if minds_ids(error) or self._heeding.minds_developer(error, *where, body):
+        if minds_ids(error) or misses_thought(error) or self._heeding.minds_developer(error, *where, body):
             return True
         if call.is_named or error.upstream_status not in (400, 422):
             return False

@@ -1,10 +1,13 @@
-"""Does a model refuse its own thoughts, and can the request do without them?
+"""Does a model refuse its own thoughts, or miss one, and can the request do without?
 
 Claude's newer models take a thought back only if everything before it is unchanged: the system prompt, the tools, each
 message and each thought. A client of another wire does not know that, and seldom that there are thoughts: it changes
 its tools between two turns, and from then on every request of that chat would be refused. Without the thoughts every
 host takes it; Anthropic's beta for the same purpose is refused by some.
 https://platform.claude.com/docs/en/build-with-claude/preserved-thinking
+
+Those that think with a budget miss the thought before a call, also on their own wire, if the call was not theirs: while
+their host was down, another provider called the tool, and had no thought to show. Then they must not think either.
 """
 
 import re
@@ -12,11 +15,16 @@ import re
 from proxy.canon import Request, Thinking
 from proxy.errors import UpstreamError
 
+_is_of_a_gap = re.compile(r"Expected `thinking` or `redacted_thinking`, but found `").search
 _is_of_a_seal = re.compile(r"(?i)\binvalid .?signature.? in .?thinking.? block").search
 
 
 def refuses_thoughts(error: UpstreamError) -> bool:
     return error.upstream_status == 400 and _is_of_a_seal(error.message) is not None
+
+
+def misses_thought(error: UpstreamError) -> bool:
+    return error.upstream_status == 400 and _is_of_a_gap(error.message) is not None
 
 
 def without_thoughts(request: Request) -> set[str]:

@@ -1,0 +1,121 @@
+"""Does a conversation go on where the targets of a route speak different wires, and answer it in turn?"""
+
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from tests.client import ANTHROPIC, OPENAI, Got, Speech, chat
+from tests.evil import Evil, Received, Scenario
+from tests.gateway import Gateway, config_file, pillion
+
+JSON = [("content-type", "application/json")]
+DOWN = Scenario(status=500, body=b"{}", headers=JSON)
+HI: dict[str, Any] = {"role": "user", "content": "Hi"}
+CLAUDE, GPT = "anthropic/claude-sonnet-4-5", "openai/gpt-5.1"
+
+Answering = Callable[[Received], Scenario]
+
+
+@asynccontextmanager
+async def route(folder: Path, claude: Answering, gpt: Answering, *targets: str, **more: Any) -> AsyncIterator[Gateway]:
+    """One by the name `r`, with Claude and an OpenAI behind it. `more`: keys of the configuration."""
+    async with Evil(answering=claude) as one, Evil(answering=gpt) as other:
+        config = config_file(json.dumps({"routes": {"r": {"targets": targets}}, **more}), folder)
+        async with pillion(**ANTHROPIC.environ(one.url), **OPENAI.environ(other.url), **config) as gateway:
+            yield gateway
+
+
+async def ask(gateway: Gateway, speech: Speech, messages: list[Any], **fields: Any) -> Got:
+    body = {"model": "r", "messages": messages, **speech.needed, **fields}
+    return await chat(gateway, speech, json.dumps(body).encode())
+
+
+def said(body: dict[str, Any]) -> Scenario:
+    return Scenario(body=json.dumps(body).encode(), headers=JSON)
+
+
+def refused(message: str, status: int = 400) -> Scenario:
+    error = {"type": "error", "error": {"type": "invalid_request_error", "message": message}}
+    return Scenario(status=status, body=json.dumps(error).encode(), headers=JSON)
+
+
+# --- Claude thinks, and the call was another's -----------------------------------------------------------------------
+
+BUDGET = {"type": "enabled", "budget_tokens": 1024}
+NO_THOUGHT = (
+    "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`. When `thinking` is"
+    " enabled, a final `assistant` message must start with a thinking block."
+)
+CALLS: list[Any] = [{"id": "call_1", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}]
+
+
+def calling(request: Received) -> Scenario:
+    answer = json.loads(OPENAI.whole)
+    answer["choices"] = [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": None, "tool_calls": CALLS},
+            "finish_reason": "tool_calls",
+        }
+    ]
+    return said(answer)
+
+
+class Claude:
+    """Down for the first request. It wants to have thought before its calls."""
+
+    def __init__(self, refusal: str = NO_THOUGHT) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self._refusal = refusal
+
+    def __call__(self, request: Received) -> Scenario:
+        self.asked.append(body := json.loads(request.body))
+        if len(self.asked) == 1:
+            return DOWN
+        begins = body["messages"][1]["content"][0]["type"]
+        return (
+            refused(self._refusal)
+            if "thinking" in body and begins == "tool_use"
+            else Scenario(body=ANTHROPIC.whole, headers=JSON)
+        )
+
+
+async def in_its_loop(gateway: Gateway) -> Got:
+    """Another target calls a tool while Claude is down; and the next turn, for which it is back."""
+    fields = {"thinking": BUDGET, "max_tokens": 4000, "tools": [{"name": "f", "input_schema": {"type": "object"}}]}
+    first = json.loads((await ask(gateway, ANTHROPIC, [HI], **fields)).body)
+    call = first["content"][0]
+    assert (first["model"], call["type"]) == ("gpt-real", "tool_use")
+    result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call["id"], "content": "1"}]}
+    return await ask(gateway, ANTHROPIC, [HI, {"role": "assistant", "content": [call]}, result], **fields)
+
+
+async def test_claude_goes_on_without_thinking_behind_a_call_of_another_target(tmp_path: Path) -> None:
+    claude = Claude()
+    async with route(tmp_path, claude, calling, CLAUDE, GPT) as gateway:
+        got = await in_its_loop(gateway)
+    assert (got.status, got.header("x-pillion-dropped")) == (200, "thinking")
+    assert got.header("x-pillion-provider") == "anthropic"
+    thought = [body.pop("thinking", None) for body in claude.asked]
+    assert thought == [BUDGET, BUDGET, None]
+    assert [body["messages"][1]["content"][0]["id"] for body in claude.asked[1:]] == ["call_1", "call_1"]
+
+
+async def test_under_strict_the_client_hears_what_claude_said(tmp_path: Path) -> None:
+    claude = Claude()
+    async with route(tmp_path, claude, calling, CLAUDE, "openai/gpt-4.1", strict=True) as gateway:
+        await ask(gateway, ANTHROPIC, [HI])
+        call = {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {}}
+        result = {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": "1"}]}
+        messages = [HI, {"role": "assistant", "content": [call]}, result]
+        got = await ask(gateway, ANTHROPIC, messages, thinking=BUDGET, max_tokens=4000, model=CLAUDE)
+    assert (got.status, ANTHROPIC.error(got.body)["message"]) == (400, NO_THOUGHT)
+
+
+async def test_any_other_400_stays_as_it_is(tmp_path: Path) -> None:
+    claude = Claude("messages.1: Expected another thing")
+    async with route(tmp_path, claude, calling, CLAUDE, GPT) as gateway:
+        got = await in_its_loop(gateway)
+    assert (got.status, len(claude.asked)) == (400, 2)
