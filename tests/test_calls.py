@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy import registry
-from proxy.canon import Request, Text, Tool, ToolCall, ToolChoice, ToolResult, Turn
+from proxy.canon import Image, Inline, Request, Text, Tool, ToolCall, ToolChoice, ToolResult, Turn
 from proxy.lanes.naming import named
 from proxy.lanes.pairing import pair
 from proxy.ports import ToolNames
@@ -60,7 +60,7 @@ def ids(turns: Sequence[Turn]) -> list[str]:
         ([call(""), call(""), result(""), result("")], "call_1 call_2 call_1 call_2"),
         ([call("a"), call("a"), result("a"), call("a"), result("a")], "a a_2 a a_3 a_3"),  # one was never answered
         ([call("a"), Text(text="Never mind"), call("a"), result("a")], "a a_2 a_2"),  # nor was this one
-        ([call("a"), call("b"), call("b"), result("a"), result("a"), result("b")], "a b b_2 a a b"),
+        ([call("a"), call("b"), call("b"), result("a"), result("a"), result("b")], "a b b_2 a b"),
         ([result("a"), call("a"), call("a")], "a a a_2"),
     ],
 )
@@ -70,6 +70,32 @@ def test_each_call_has_an_id_of_its_own_and_each_result_its_calls(
     turns = spoken(*parts)
     pair(turns)
     assert ids(turns) == paired.split()
+
+
+def image(data: str) -> Image:
+    return Image(source=Inline(data=data, media_type="image/png"))
+
+
+@pytest.mark.parametrize(
+    ("said", "left"),
+    [
+        ([result("a"), result("b"), result("a"), result("b")], "0 1"),
+        # What a result comes with comes again, too, and what is new stays where it is.
+        ([result("a"), image("AA=="), result("b"), result("a"), image("AA=="), Text(text="Go on.")], "0 1 2 5"),
+        ([result("a", "an error"), result("a", "at last")], "0 1"),  # they say different things
+        ([Text(text="Go on."), result("a"), Text(text="Go on."), result("b")], "0 1 2 3"),
+    ],
+)
+def test_a_result_that_is_told_twice_in_one_turn_is_told_once(said: list[Any], left: str) -> None:
+    turns = [Turn(role="assistant", parts=[call("a"), call("b")]), Turn(role="user", parts=list(said))]
+    pair(turns)
+    assert turns[1].parts == [said[int(place)] for place in left.split()]
+
+
+def test_two_calls_of_one_id_keep_their_equal_results() -> None:
+    turns = spoken(call("a"), call("a"), result("a", "sunny"), result("a", "sunny"), result("a", "sunny"))
+    pair(turns)
+    assert ids(turns) == "a a_2 a a_2".split()
 
 
 @given(st.lists(st.tuples(st.booleans(), st.sampled_from(["", "a", "a_2", "call_1"])), max_size=12))
@@ -185,6 +211,27 @@ async def test_what_a_client_repeats_under_one_id_reaches_claude_under_two() -> 
     assert [block["id"] for block in sent[1]["content"]] == ["same", "same_2"]
     told = [(block["tool_use_id"], block["content"][0]["text"]) for block in sent[2]["content"]]
     assert told == [("same", "first"), ("same_2", "second")]
+
+
+async def test_what_gemini_cli_tells_twice_in_a_resumed_chat_reaches_claude_once() -> None:
+    parts = [
+        {"functionResponse": {"id": "c1", "name": "f", "response": {"output": "an image"}}},
+        {"inlineData": {"mimeType": "image/png", "data": "AA=="}},
+    ]
+    contents = [
+        {"role": "user", "parts": [{"text": "Hi"}]},
+        {"role": "model", "parts": [{"functionCall": {"id": "c1", "name": "f", "args": {}}}]},
+        {"role": "user", "parts": parts * 2},
+        {"role": "model", "parts": [{"text": "Done."}]},
+        {"role": "user", "parts": [{"text": "Again"}]},
+    ]
+    answer = Scenario(headers=[("content-type", "application/json")], body=ANTHROPIC.whole)
+    async with Evil(answer) as evil, pillion(**ANTHROPIC.environ(evil.url)) as gateway:
+        path = "/v1beta/models/anthropic/claude-x:generateContent"
+        got = await ask(gateway, "POST", path, json.dumps({"contents": contents}).encode())
+        sent = json.loads((await evil.received()).body)["messages"]
+    assert (got.status, got.header("x-pillion-dropped")) == (200, None)
+    assert [block["type"] for block in sent[2]["content"]] == ["tool_result", "image"]
 
 
 # --- names -----------------------------------------------------------------------------------------------------------

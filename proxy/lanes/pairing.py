@@ -4,15 +4,47 @@ Some hosts number each answer's calls from 0, give all calls of an answer the sa
 that works, as results follow their calls. Claude, Converse and the agents that speak either match by id through the
 whole conversation, and refuse a repeated one. So a call whose id is taken gets a new one, on its way to the client and
 on its way back, the same each time; results with one id answer its calls in order.
+
+And a call has one result, also where a client tells it twice in one turn, as Gemini CLI does in a chat that it resumes
+(https://github.com/google-gemini/gemini-cli/issues/29365): Claude and Converse refuse that. Its second telling says
+nothing new, so there is no receipt for it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from proxy.canon import ToolCall, ToolResult, Turn
+from proxy.canon import Part, ToolCall, ToolResult, Turn
+from proxy.sealing.conversation import Conversation
 
 
 def pair(turns: Sequence[Turn]) -> None:
-    """In place: each call gets a unique id, and each result its call's."""
+    """In place: each call gets a unique id, and each result its call's, and is told once."""
+    _identify(turns)
+    for turn in turns:
+        ids = [part.id for part in turn.parts if isinstance(part, ToolResult)]
+        if len(set(ids)) < len(ids):
+            turn.parts = list(_told_once(turn.parts))
+
+
+def _told_once(parts: Iterable[Part]) -> Iterator[Part]:
+    """Without a result that was there before, and without what comes with it (an image, say) and was there, too."""
+    told: set[bytes] = set()
+    is_again = False
+    for part in parts:
+        digest = _digest_of(part)
+        if isinstance(part, ToolResult):
+            is_again = digest in told
+        if not (is_again and digest in told):
+            yield part
+        told.add(digest)
+
+
+def _digest_of(part: Part) -> bytes:
+    alone = Conversation()
+    alone.add(Turn(role="user", parts=[part]))
+    return alone.digest()
+
+
+def _identify(turns: Sequence[Turn]) -> None:
     ids = [call.id for call in calls_in(turns)]
     taken = Taken(filter(None, ids))
     if len(taken) == len(ids):
