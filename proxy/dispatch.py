@@ -101,23 +101,17 @@ class Dispatch:
 
     def _must_change(self, call: Call, target: Target) -> bool:
         """Must the provider not get a body on its own wire as it is, because of a seal that is in there, say?"""
-        body, length = call.envelope.body, target.adapter.call_id_length
+        body, length, heeding = call.envelope.body, target.adapter.call_id_length, self._heeding
         return (
             is_marked(body)
             or (length is not None and has_odd_id(body, length))
-            or (bool(self._heeding.lessons) and self._must_heed(call, target))
-        )
-
-    def _must_heed(self, call: Call, target: Target) -> bool:
-        where = _where(target, call.dialect)
-        return self._heeding.wants_system(*where, call.envelope.body) or (
-            not call.is_named and self._heeding.knows(*where)
+            or (bool(heeding.lessons) and heeding.wants_change(*_where(target, call.dialect), body, call.is_named))
         )
 
     async def _may_write_anew(self, error: UpstreamError, call: Call, target: Target) -> bool:
         """May the host take the body that passed through, if it is written anew on its own wire?"""
         where, body = _where(target, call.dialect), call.envelope.body
-        if minds_ids(error) or misses_thought(error) or self._heeding.minds_developer(error, *where, body):
+        if minds_ids(error) or misses_thought(error) or self._heeding.minds(error, *where, body):
             return True
         if call.is_named or error.upstream_status not in (400, 422):
             return False

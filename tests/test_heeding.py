@@ -19,6 +19,7 @@ from tests.test_spoken import JSON
 
 MESSAGES, RESPONSES, CHAT = "/v1/messages", "/v1/responses", "/v1/chat/completions"
 TOOL = {"name": "f", "input_schema": {"type": "object"}}
+TEXT = {"type": "text", "text": "Hello"}
 
 Body = dict[str, Any]
 Check = Callable[[Body], str | None]
@@ -66,7 +67,7 @@ SAID = [
 ]  # fmt: skip
 NOT_FOR_US = [
     "body.messages.0.user.name: Extra inputs are not permitted",
-    "body.messages.2.assistant.reasoning_content: Extra inputs are not permitted",
+    "The `reasoning_content` in the thinking mode must be passed back to the API.",
     "body.tools.0.function.parameters: Extra inputs are not permitted",
     "`tools` is not supported with this model",
     "Unknown parameter: 'messages'.",
@@ -376,6 +377,63 @@ async def test_a_developer_is_the_system_where_the_body_must_change_for_another_
         assert dropped(got) == []
     assert [body["messages"][0]["role"] for body in host.bodies] == ["developer", "system", "system", "system"]
     assert host.bodies[-1]["user"] == "u"
+
+
+# Groq, Cerebras, Mistral, NVIDIA, OpenAI and those that speak like it.
+THOUGHTLESS = [
+    "'messages.1' : for 'role:assistant' the following must be satisfied[('messages.1' : property 'reasoning_content'"
+    " is unsupported)]",
+    "messages.2.assistant.reasoning_content: property 'messages.2.assistant.reasoning_content' is unsupported",
+    "body.messages.1.assistant.reasoning_details: Extra inputs are not permitted",
+    "[{'type': 'extra_forbidden', 'loc': ('body', 'messages', 1, 'assistant', 'reasoning_content'), 'msg': 'Extra"
+    " inputs are not permitted', 'input': 'Hm'}]",
+    "Unknown parameter: 'messages[1].reasoning_content'.",
+    "Additional properties are not allowed ('reasoning_content' was unexpected) - 'messages.1'",
+]
+
+
+@pytest.mark.parametrize("words", THOUGHTLESS)
+@pytest.mark.parametrize("thought", ["Hm", None])
+async def test_on_its_own_wire_a_host_that_takes_no_thoughts_is_told_none(words: str, thought: str | None) -> None:
+    """An app has them from us where another model answered before, and sends the message back as it came. vLLM's
+    messages have an empty one, whose loss is none.
+    """
+    host = Host(lambda body: words if "reasoning_" in json.dumps(body) else None)
+    said: Body = {"role": "assistant", "content": "Hello", "reasoning_content": thought}
+    if thought:
+        said["reasoning_details"] = [{"type": "reasoning.text", "text": thought, "index": 0}]
+    messages = [{"role": "user", "content": "Hi"}, said, {"role": "user", "content": "Again"}]
+    async with Evil(answering=host) as evil, pillion(**at(evil.url)) as gateway:
+        for _ in range(2):
+            got = await ask(gateway, "POST", CHAT, OPENAI.request(model="openai/m", messages=messages, user="u"))
+            assert (got.status, dropped(got)) == (200, ["messages.reasoning_content"] if thought else [])
+        assert [body["messages"][1] == said for body in host.bodies] == [True, False, False]
+        assert host.bodies[-1]["messages"][1] == {"role": "assistant", "content": "Hello"}
+        assert host.bodies[-1]["user"] == "u"
+        calm = OPENAI.request(model="openai/m", messages=messages[:1])
+        await ask(gateway, "POST", CHAT, calm)
+        assert evil.requests[-1].body == calm.replace(b"openai/m", b"m")
+
+
+async def test_strict_keeps_the_thoughts_that_a_host_refuses() -> None:
+    host = Host(lambda body: THOUGHTLESS[0] if "reasoning_" in json.dumps(body) else None)
+    said = {"role": "assistant", "content": "Hello", "reasoning_content": "Hm"}
+    asked = OPENAI.request(model="openai/m", messages=[said, {"role": "user", "content": "Again"}])
+    async with Evil(answering=host) as evil, pillion(**at(evil.url, PILLION_STRICT="1")) as gateway:
+        got = await ask(gateway, "POST", CHAT, asked)
+        assert (got.status, len(host.bodies)) == (400, 1)
+        assert "reasoning_content" in got.body.decode()
+
+
+async def test_a_host_that_is_said_to_take_thoughts_and_takes_none_is_told_none(tmp_path: Path) -> None:
+    host = Host(lambda body: THOUGHTLESS[0] if "reasoning_" in json.dumps(body) else None)
+    text = "providers:\n  host: {base_url: %s/v1, thoughts: taken}"
+    said = {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm", "signature": ""}, TEXT]}
+    messages = [{"role": "user", "content": "Hi"}, said, {"role": "user", "content": "Again"}]
+    async with Evil(answering=host) as evil, pillion(**config_file(text % evil.url, tmp_path)) as gateway:
+        got = await ask(gateway, "POST", MESSAGES, ANTHROPIC.request(model="host/m", messages=messages))
+        assert (got.status, dropped(got)) == (200, ["messages.thinking"])
+        assert ["reasoning_" in json.dumps(body) for body in host.bodies] == [True, False]
 
 
 def unbridged(body: Body) -> str | None:

@@ -13,7 +13,9 @@ Role = Literal["system", "developer", "user", "assistant"]
 # parts; a turn of the assistant's between results and what the user says; JSON by a schema that takes any object; a
 # choice of one tool as a demand for any, with no other on offer; what a developer says as the system's; and a single
 # message of the system's, at the beginning.
-Way = Literal["max_tokens", "max_completion_tokens", "strings", "bridges", "schemas", "demands", "system", "leads"]
+Way = Literal[
+    "max_tokens", "max_completion_tokens", "strings", "bridges", "schemas", "demands", "system", "leads", "thoughtless"
+]  # fmt: skip
 
 
 class Turn(Struct, kw_only=True):

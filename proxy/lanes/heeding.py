@@ -7,17 +7,20 @@ and names what it is about. So that is left out like any knob that a wire lacks,
 again; or it is said in the way that the host asks for. It is remembered for an hour, by model.
 
 Content, tools and the answer's shape are never left out. A client that has named this host, and speaks its wire, gets
-the host's own words, but where it says `developer`: many hosts know only `system`, which means the same. Nor does it
-hear that a stream cannot be asked for its usage, if it is we who have asked. But no client has named what stands behind
-an alias, the operator's `upstream` or a route, or stands in for another target, and so none can know what that takes.
+the host's own words, but where it says `developer`: many hosts know only `system`, which means the same. Nor where it
+brings back the thoughts of earlier answers: it has them from us, perhaps, who tell it what any model has thought. Nor
+does it hear that a stream cannot be asked for its usage, if it is we who have asked. But no client has named what
+stands behind an alias, the operator's `upstream` or a route, or stands in for another target, and so none can know what
+that takes.
 """
 
 import logging
 import time
+from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from proxy.canon import Request, ToolChoice, Turn
+from proxy.canon import Request, ToolChoice, Turn, Way
 from proxy.errors import UpstreamError
 from proxy.lanes.lessons import LIMITS, USAGE, Knob, Lesson, lessons_in, told, value_in
 
@@ -27,7 +30,11 @@ LIFE = 3600.0  # seconds
 REMEMBERED = 256  # models; clients choose their names
 LESSONS = 64  # of a model; clients choose values, too
 
-_DEVELOPER = b'"developer"'
+# What is said in another way on the host's own wire as well, by the words in a body that may need it.
+_OWN: dict[Way, tuple[bytes, ...]] = {
+    "system": (b'"developer"',),
+    "thoughtless": (b'"reasoning_content"', b'"reasoning_details"', b'"reasoning"'),
+}
 _Place = tuple[str, str, str]  # provider, model, wire
 
 
@@ -39,7 +46,7 @@ class Heeding:
         """Make it one that the host takes, as far as that is known; the receipt.
 
         `meant`: it came on this wire, for this host. Then it only gets the host's name for the developer, as that says
-        the same, and is not asked for its usage by us.
+        the same, loses the thoughts of earlier answers, and is not asked for its usage by us.
         """
         if not (lessons := self.lessons.get((provider, request.model, wire))):
             return []  # nearly always
@@ -77,20 +84,23 @@ class Heeding:
         )  # fmt: skip
         return True
 
-    def knows(self, provider: str, model: str, wire: str) -> bool:
-        """Has it refused anything that other hosts of this wire take?"""
-        lessons = self.lessons.get((provider, model, wire), {})
-        return any(until > time.monotonic() for until in lessons.values())
-
-    def wants_system(self, provider: str, model: str, wire: str, body: bytes) -> bool:
-        """Is there a developer in this body, at a host that is known to have none?"""
+    def wants_change(self, provider: str, model: str, wire: str, body: bytes, meant: bool) -> bool:
+        """Is there something in this body, on the host's own wire, that it is known to refuse? Where the client has
+        `meant` this host, that may be a developer or a thought, and else anything.
+        """
         lessons = self.lessons.get((provider, model, wire))
-        return lessons is not None and lessons.get("system", 0.0) > time.monotonic() and _DEVELOPER in body
+        if lessons is None:
+            return False
+        now = time.monotonic()
+        if not meant:
+            return any(until > now for until in lessons.values())
+        return any(lessons.get(way, 0.0) > now and _has_one(words, body) for way, words in _OWN.items())
 
-    def minds_developer(self, error: UpstreamError, provider: str, model: str, wire: str, body: bytes) -> bool:
-        """Does it refuse the developer in this body, so that the request may be sent with another name for that?"""
+    def minds(self, error: UpstreamError, provider: str, model: str, wire: str, body: bytes) -> bool:
+        """Does it refuse the developer in this body, or a thought, so that the request may be sent without?"""
         asked = Request(wire=wire, model=model, turns=[])
-        is_meant = _DEVELOPER in body and "system" in lessons_in(error.message, asked)
+        said = set(lessons_in(error.message, asked))
+        is_meant = any(way in said and _has_one(words, body) for way, words in _OWN.items())
         return is_meant and self.heard(error, asked, provider, wire)
 
     def asks_usage(self, provider: str, model: str, wire: str) -> bool:
@@ -104,6 +114,10 @@ class Heeding:
         return USAGE in lessons_in(error.message, asked) and self.heard(error, asked, provider, wire)
 
 
+def _has_one(words: Iterable[bytes], body: bytes) -> bool:
+    return any(word in body for word in words)
+
+
 def _says(request: Request, lesson: Lesson) -> bool:
     """Does the request, as it was sent, still say that, so that it may say less?"""
     if not isinstance(lesson, Knob):
@@ -115,7 +129,7 @@ def _is_ours(request: Request, lesson: Lesson) -> bool:
     """May that be heeded even where the request came on the host's own wire?"""
     if lesson == "system":
         return any(turn.role == "developer" for turn in request.turns)
-    return lesson == USAGE and not request.include_usage
+    return lesson == "thoughtless" or (lesson == USAGE and not request.include_usage)
 
 
 def _by_the_system(turn: Turn) -> Turn:

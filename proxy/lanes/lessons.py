@@ -98,6 +98,13 @@ _IN_ANOTHER_WAY: dict[Way, str] = {
     "leads": r"system message must be at the beginning|unexpected role 'system' after role '",  # Qwen, Mistral
     "schemas": r"'response_format.type' must be 'json_schema'",  # LM Studio, and the next one
     "demands": r"invalid tool_choice type: 'object'",
+    "thoughtless": (  # Groq, Cerebras, Mistral, NVIDIA, and hosts that speak as OpenAI does
+        r"property ['`](?:messages\.[\w.]+\.)?reasoning_(?:content|details)['`] is unsupported"
+        r"|\bmessages\.[\w.]+\.reasoning_(?:content|details): extra inputs are not permitted"
+        r"|'reasoning_(?:content|details)'\), 'msg': 'extra inputs are not permitted"
+        r"|unknown (?:parameter|field):? ['`]messages[\w.\[\]]*\.reasoning_(?:content|details)['`]"
+        r"|additional properties are not allowed \('reasoning_(?:content|details)' was unexpected"
+    ),
     "strings": r"invalid type: sequence, expected a string|content must be a string|value must be a string",
 }
 _NOT_THIS_WAY: dict[Way, str] = {
@@ -106,6 +113,7 @@ _NOT_THIS_WAY: dict[Way, str] = {
     "bridges": "a user's turn behind a tool's",
     "system": "the role developer",
     "leads": "a system prompt that is not the first turn",
+    "thoughtless": "the thoughts of earlier answers",
     "schemas": "JSON without a schema",
     "demands": "the choice of one tool",
     "strings": "content that is not a string",

@@ -26,7 +26,7 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.openai_chat.encode_parts import Parts
-from proxy.dialects.openai_chat.reasoning import SENT, detail_of
+from proxy.dialects.openai_chat.reasoning import SENT, THOUGHTS, detail_of
 from proxy.dialects.openai_chat.seals import sealed
 from proxy.dialects.openai_chat.words import API, NAME, SPELT
 from proxy.grammar.fields import Object, as_object
@@ -94,6 +94,8 @@ class Messages:
         if turn.is_order and not self._own:
             return []
         if turn.role == "assistant":
+            if "thoughtless" in self._ways:  # not even an empty one
+                extra = {key: value for key, value in extra.items() if key not in THOUGHTS}
             return [self._spoken(turn) | extra]
         messages = [self._result(part, turn) for part in turn.parts if isinstance(part, ToolResult)]
         rest = [part for part in turn.parts if not isinstance(part, ToolResult)]
@@ -170,13 +172,13 @@ class Messages:
         Hosts that demand it do so for every message that calls a tool, even another provider's. An empty text does not
         count.
         """
-        if self._own:
+        if "thoughtless" in self._ways or (self._thoughts == "refused" and not self._own):
+            if thoughts:
+                self._dropped.add("thinking")
+        elif self._own:
             if thoughts:
                 sent = thoughts[0].extra.get(SENT)
                 message |= sent or {"reasoning_content": "".join(part.text for part in thoughts)}
-        elif self._thoughts == "refused":
-            if thoughts:
-                self._dropped.add("thinking")
         elif thoughts or (self._thoughts == "demanded" and "tool_calls" in message):
             message["reasoning_content"] = "".join(part.text for part in thoughts) or " "
             if any(part.is_sealed for part in thoughts):

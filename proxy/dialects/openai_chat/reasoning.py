@@ -5,6 +5,7 @@ from msgspec import Struct
 from proxy.canon import Thinking
 from proxy.grammar.fields import Object, as_object
 
+THOUGHTS = ("reasoning_content", "reasoning", "reasoning_details")  # a message's, by the names that hosts have for it
 SENT = "thoughts"  # key in the `extra` of a message's first Thinking: all of its reasoning, as the client spelled it
 _OF_DETAIL = {"type", "text", "summary", "signature", "data", "index"}
 
