@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.client import ANTHROPIC, OPENAI, Got, Speech, chat
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, config_file, pillion
@@ -119,3 +121,84 @@ async def test_any_other_400_stays_as_it_is(tmp_path: Path) -> None:
     async with route(tmp_path, claude, calling, CLAUDE, GPT) as gateway:
         got = await in_its_loop(gateway)
     assert (got.status, len(claude.asked)) == (400, 2)
+
+
+# --- a chat with another provider's thoughts, or without ------------------------------------------------------------
+
+OF_GROQ = (
+    "'messages.1' : for 'role:assistant' the following must be satisfied[('messages.1' : property 'reasoning_content'"
+    " is unsupported)]"
+)
+UNKNOWN = "Unknown parameter: 'messages[1].reasoning_content'."
+FORBIDDEN = "body.messages.1.assistant.reasoning_content: Extra inputs are not permitted"
+OF_CEREBRAS = "messages.1.assistant.reasoning_content: property 'messages.1.assistant.reasoning_content' is unsupported"
+OF_MOONSHOT = "thinking is enabled but reasoning_content is missing in assistant tool call message at index 1"
+OF_DEEPSEEK = "The `reasoning_content` in the thinking mode must be passed back to the API."
+THOUGHTS = ("reasoning_content", "reasoning_details")
+
+
+def thinking(request: Received) -> Scenario:
+    answer = json.loads(ANTHROPIC.whole)
+    thought = {"type": "thinking", "thinking": "Hm.", "signature": "RXJ-the-seal-of-claude=="}
+    answer["content"] = [thought, {"type": "tool_use", "id": "toolu_1", "name": "f", "input": {"a": 1}}]
+    return said(answer)
+
+
+class Chat:
+    """A host of Chat Completions that is down for the first request, and refuses what `minds` says of a message."""
+
+    def __init__(self, minds: Callable[[dict[str, Any]], bool], refusal: str, status: int = 400) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self._minds = minds
+        self._refusal = refused(refusal, status)
+
+    def __call__(self, request: Received) -> Scenario:
+        self.asked.append(body := json.loads(request.body))
+        if len(self.asked) == 1:
+            return DOWN
+        calls = [message for message in body["messages"] if message["role"] == "assistant"]
+        return self._refusal if any(map(self._minds, calls)) else Scenario(body=OPENAI.whole, headers=JSON)
+
+
+def thinks(message: dict[str, Any]) -> bool:
+    return not message.keys().isdisjoint(THOUGHTS)
+
+
+async def brought_back(gateway: Gateway, *kept: str) -> Got:
+    """What Claude has said while the host was down, as SDKs bring it back, and the next turn."""
+    first = await ask(gateway, OPENAI, [HI], tools=[{"type": "function", "function": {"name": "f"}}])
+    message = json.loads(first.body)["choices"][0]["message"]
+    result = {"role": "tool", "tool_call_id": "toolu_1", "content": "1"}
+    answer = {key: value for key, value in message.items() if key in ("role", "content", "tool_calls", *kept)}
+    return await ask(gateway, OPENAI, [HI, answer, result])
+
+
+@pytest.mark.parametrize("kept", [THOUGHTS, THOUGHTS[:1]], ids=["sealed", "as text"])
+@pytest.mark.parametrize(("status", "refusal"), [(400, OF_GROQ), (400, UNKNOWN), (422, FORBIDDEN), (400, OF_CEREBRAS)])
+async def test_a_host_that_refuses_claudes_thoughts_is_asked_without_them(
+    status: int, refusal: str, kept: tuple[str, ...], tmp_path: Path
+) -> None:
+    host = Chat(thinks, refusal, status)
+    async with route(tmp_path, thinking, host, GPT, CLAUDE) as gateway:
+        got = await brought_back(gateway, *kept)
+    assert (got.status, got.header("x-pillion-provider")) == (200, "openai")
+    assert "messages.reasoning_content" in (got.header("x-pillion-dropped") or "")
+    assert [call["id"] for call in host.asked[-1]["messages"][1]["tool_calls"]] == ["toolu_1"]
+
+
+@pytest.mark.parametrize("refusal", ["Unknown parameter: 'messages[1].x'.", "Unknown parameter: 'reasoning'."])
+async def test_a_host_that_refuses_another_field_is_not_asked_again(refusal: str, tmp_path: Path) -> None:
+    host = Chat(thinks, refusal)
+    async with route(tmp_path, thinking, host, GPT, CLAUDE) as gateway:
+        got = await brought_back(gateway, "reasoning_content")
+    assert (got.status, len(host.asked)) == (400, 2)
+
+
+@pytest.mark.parametrize("refusal", [OF_MOONSHOT, OF_DEEPSEEK])
+async def test_a_host_that_misses_a_thought_of_claudes_gets_an_empty_one(refusal: str, tmp_path: Path) -> None:
+    host = Chat(lambda message: not message.get("reasoning_content"), refusal)
+    providers = {"openai": {"thoughts": "demanded"}}
+    async with route(tmp_path, thinking, host, GPT, CLAUDE, providers=providers) as gateway:
+        got = await brought_back(gateway)
+    assert (got.status, got.header("x-pillion-provider"), got.header("x-pillion-dropped")) == (200, "openai", None)
+    assert host.asked[-1]["messages"][1]["reasoning_content"] == " "

@@ -6,8 +6,8 @@ its tools between two turns, and from then on every request of that chat would b
 host takes it; Anthropic's beta for the same purpose is refused by some.
 https://platform.claude.com/docs/en/build-with-claude/preserved-thinking
 
-Those that think with a budget miss the thought before a call, also on their own wire, if the call was not theirs: while
-their host was down, another provider called the tool, and had no thought to show. Then they must not think either.
+On a host's own wire a thought is missed where another provider has called the tool, while the host was down, and had no
+thought to show. Claude with a budget must not think then either; DeepSeek and Moonshot get an empty thought.
 """
 
 import re
@@ -15,7 +15,11 @@ import re
 from proxy.canon import Request, Thinking
 from proxy.errors import UpstreamError
 
-_is_of_a_gap = re.compile(r"Expected `thinking` or `redacted_thinking`, but found `").search
+_is_of_a_gap = re.compile(
+    r"Expected `thinking` or `redacted_thinking`, but found `"  # Claude
+    r"|reasoning_content is missing in assistant|Missing `reasoning_content`"  # Moonshot, DeepSeek, and the next one
+    r"|`?reasoning_content`? in the thinking mode must be passed back"
+).search
 _is_of_a_seal = re.compile(r"(?i)\binvalid .?signature.? in .?thinking.? block").search
 
 

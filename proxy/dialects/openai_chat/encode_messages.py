@@ -175,7 +175,7 @@ class Messages:
         if "thoughtless" in self._ways or (self._thoughts == "refused" and not self._own):
             if thoughts:
                 self._dropped.add("thinking")
-        elif self._own:
+        elif self._own and (thoughts or self._thoughts != "demanded"):
             if thoughts:
                 sent = thoughts[0].extra.get(SENT)
                 message |= sent or {"reasoning_content": "".join(part.text for part in thoughts)}
