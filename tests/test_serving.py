@@ -184,6 +184,35 @@ async def test_machines_read_where_it_listens_who_is_there_and_how_it_ended(by: 
     assert (events[1]["exit_code"], "cut" in events[1]) == (0, False)
 
 
+# A resolver of the loop's that never hears from its name servers hangs like this one, in a thread that all wait for.
+HANGS = """
+import sys, threading
+from proxy import app, cli
+async def close(self, close=app.App.close):
+    await close(self)
+    threading.Thread(target=threading.Event().wait).start()
+app.App.close = close
+sys.exit(cli.main(["serve"]))
+"""
+
+
+async def test_who_hangs_in_a_thread_does_not_keep_the_process() -> None:
+    at_will = environment(PILLION_LISTEN="127.0.0.1:0", PILLION_LOG_FORMAT="json")
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", HANGS, env=at_will, stderr=PIPE)
+    assert process.stderr is not None
+    try:
+        async with asyncio.timeout(20):
+            while b'"started"' not in (line := await process.stderr.readline()):
+                assert line
+            process.terminate()
+            assert b'"stopped"' in await process.stderr.read()
+            assert await process.wait() == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
 async def test_how_many_answers_were_cut_stands_in_fields() -> None:
     async def stop(first: Mapping[str, Any]) -> None:
         host, _, port = first["listen"].rpartition(":")

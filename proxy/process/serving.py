@@ -15,6 +15,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import closing
 from typing import Any
@@ -41,6 +42,7 @@ from proxy.upstream import check_aiohttp
 CANNOT_LISTEN = 1
 CUT = 3  # exit code: answers were cut
 LAST_WORDS = 0.5  # seconds for the last event of a cut answer to reach its client
+LAST_BREATH = 2.0  # seconds for the process to go once all is closed; more than the log takes for its last lines
 STDERR = 2  # descriptor
 
 log = logging.getLogger("pillion")
@@ -108,7 +110,17 @@ async def _run(config: Config, source: Source, lines: Log, hide: Redaction, hand
         await app.close()
     code = CUT if cut else 0
     log.info("stopped", extra={"event": "stopped", "exit_code": code, "cut": cut})
+    _go_anyway(code)
     return code
+
+
+def _go_anyway(code: int) -> None:
+    """Everything is closed by now, and written. But both loop and interpreter wait for their threads, and one that asks
+    a name server which is gone, or a cloud for credentials, may hang for a minute in which nobody serves.
+    """
+    timer = threading.Timer(LAST_BREATH, os._exit, [code])
+    timer.daemon = True
+    timer.start()
 
 
 async def _open(app: App, handed: Sequence[Handed]) -> None:
