@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiohttp.connector
@@ -27,7 +28,7 @@ from proxy.reports.sight import Sight
 from tests import taking
 from tests.client import ANTHROPIC, LANES, OPENAI, Speech, ask, chat, lane_name
 from tests.evil import Evil, Scenario, trust
-from tests.gateway import telling
+from tests.gateway import config_file, telling
 from tests.nowhere import forged, refusing, unnamed
 from tests.test_logs import JSON, SSE, Kept, log_to, told
 from tests.test_metrics import targeted
@@ -165,6 +166,35 @@ async def test_the_log_says_why_and_the_client_reads_what_it_may(
     assert OPENAI.error(got.body)["message"] == line["message"] == message
     assert re.fullmatch(detail, line["detail"]), line["detail"]
     assert line["detail"].encode() not in got.body
+
+
+REFUSALS = {
+    "budgets: {b: {usd: 0.000001, window: day}}\nledger: {create: true}": (429, "insufficient_quota"),
+    "limits: {models: {openai/m: {tokens_per_minute: 1}}}": (429, "request_exceeds_limit"),
+    "strict: true\nproviders: {openai: {dialects: [openai_responses]}}": (400, "unrepresentable"),
+}
+
+
+@pytest.mark.parametrize("settings", REFUSALS)
+async def test_a_line_without_attempts_is_of_a_call_that_pillion_refused(settings: str, tmp_path: Path) -> None:
+    """docs/alerts.md: the code, the status and the provider may all be as where the provider refuses."""
+    kept, asked = Kept(), OPENAI.request(model="openai/m", seed=1)
+    async with Evil() as evil:
+        environ = {**OPENAI.environ(evil.url), **config_file(settings, tmp_path)}
+        async with telling(log_to(kept), environ) as gateway:
+            await chat(gateway, OPENAI, asked)
+            *_, line = await told(kept)
+    assert ((line["status"], line["code"]), line["provider"]) == (REFUSALS[settings], "openai")
+    assert "attempts" not in line
+
+
+@pytest.mark.parametrize("somewhere", [refusing, unnamed, resetting])
+async def test_whoever_cannot_be_reached_was_asked(somewhere: Any) -> None:
+    kept = Kept()
+    async with somewhere() as url, telling(log_to(kept), OPENAI.environ(url)) as gateway:
+        await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))
+        (line,) = await told(kept)
+    assert line["attempts"] == 1
 
 
 async def test_nothing_that_a_provider_said_is_in_the_detail() -> None:
