@@ -18,7 +18,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from proxy.adapters.echo import Echo, page
 from proxy.adapters.echo.ask import read, tokens
-from proxy.adapters.echo.pattern import Unreadable, sample
+from proxy.adapters.echo.pattern import Unreadable, is_match, sample
 from proxy.adapters.echo.schema import fill
 from proxy.adapters.echo.script import MOST, PLAIN, TEXT, Said, behaviour, streamed
 from proxy.adapters.echo.words import Unfillable
@@ -781,6 +781,9 @@ NODE = {
     },
     "required": ["value", "next", "children"],
 }
+# What z.email() of Zod 4 says beside its format.
+ZODS_EMAIL = r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"
+
 FILLED: list[tuple[Any, Any]] = [
     (True, "echo"),
     ({}, "echo"),
@@ -818,6 +821,19 @@ FILLED: list[tuple[Any, Any]] = [
     ({"type": "string", "format": "email"}, "ada@example.com"),
     ({"type": "string", "format": "of-ours"}, "echo"),
     ({"type": "string", "pattern": r"^[A-Z]{3}-\d{2}$"}, "AAA-00"),
+    ({"type": "string", "pattern": r"^[A-Z]{3}-\d+$", "minLength": 6, "maxLength": 10}, "AAA-00"),
+    ({"type": "string", "pattern": ZODS_EMAIL, "format": "email"}, "ada@example.com"),
+    ({"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$", "format": "date"}, "2025-01-01"),
+    ({"type": "string", "pattern": r"^\d\d:\d\d$", "format": "time"}, "00:00"),
+    ({"type": "string", "pattern": r"^.{20}$", "format": "date-time", "maxLength": 19}, "e" * 20),
+    ({"type": "integer", "minimum": 1 - 2**53, "maximum": 2**53 - 1}, 1),
+    ({"type": "integer", "minimum": 1 - 2**53, "maximum": 0}, 1 - 2**53),
+    ({"additionalProperties": {"type": "null"}, "minProperties": 2}, {"echo": None, "canyon": None}),
+    ({"properties": {"echo": {"const": 1}}, "minProperties": 2}, {"echo": 1, "canyon": "echo"}),
+    ({"minProperties": 2, "propertyNames": {"enum": ["x", "y"]}, "type": "object"}, {"x": "echo", "y": "echo"}),
+    ({"minProperties": 2, "propertyNames": {"pattern": "^[a-z]+$"}, "type": "object"}, {"a": "echo", "aa": "echo"}),
+    ({"propertyNames": False, "type": "object"}, {}),
+    ({"$ref": "#/$defs/Part%3CA%3E", "$defs": {"Part<A>": {"const": 4}}}, 4),
 ]
 
 
@@ -899,6 +915,9 @@ def _deep(levels: int) -> Any:
         {"type": "array", "minItems": 10**9},
         {"type": "array", "items": {"type": "string", "minLength": 90_000}, "minItems": 5_000},
         {"type": "string", "pattern": "(?=a)b"},
+        {"type": "string", "pattern": "a*", "minLength": 10**9},
+        {"additionalProperties": False, "minProperties": 1},
+        {"type": "object", "minProperties": 10**9},
         {"required": ["a"], "additionalProperties": False},
         _doubling(40),
         _deep(5_000),
@@ -951,6 +970,38 @@ def test_a_pattern_beyond_echo_says_so(pattern: str) -> None:
 
 def test_what_may_be_absent_is_there_once_where_it_may_repeat() -> None:
     assert sample("a*b+c?d{0,3}e{0}f{2}g{3,}") == "abdffggg"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "least", "most", "text"),
+    [
+        ("^[a-z0-9-]+$", 3, 40, "aaa"),
+        ("^(ab){1,4}c?$", 6, 6, "ababab"),
+        ("^(ab)*x*$", 0, 2, "x"),
+        ("^x{2,}y*$", 0, 2, "xx"),
+        ("^((a{2}){2}b?)*$", 8, 9, "aaaaaaaa"),
+        ("^[a-z]+@(?:[a-z]+\\.)+com$", 20, None, "a" * 14 + "@a.com"),
+        ("^a{2}$", 3, None, "aa"),  # no text of that length
+        ("^a{3,1}$", 9, None, "aaa"),
+    ],
+)
+def test_a_pattern_is_matched_by_a_text_of_the_length(pattern: str, least: int, most: int | None, text: str) -> None:
+    assert sample(pattern, least, most) == text
+
+
+MATCHED = ["^$|^ab*$", "(a|b)+?c", r"^\w{2,3}$", "b$", r"\bab", "^(a{0,2}){2}c", "^(?:a?){3}b$"]
+
+
+@pytest.mark.parametrize("pattern", [*MATCHED, "", "a{2,}", "^(a*)*$", ".", r"ab\b"])
+@pytest.mark.parametrize("text", ["", "a", "ab", "abb", "aac", "abc", "aaab", "b", "b ab"])
+def test_a_known_text_is_taken_where_it_matches(pattern: str, text: str) -> None:
+    assert is_match(pattern, text) == bool(re.search(pattern, text))
+
+
+def test_a_long_pattern_is_not_matched_for_ever() -> None:
+    known = "0" * 30 + "1"
+    assert sample("^" + "0?" * 9 + "0*1$", known=known) == known
+    assert sample("^" + "0?" * 9_000 + "1$", known=known) == "1"
 
 
 def simple_schemas() -> st.SearchStrategy[dict[str, Any]]:

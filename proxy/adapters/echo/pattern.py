@@ -1,21 +1,25 @@
 """Which string does this regular expression match?
 
-One that takes the first branch everywhere, and repeats as little as is allowed, but once for `*` and `{0,9}`. It reads
-what JavaScript's and Python's syntax have in common, as JSON Schema advises for `pattern`
-(https://json-schema.org/draft/2020-12/json-schema-core, 6.4): no look-around, no back-references.
+One that takes the first branch everywhere, and repeats as little as is allowed, but once for `*` and `{0,9}`, and more
+or less where a length is asked for. It reads what JavaScript's and Python's syntax have in common, as JSON Schema
+advises for `pattern` (https://json-schema.org/draft/2020-12/json-schema-core, 6.4): no look-around, no back-references.
 
-The pattern comes from a client, so it is never run as a whole: matching a hostile one could take for ever.
+The pattern comes from a client, so Python never runs it as a whole: matching a hostile one could take for ever.
 """
 
 import re
 import string
 import warnings
+from collections.abc import Callable, Sequence
+
+from proxy.adapters.echo.regular import Branches, Edge, Letter, Piece, Repeat, TooLong, fit, length_of, matches, said
 
 LONGEST = 100_000  # characters
 
 _LETTERS = string.ascii_letters + string.digits + string.punctuation + string.whitespace
 _OTHER = "\u00e9"  # for a class that leaves out all of ASCII
 _is_half_a_pair = re.compile("[\ud800-\udfff]").match
+_is_in_a_line = re.compile(r"[^\n]").match
 _GROUP = re.compile(r"\((?!\?)|\(\?(?::|P?<[A-Za-z_]\w*>)")
 _CLASS = re.compile(r"\[\^?\]?(?:[^\]\\]|\\.)*\]", re.DOTALL)
 _ESCAPE = re.compile(r"\\(?:[dDwWsStnrfv]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4}|[^0-9A-Za-z])")
@@ -27,8 +31,31 @@ class Unreadable(ValueError):
     """The pattern is malformed, or uses syntax that is not supported here."""
 
 
-def sample(pattern: str) -> str:
-    """A string that `pattern` matches. Raises Unreadable; RecursionError where its groups are nested too deeply."""
+def sample(pattern: str, least: int = 0, most: int | None = None, known: str = "") -> str:
+    """A string that `pattern` matches: `known`, if it does, else one of `least` to `most` characters, if it has any.
+
+    Raises Unreadable; RecursionError where its groups are nested too deeply.
+    """
+    pieces = _pieces_of(pattern)
+    if known and least <= len(known) and (most is None or len(known) <= most) and _is_match(pieces, known):
+        return known
+    fit(pieces, sum(map(length_of, pieces)), least, most)
+    return said(pieces)
+
+
+def is_match(pattern: str, text: str) -> bool:
+    """Does it match some part of the text, as far as one can tell in time? Raises as `sample`."""
+    return _is_match(_pieces_of(pattern), text)
+
+
+def _is_match(pieces: Sequence[Piece], text: str) -> bool:
+    try:
+        return matches(pieces, text)
+    except TooLong:
+        return False
+
+
+def _pieces_of(pattern: str) -> Sequence[Piece]:
     return _Reader(pattern).read()
 
 
@@ -37,73 +64,85 @@ class _Reader:
         self._pattern = pattern
         self._at = 0
 
-    def read(self) -> str:
-        text = self._branches()
+    def read(self) -> Sequence[Piece]:
+        branches = self._branches()
         if self._at < len(self._pattern):
             raise self._unreadable()
-        return text
+        return [branches]
 
-    def _branches(self) -> str:
-        first = self._branch()
+    def _branches(self) -> Branches:
+        first, length = self._branch()
+        each = [first]
         while self._take("|"):
-            self._branch()
-        return first
+            each.append(self._branch()[0])
+        return Branches(each, length)
 
-    def _branch(self) -> str:
-        out = ""
+    def _branch(self) -> tuple[Sequence[Piece], int]:
+        """The pieces, and how many characters a sample of them has."""
+        out: list[Piece] = []
+        length = 0
         while self._pattern[self._at : self._at + 1] not in ("", "|", ")"):
-            atom = self._atom()
-            times = self._times()
-            if len(out) + len(atom) * times > LONGEST:
+            piece = self._times(self._atom())
+            length += length_of(piece)
+            if length > LONGEST:
                 raise self._unreadable()
-            out += atom * times
-        return out
+            out.append(piece)
+        return out, length
 
-    def _atom(self) -> str:
+    def _atom(self) -> Piece:
         match self._pattern[self._at]:
             case "(":
                 return self._group()
             case "[":
                 return self._one_of(_CLASS)
             case "\\":
-                return "" if self._take("\\b") else self._one_of(_ESCAPE)
+                return Edge("\\b") if self._take("\\b") else self._one_of(_ESCAPE)
             case "*" | "+" | "?":
                 raise self._unreadable()
+            case "^" | "$" as sign:
+                self._at += 1
+                return Edge(sign)
+            case ".":
+                self._at += 1
+                return Letter("e", _is_in_a_line)
             case letter:
                 self._at += 1
-                return {".": "e", "^": "", "$": ""}.get(letter, letter)
+                return Letter(letter, letter.__eq__)
 
-    def _group(self) -> str:
+    def _group(self) -> Piece:
         self._at += len(self._spelt(_GROUP))
-        text = self._branches()
+        branches = self._branches()
         if not self._take(")"):
             raise self._unreadable()
-        return text
+        return branches
 
-    def _one_of(self, spelling: re.Pattern[str]) -> str:
+    def _one_of(self, spelling: re.Pattern[str]) -> Letter:
         """A character that a class or an escape matches: an ASCII one, one that it names, or any other."""
         text = self._spelt(spelling)
         self._at += len(text)
         try:
             with warnings.catch_warnings(action="error"):  # about classes that later Pythons may read as sets
-                stands_for = re.compile(text).fullmatch
+                stands_for: Callable[[str], object] = re.compile(text).fullmatch
         except (re.error, FutureWarning):
             raise self._unreadable() from None
         named = "".join(chr(int(short or long, 16)) for short, long in _CODE.findall(text))
         for letter in _LETTERS + text + named + _OTHER:
             if stands_for(letter) and not _is_half_a_pair(letter):
-                return letter
+                return Letter(letter, stands_for)
         raise self._unreadable()
 
-    def _times(self) -> int:
+    def _times(self, piece: Piece) -> Piece:
+        """The piece, as often as the sign behind it says."""
         found = _TIMES.match(self._pattern, self._at)
         if found is None:
-            return 1
+            return piece
         self._at = found.end()
         sign, least, comma, most = found.groups()
         if sign is not None:
-            return 0 if sign == "?" else 1
-        return max(int(least), 1 if comma and most != "0" else 0)
+            return Repeat(piece, int(sign == "+"), 1 if sign == "?" else None, int(sign != "?"))
+        fewest = int(least)
+        usual = max(fewest, 1 if comma and most != "0" else 0)
+        return Repeat(piece, fewest, None if comma and not most else max(fewest, int(most or 0)), usual)
 
     def _spelt(self, spelling: re.Pattern[str]) -> str:
         found = spelling.match(self._pattern, self._at)

@@ -12,6 +12,7 @@ from typing import Any
 from proxy.adapters.echo.pattern import Unreadable, sample
 from proxy.adapters.echo.words import Place, Unfillable, size_of, turned
 
+MOST_EXACT = 2**53 - 1  # JavaScript's largest exact integer, which Zod writes down as the bound of each
 LONGEST = 100_000  # characters of one string; 64 of them count as one value
 
 _WORDS = ("echo", "canyon", "valley", "ridge", "river", "meadow", "harbour", "lantern")
@@ -77,6 +78,8 @@ def number_of(schema: dict[str, Any], place: Place, *, whole: bool) -> Fraction:
     lasts = [math.ceil(high / step) - 1 if beyond else math.floor(high / step) for high, beyond in highs]
     first = max(firsts, default=min([1, *lasts]))
     last = min(lasts, default=first + 999)
+    if first * step <= -MOST_EXACT and last >= 1:  # a bound of the language's, not of the operator's
+        first = 1
     if first <= last:
         return step * (first + place.turn % (last - first + 1))
     low, high = max(low for low, _ in lows), min(high for high, _ in highs)
@@ -108,21 +111,29 @@ def _fraction(schema: dict[str, Any], word: str, place: Place) -> Fraction:
 
 
 def string_of(schema: dict[str, Any], place: Place) -> str:
-    if isinstance(schema.get("pattern"), str):
-        try:
-            return sample(schema["pattern"])
-        except Unreadable as error:
-            raise Unfillable(place.path, str(error)) from None
-    match schema.get("format"):
-        case "uuid":
-            return f"00000000-0000-4000-8000-{place.turn % 16**12:012x}"
-        case str(name) if name in _SAMPLES:
-            return _SAMPLES[name]
-    cycle, index = divmod(place.turn, len(_WORDS))
-    text = _WORDS[index] + (str(cycle) if cycle else "")
+    """By its pattern, else its format, else any of the length. Where a pattern is beyond us, the format will do."""
+    known = _known(schema.get("format"), place)
     least = size_of(schema, "minLength", place)
+    most = max(least, size_of(schema, "maxLength", place)) if "maxLength" in schema else None
     if least > LONGEST:
         raise Unfillable(place.path, f"the schema asks for a string of more than {LONGEST} characters")
+    if isinstance(pattern := schema.get("pattern"), str):
+        try:
+            return sample(pattern, least, most, known)
+        except Unreadable as error:
+            if not known:
+                raise Unfillable(place.path, str(error)) from None
+    if known:
+        return known
+    cycle, index = divmod(place.turn, len(_WORDS))
+    text = _WORDS[index] + (str(cycle) if cycle else "")
     if len(text) < least:
         text = (text * least)[:least]
-    return text[: max(least, size_of(schema, "maxLength", place))] if "maxLength" in schema else text
+    return text[:most]
+
+
+def _known(name: Any, place: Place) -> str:
+    """A sample of a format; nothing of one that is unknown."""
+    if name == "uuid":
+        return f"00000000-0000-4000-8000-{place.turn % 16**12:012x}"
+    return _SAMPLES.get(name, "") if isinstance(name, str) else ""

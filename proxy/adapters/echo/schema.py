@@ -5,13 +5,14 @@ Best effort, for the schemas that SDKs generate from types and that people write
 seed decide. A `$ref` that leads into itself ends at the nearest place that can do without it: an optional property is
 left out, an array ends, `anyOf` takes its next alternative.
 
-Ignored: `not`, `if`, `contains`, `dependent*`, `minProperties`, `maxProperties`, `patternProperties`, `propertyNames`,
-`unevaluated*`, `uniqueItems` (though each item takes the next turn), lengths beside a `pattern` or a known `format`,
-and that exactly one of `oneOf` must match. https://json-schema.org/draft/2020-12/json-schema-validation defines the
-words.
+Ignored: `not`, `if`, `contains`, `dependent*`, `maxProperties`, `patternProperties`, `unevaluated*`, `uniqueItems`
+(though each item takes the next turn), lengths beside a known `format`, and that exactly one of `oneOf` must match.
+https://json-schema.org/draft/2020-12/json-schema-validation defines the words.
 """
 
+from itertools import count
 from typing import Any
+from urllib.parse import unquote
 
 from proxy.adapters.echo.scalars import is_of, number_of, string_of, type_of
 from proxy.adapters.echo.words import Place, Unfillable, list_of, merge, size_of, turned, without
@@ -60,10 +61,10 @@ class _Filler:
         return merged, refs.union(*(followed for _, followed in flat))
 
     def _resolve(self, ref: str, place: Place) -> Any:
-        """The target of a reference within this schema: a JSON Pointer, RFC 6901."""
+        """The target of a reference within this schema: a JSON Pointer as a URI's fragment, RFC 6901, section 6."""
         here = self._root
         try:
-            head, *steps = ref.split("/")
+            head, *steps = map(unquote, ref.split("/"))
             for step in steps if head == "#" else [head]:
                 here = here[int(step) if isinstance(here, list) else step.replace("~1", "/").replace("~0", "~")]
         except (LookupError, TypeError, ValueError):
@@ -130,7 +131,20 @@ class _Filler:
                     raise
         for name in [name for name in required if name not in out]:
             out[name] = self.value(schema.get("additionalProperties", True), place.member(name))
+        self._add_members(out, schema, place)
         return out
+
+    def _add_members(self, out: dict[str, Any], schema: dict[str, Any], place: Place) -> None:
+        """Until there are enough of them, as for a map with any names."""
+        least = size_of(schema, "minProperties", place)
+        for index in count():
+            if len(out) >= least:
+                break
+            longer = {"type": "string", "minLength": index + 1}  # a pattern has one of each length
+            names = merge([longer, schema.get("propertyNames", True)], place)
+            name = self.value(names, place._replace(turn=place.turn + index))
+            if name not in out:
+                out[name] = self.value(schema.get("additionalProperties", True), place.member(name))
 
     def _array(self, schema: dict[str, Any], place: Place) -> list[Any]:
         rest = schema.get("items", True)
