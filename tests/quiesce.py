@@ -10,6 +10,7 @@ import asyncio
 import gc
 import logging
 import os
+import ssl
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -81,6 +82,11 @@ class Complaints(logging.Handler):
         self.heard.append(f"logged by asyncio: {record.getMessage()}")
 
     def on_loop(self, loop: Loop, context: dict[str, Any]) -> None:
+        """A handshake that fails in the very turn of the loop in which its task is cancelled has nobody to tell, as
+        asyncio drops what that task was waiting for.
+        """
+        if isinstance(context.get("exception"), ssl.SSLError):
+            return
         about = context.get("exception") or context.get("task") or context.get("future")
         self.heard.append(f"unhandled on the loop: {context.get('message')} {about!r}")
 
