@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from proxy.config import Config, Secret, layered, load
 from proxy.config.environment import leaves
@@ -593,6 +594,31 @@ def test_so_are_several_keys_and_those_of_clients(tmp_path: Path) -> None:
         "keys.ann.key",
         "providers.openai.api_keys[0]",
     ]
+
+
+@pytest.mark.parametrize("line", ["OPENAI_API_KEY=", "export GITHUB_TOKEN="])
+def test_a_key_with_its_name_in_front_is_sent_as_it_is_and_warned_of(line: str, tmp_path: Path) -> None:
+    """As where an env file is made a secret."""
+    (tmp_path / "key").write_text(f"{line}{KEY}\n")
+    name = line.removeprefix("export ")
+    config = given(OPENAI_API_KEY_FILE=str(tmp_path / "key"), GROQ_API_KEY="A_KEY=", COHERE_API_KEY="QUJD_RA==")
+    assert config.providers["openai"].api_key.reveal() == f"{line}{KEY}"
+    assert config.warnings == (
+        f"the key of openai begins with {name}, which is taken for a part of it: leave that out",
+    )
+
+
+def test_a_file_of_certificates_that_nobody_can_trust_is_warned_of(tmp_path: Path) -> None:
+    """OpenSSL says nothing of it, and each provider's certificate is one that nobody knows."""
+    told, empty = "so no provider is trusted because of it", tmp_path / "empty.pem"
+    empty.write_text("")
+    assert given(SSL_CERT_FILE="/nowhere.pem").warnings == (
+        f"SSL_CERT_FILE: /nowhere.pem cannot be read: no such file or directory, {told}",
+    )
+    assert given(SSL_CERT_FILE=str(empty)).warnings == (f"SSL_CERT_FILE: {empty} contains no PEM certificates, {told}",)
+    good = tmp_path / "good.pem"
+    trustme.CA().cert_pem.write_to_path(str(good))
+    assert given(SSL_CERT_FILE=str(good)).warnings == given(SSL_CERT_FILE="").warnings == ()
 
 
 def test_a_variable_as_a_shell_writes_it_is_sent_as_it_is_and_warned_of(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ those that only follow from another one.
 
 import os
 import re
-import ssl
 from collections.abc import Callable, Collection, Iterator
 from itertools import combinations
 from pathlib import Path
@@ -16,7 +15,8 @@ from proxy.config.address import clash, is_base, is_proxy, leads_to
 from proxy.config.environment import prefix, way
 from proxy.config.layers import Layers, Row, listeners
 from proxy.config.schema import File, ProviderRow
-from proxy.config.secret import secret_text, sendable, why_unreadable
+from proxy.config.secret import secret_text, sendable
+from proxy.config.usable import why_not, why_not_trusted
 from proxy.config.values import Keys, Places, spelled
 from proxy.edge.address import LONGEST, Address, address
 
@@ -252,18 +252,7 @@ def _of_urls(value: ProviderRow, url: str, ours: Collection[Address]) -> Iterato
 
 
 def _of_files(value: ProviderRow) -> Iterator[tuple[str, str]]:
-    if value.ca and (problem := _why_not(value.ca, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations)):
+    if value.ca and (problem := why_not_trusted(value.ca)):
         yield "ca", problem
-    if value.credentials and (problem := _why_not(value.credentials, secret_text)):
+    if value.credentials and (problem := why_not(value.credentials, secret_text)):
         yield "credentials", problem
-
-
-def _why_not(file: str, read: Callable[[Path], object]) -> str:
-    """Why the file cannot be used; "" where it can."""
-    try:
-        read(Path(file))
-    except ssl.SSLError:
-        return "contains no PEM certificates"
-    except (OSError, ValueError) as error:
-        return f"cannot be read: {why_unreadable(error)}"
-    return ""

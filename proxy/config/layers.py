@@ -20,7 +20,7 @@ from proxy.config.models import Around, with_cards
 from proxy.config.reading import contents, read
 from proxy.config.schema import File, Preset, Presets
 from proxy.config.unknown import unknown
-from proxy.config.useless import doubled, mistaken_keys, per_token, without_key, without_model
+from proxy.config.useless import doubled, mistaken_keys, per_token, untrusted, without_key, without_model
 from proxy.config.values import (
     DEFAULT,
     Keys,
@@ -98,6 +98,7 @@ def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, 
     )
     doubtful = (
         *mistaken_keys(said),
+        *untrusted(environ),
         *doubled(said),
         *per_token(said),
         *without_model(said, data.presets),

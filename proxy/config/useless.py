@@ -1,7 +1,7 @@
 """What is configured so that it can hardly be meant?
 
-Keys, prices, and providers whose requests can only fail. None of it keeps pillion from starting: it may be meant after
-all, and the rest is of use.
+Keys, certificates, prices, and providers whose requests can only fail. None of it keeps pillion from starting: it may
+be meant after all, and the rest is of use.
 """
 
 import re
@@ -12,18 +12,20 @@ from msgspec.structs import asdict
 from proxy.config.address import leads_away
 from proxy.config.environment import prefix
 from proxy.config.schema import File, Presets, ProviderRow
+from proxy.config.usable import why_no_certificates
 from proxy.config.values import Keys, Origin
 
 # With what the paths of a kind of provider begin, and their SDKs' base URLs do not end.
 _ADDED = {"anthropic": "/v1", "gemini": "/v1beta", "ollama": "/api", "cohere": "/v2"}
 _CHEAPEST = 0.0001  # dollars for a million tokens: in our list, none costs less than 0.0016
 _A_VARIABLES = re.compile(r"(\$|os\.environ/)[A-Za-z_][A-Za-z0-9_]*\Z")  # a shell's, and LiteLLM's
+_A_LINE = re.compile(r"(?:export )?([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_(?:KEY|TOKEN)=).")  # of an env file
 _SHOWING = {"authorization", "x-api-key", "api-key", "x-goog-api-key"}  # headers that may hold the key
 
 
 def mistaken_keys(file: File) -> Iterator[str]:
-    """A sentence for each key that came with the quotes around it, as from an env file of docker's, or that is a
-    shell's name for a variable, or LiteLLM's.
+    """A sentence for each key that came with the quotes around it, as from an env file of docker's, or with its name in
+    front, or that is a shell's name for a variable, or LiteLLM's.
     """
     for whose, key in _held(file):
         if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
@@ -31,6 +33,15 @@ def mistaken_keys(file: File) -> Iterator[str]:
         elif found := _A_VARIABLES.match(key):
             how = "for what a variable holds, write ${NAME}"
             yield f"{whose} begins with {found[1]}, and is taken as it stands: {how}"
+        elif found := _A_LINE.match(key):
+            yield f"{whose} begins with {found[1]}, which is taken for a part of it: leave that out"
+
+
+def untrusted(environ: Mapping[str, str]) -> Iterator[str]:
+    """A sentence if OpenSSL is told to trust a file that holds no certificates, which it passes over in silence."""
+    file = environ.get("SSL_CERT_FILE", "")
+    if file and (problem := why_no_certificates(file)):
+        yield f"SSL_CERT_FILE: {file} {problem}, so no provider is trusted because of it"
 
 
 def _held(file: File) -> Iterator[tuple[str, str]]:
