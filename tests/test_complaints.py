@@ -33,6 +33,7 @@ SPENT = ("insufficient_quota", "quota_exceeded", False, True)
 SPENT_ON_MODEL = ("model_quota_exceeded", "quota_exceeded", False, True)
 NO_KEY = ("invalid_api_key", "authentication", False, True)
 TOO_LONG = ("context_length_exceeded", "invalid_request", False, True)
+TOO_LARGE = ("request_too_large", "invalid_request", False, True)
 NO_MODEL = ("model_not_found", "invalid_request", False, True)
 UNABLE = ("model_unable", "invalid_request", False, True)
 LOCATION = ("unsupported_location", "invalid_request", False, True)
@@ -106,6 +107,27 @@ SAID = [
         "too many tokens: size limit exceeded by 19296 tokens. Try using shorter or fewer inputs. The limit for this",
     ),
     (TOO_LONG, "ollama", 400, "the input length exceeds the context length"),
+    (
+        TOO_LARGE,
+        "anthropic",
+        400,
+        "messages.0.content.1.image.source.base64: image exceeds 5 MB maximum: 6096280 bytes > 5242880 bytes",
+    ),
+    (
+        TOO_LARGE,
+        "anthropic",
+        400,
+        "messages.70.content.1.image.source.base64.data: At least one of the image dimensions exceed max allowed size"
+        " for many-image requests: 2000 pixels",
+    ),
+    (
+        TOO_LARGE,
+        "anthropic",
+        400,
+        "messages.1.content.22.pdf.source.base64.data: A maximum of 600 PDF pages may be provided.",
+    ),
+    (TOO_LARGE, "bedrock", 400, "The model returned the following errors: A maximum of 100 PDF pages may be provided."),
+    (TOO_LARGE, "gemini", 400, "Request payload size exceeds the limit: 20971520 bytes."),
     (NO_MODEL, "bedrock", 400, "The provided model identifier is invalid."),
     (NO_MODEL, "bedrock", 400, "Invocation of model ID a.b-v1:0 with on-demand throughput isn\u2019t supported. Retry"),
     (NO_MODEL, "openai_chat", 400, "foo/bar is not a valid model ID"),
@@ -154,6 +176,8 @@ def test_what_a_vendor_says_in_a_sentence(due: object, wire: str, status: int, m
         (BUSY, 498, {"code": "capacity_exceeded"}),
         (TOO_LONG, 400, {"type": "too_many_prompt_tokens"}),
         (TOO_LONG, 400, {"type": "exceed_context_size_error", "code": 400}),
+        (TOO_LARGE, 400, {"code": "array_above_max_length"}),
+        (TOO_LARGE, 400, {"code": "image_too_large"}),
         (NO_MODEL, 400, {"code": "model_not_found"}),
         (NO_MODEL, 400, {"code": "model_decommissioned"}),
         (NO_MODEL, 400, {"type": "invalid_model", "code": "1500"}),

@@ -202,3 +202,30 @@ async def test_a_host_that_misses_a_thought_of_claudes_gets_an_empty_one(refusal
         got = await brought_back(gateway)
     assert (got.status, got.header("x-pillion-provider"), got.header("x-pillion-dropped")) == (200, "openai", None)
     assert host.asked[-1]["messages"][1]["reasoning_content"] == " "
+
+
+# --- too much for one host, and not for the next --------------------------------------------------------------------
+
+TOO_LARGE = "messages.0.content.0.image.source.base64: image exceeds 5 MB maximum: 6096280 bytes > 5242880 bytes"
+
+
+async def test_an_image_that_is_too_large_for_claude_goes_to_the_next_target(tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    def seeing(request: Received) -> Scenario:
+        seen.append(json.loads(request.body)["messages"][0]["content"])
+        return Scenario(body=OPENAI.whole, headers=JSON)
+
+    source = {"type": "base64", "media_type": "image/png", "data": "aGk="}
+    async with route(tmp_path, lambda request: refused(TOO_LARGE), seeing, CLAUDE, GPT) as gateway:
+        got = await ask(gateway, ANTHROPIC, [{"role": "user", "content": [{"type": "image", "source": source}]}])
+    assert (got.status, got.header("x-pillion-provider")) == (200, "openai")
+    assert seen == [[{"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}]]
+
+
+async def test_if_it_is_too_large_for_all_the_client_reads_the_first_ones_words(tmp_path: Path) -> None:
+    large = json.dumps({"error": {"message": "No.", "type": "invalid_request_error", "param": None, "code": None}})
+    no = Scenario(status=413, body=large.encode(), headers=JSON)
+    async with route(tmp_path, lambda request: refused(TOO_LARGE), lambda request: no, CLAUDE, GPT) as gateway:
+        got = await ask(gateway, ANTHROPIC, [HI])
+    assert (got.status, ANTHROPIC.error(got.body)["message"]) == (400, TOO_LARGE)

@@ -67,6 +67,7 @@ _BY_NAME: dict[str, _Rule] = {
 _BY_WORD: dict[str, _Rule] = {
     "model_not_found": _ELSEWHERE,
     "model_unable": _ELSEWHERE,
+    "request_too_large": _ELSEWHERE,
     "unsupported_location": _ELSEWHERE,
 }
 _LATER = _Rule(True, True, "server_error")

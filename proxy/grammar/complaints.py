@@ -1,6 +1,7 @@
 """What does a provider mean that answers every error with a 400, and says only in its message what it was?
 
-Some 400s are not the request's fault: an account without money, an invalid key, a missing model, a context too small.
+Some 400s are not the request's fault: an account without money, an invalid key, a missing model, a context too small,
+an image that is too large for this host.
 And some 403s are not the key's fault. Vendors that have no code for these say them in the message alone, and whether
 another target or another key is tried depends on it.
 
@@ -25,6 +26,7 @@ _FLAGGED = _Meaning("content_filter")
 _NO_KEY = _Meaning("invalid_api_key", "authentication")
 _BUSY = _Meaning("rate_limit_exceeded", "rate_limit")
 _TOO_LONG = _Meaning("context_length_exceeded")
+_TOO_LARGE = _Meaning("request_too_large")
 _NO_MODEL = _Meaning("model_not_found")
 _UNABLE = _Meaning("model_unable")
 _ELSEWHERE = _Meaning("unsupported_location")
@@ -35,6 +37,10 @@ _BY_WORD = {
     "capacity_exceeded": _BUSY,  # https://console.groq.com/docs/flex-processing
     "too_many_prompt_tokens": _TOO_LONG,  # Perplexity
     "exceed_context_size_error": _TOO_LONG,  # https://github.com/ggml-org/llama.cpp/pull/15780
+    "array_above_max_length": _TOO_LARGE,  # OpenAI, of more than 128 tools, and the next three
+    "string_above_max_length": _TOO_LARGE,
+    "image_too_large": _TOO_LARGE,
+    "image_file_too_large": _TOO_LARGE,
     "model_decommissioned": _NO_MODEL,  # https://console.groq.com/docs/deprecations
     "invalid_model": _NO_MODEL,  # Mistral
 }
@@ -64,6 +70,12 @@ _SENTENCES: dict[_Meaning, tuple[str, ...]] = {
         "too many tokens: (?:total number of tokens|size limit exceeded|minimal context|multi-hop prompt)",  # Cohere
         "(?:the )?input length exceeds the context length",  # Ollama
         "Invalid request: Your request exceeded model token limit",  # Moonshot
+    ),
+    _TOO_LARGE: (
+        r"(?:[\w.]{1,120}: )?image exceeds [0-9.]+ [KM]B maximum",  # Anthropic, and the next two
+        r"(?:[\w.]{1,120}: )?At least one of the image dimensions exceeds? max allowed size",
+        r"(?:[\w.]{1,120}: )?A maximum of [0-9]+ PDF pages may be provided",
+        "Request payload size exceeds the limit",  # Google
     ),
     _NO_MODEL: (
         "The provided model identifier is invalid",  # Bedrock, and the next one
