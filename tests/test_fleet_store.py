@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import re
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -321,6 +322,24 @@ async def test_one_that_is_not_trusted_is_no_store(
     assert said in caplog.text
     assert len(caplog.records) == 1
     assert PASSWORD not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("url", "detail"),
+    [
+        (f"redis://:{PASSWORD}@127.0.0.1:1/0", "127.0.0.1:1: Connection refused"),
+        (f"redis://ann:{PASSWORD}@nobody.invalid:6379", r"nobody\.invalid:6379: (Name|No address|Temporary) .*"),
+        ("unix:///nowhere/redis.sock?db=1", "/nowhere/redis.sock: No such file or directory"),
+        ("redis://ann:12/34@127.0.0.1:1/0", "Connection refused|Name .*|Temporary .*"),  # not encoded: 12 is no port
+    ],
+)
+async def test_the_log_says_where_the_store_is_sought_and_why_it_is_not_there(
+    url: str, detail: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with carried(url) as fleet:
+        assert not fleet.is_up
+    (record,) = caplog.records
+    assert re.fullmatch(detail, vars(record)["detail"])
 
 
 async def test_what_answers_in_the_clear_is_no_store_over_tls(caplog: pytest.LogCaptureFixture) -> None:

@@ -5,10 +5,12 @@ because they may hold the URL with its password. And connections over TLS share 
 each, four times a second while Redis is away, and each takes as long as many requests.
 """
 
+import os
 import ssl
 from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from proxy.config import Secret
 from proxy.config.secret import why_unreadable
@@ -62,6 +64,7 @@ class Way:
     def __init__(self, url: Secret) -> None:
         self._url = url
         self._tls: RedisSSLContext | None = None
+        self._place = ""
 
     def client(self) -> Client:
         """A client with a connection of its own, which is not open yet.
@@ -82,10 +85,36 @@ class Way:
             connection = client.connection_pool.make_connection()  # type: ignore[no-untyped-call]
         except (ValueError, TypeError, RedisError):  # their messages quote the URL
             raise ConfigError("store: must be the URL of a Redis, redis://[:PASSWORD@]HOST:PORT/DB") from None
+        self._place = _place(self._url.reveal())
         if isinstance(connection, SSLConnection):
             self._tls = self._tls or _usable(connection.ssl_context)
             client.connection_pool.connection_class = partial(_over, self._tls)  # type: ignore[assignment]
         return client
+
+    def detail(self, error: BaseException) -> str:
+        """Where it was not reached, and what the network says of that, if it says anything."""
+        words = next(filter(None, map(_words, _causes(error))), "")
+        return ": ".join(filter(None, [self._place, words]))
+
+
+def _place(url: str) -> str:
+    """Host and port, or path. Nothing where a password that was not encoded may have been taken for them."""
+    parts = urlsplit(url)
+    if "@" in parts.path + parts.query + parts.fragment:
+        return ""
+    return parts.netloc.rpartition("@")[2] or parts.path
+
+
+def _words(error: BaseException) -> str:
+    match error:
+        case ssl.SSLError():
+            return ""  # `reason` has them
+        case OSError(errno=int(number)) if number > 0:
+            return os.strerror(number)
+        case OSError(strerror=str(words)):  # the resolver has numbers of its own
+            return words
+        case _:
+            return ""
 
 
 def reason(error: BaseException) -> str:

@@ -182,12 +182,12 @@ class Redis:
     async def _lost(self, error: BaseException) -> None:
         """Tell those who wait at once, and log each change of the reason once."""
         self._fleet.went()
-        why = reason(error)
+        why, detail = reason(error), self._way.detail(error)
         if why != self._why:
             self._why = why
             log.warning(
                 "store: redis %s: limits fall back to an equal share each, and budgets to what they have leased", why,
-                extra={"event": "store_away"},
+                extra={"event": "store_away", "detail": detail},
             )  # fmt: skip
         await self._drop()
         self._client = self._made()
