@@ -316,6 +316,14 @@ async def test_a_key_that_somebody_must_see_to_is_told_of_once(
     assert all(f"'event': '{event}'" in line and "openai's key 1 of 2" in line for line in found)
 
 
+async def test_a_spent_key_is_told_of_where_it_rested_for_a_rate_limit_before(told: list[str]) -> None:
+    """The only key is asked all the same, and with each refusal its rest grows longer."""
+    answers = iter([LIMITED["of_time"], *[LIMITED["of_money"]] * 3, FINE, *[LIMITED["of_money"]] * 2])
+    async with keyed(lambda request: next(answers), PILLION_OPENAI_API_KEYS=ONE) as stage:
+        assert await stage.ask(7) == [*[429] * 4, 200, *[429] * 2]
+    assert ["'key_spent'" in line for line in told if "'event': 'key_" in line] == [True, True]
+
+
 async def test_where_all_rest_the_last_is_asked_all_the_same() -> None:
     busy = refusal(429, "rate_limit_exceeded", retry_after="30")
     async with keyed(plays(one=busy, two=busy)) as stage:

@@ -68,6 +68,7 @@ class Keys:
         self._is_single = len(rows) == 1
         self._keys = [self._made(index) for index in range(len(rows))]
         self._cooldown = Cooldown([""] * len(rows), [weight for _, weight in rows], clock)
+        self._spent: set[int] = set()  # those of which was told that they have no quota left
         self._name: Callable[[str], str] = lambda value: ""
         self._changed: Callable[[Sequence[Saved]], None] = lambda news: None
 
@@ -99,6 +100,7 @@ class Keys:
         index = asked.key.index
         if asked.key is self._keys[index]:
             had_failed = self._cooldown.has_failed(index)
+            self._spent.discard(index)
             if back := self._cooldown.succeeded(index, asked.model, asked.began):
                 self._changed([self._said(index, model, asked.began) for model in back])
             if had_failed and not self._cooldown.has_failed(index):
@@ -129,7 +131,8 @@ class Keys:
         if self._cooldown.has_failed(index) and was_out < inf:
             words = "%s was refused: it is not used until it is replaced, or works again"
             log.warning(words, self._named(index), extra={"event": "key_failed"})
-        elif error.kind == "quota_exceeded" and not was_out:
+        elif error.kind == "quota_exceeded" and not (was_out and index in self._spent):  # a rate limit is no news of it
+            self._spent.add(index)
             words = "%s has used up its quota, and is not used for %.0f s: %s"
             log.warning(words, self._named(index), seconds, error.message, extra={"event": "key_spent"})
         elif error.kind == "authentication" and not was_out:
@@ -221,6 +224,7 @@ class Keys:
 
     def _renewed(self, index: int) -> Key:
         key = self._keys[index] = self._made(index)
+        self._spent.discard(index)
         self._cooldown.renew(index, self._name(key.value))
         self._changed(())
         log.info("%s was replaced", self._named(index), extra={"event": "key_rotated"})
