@@ -136,9 +136,8 @@ def _add_keys(kinds: "Parsers[argparse.ArgumentParser]", configured: argparse.Ar
 def _add_spend(spend: argparse.ArgumentParser) -> None:
     spend.add_argument("--since", metavar="DATE", help="from this time on: 2027-01-31, or 2027-01-31T12:00:00Z")
     spend.add_argument("--until", metavar="DATE", help="before this time")
-    spend.add_argument(
-        "--by", dest="group_by", metavar="A,B", help="group by day, hour, provider, model, key; day by default"
-    )
+    by = "group by day, hour, provider, model, key; day by default"
+    spend.add_argument("--by", dest="group_by", action="append", metavar="A,B", help=by)
     spend.add_argument("--client", metavar="NAME", help="only this client")
     form = spend.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="print JSON")

@@ -239,6 +239,9 @@ def test_a_ledger_is_begun_and_read_by_commands(
     assert said("spend", "--by", "client", "--json") == as_json(groups, ("client",)).decode() + "\n"
     assert said("spend", "--by", "client", "--csv") == as_csv(groups, ("client",))
     assert said("spend", "--by", "client", "--client", "nobody") == "no usage\n"
+    assert (
+        said("spend", "--by", "provider", "--by", "client") == said("spend", "--by", "provider,client") != "no usage\n"
+    )
 
 
 @pytest.mark.parametrize("words", [["spend"], ["ledger", "init"]])

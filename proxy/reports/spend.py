@@ -16,6 +16,8 @@ FLAGS = {"since": "--since", "until": "--until", "group_by": "--by"}  # by the n
 def spend(config: Config, typed: Namespace) -> int:
     """The exit code. Raises ConfigError."""
     words = {name: said for name in FLAGS if (said := getattr(typed, name)) is not None}
+    if typed.group_by is not None:
+        words["group_by"] = ",".join(typed.group_by)  # `--by A --by B` is `--by A,B`
     try:
         query = asked(words)._replace(client=typed.client)
     except BadRequest as error:
