@@ -15,7 +15,7 @@ from proxy.edge.aside import aside
 from proxy.edge.remote import Fetcher
 from proxy.errors import BadRequest, GatewayError, Unrepresentable, UpstreamError
 from proxy.lanes.asking import Find
-from proxy.lanes.bound import misses_thought
+from proxy.lanes.bound import misses_thought, refuses_thoughts
 from proxy.lanes.counting import count
 from proxy.lanes.elsewhere import ELSEWHERE, Elsewhere
 from proxy.lanes.fetching import Fetching
@@ -111,7 +111,9 @@ class Dispatch:
     async def _may_write_anew(self, error: UpstreamError, call: Call, target: Target) -> bool:
         """May the host take the body that passed through, if it is written anew on its own wire?"""
         where, body = _where(target, call.dialect), call.envelope.body
-        if minds_ids(error) or misses_thought(error) or self._heeding.minds(error, *where, body):
+        if minds_ids(error) or misses_thought(error) or refuses_thoughts(error, own=True):
+            return True
+        if self._heeding.minds(error, *where, body):
             return True
         if call.is_named or error.upstream_status not in (400, 422):
             return False
@@ -128,7 +130,7 @@ class Dispatch:
         """
         call.is_translated = True
         try:
-            return await self._translation.translate(call, target, own, taken)
+            return await self._translation.translate(call, target, own, taken, refuses_thoughts(error, own=True))
         except BadRequest as ours:
             if isinstance(ours, Unrepresentable) and not call.is_named:
                 raise  # so that another target is asked, which may take it

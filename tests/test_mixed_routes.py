@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.client import ANTHROPIC, OPENAI, Got, Speech, chat
+from tests.client import ask as ask_bare
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, config_file, pillion
 
@@ -202,6 +203,67 @@ async def test_a_host_that_misses_a_thought_of_claudes_gets_an_empty_one(refusal
         got = await brought_back(gateway)
     assert (got.status, got.header("x-pillion-provider"), got.header("x-pillion-dropped")) == (200, "openai", None)
     assert host.asked[-1]["messages"][1]["reasoning_content"] == " "
+
+
+# --- Responses, of which each account keeps its reasoning ------------------------------------------------------------
+
+NOT_FOUND = (
+    "Item with id '{}' not found. Items are not persisted when `store` is set to false. Try again with `store` set to"
+    " true, or remove this item from your input."
+)
+RESPONSES = "/v1/responses"
+
+
+class Account:
+    """It thinks before each answer, and knows its own thoughts by their ids. `down`: the numbers of its requests that
+    fail.
+    """
+
+    def __init__(self, name: str, down: set[int]) -> None:
+        self.asked: list[dict[str, Any]] = []
+        self._name = name
+        self._down = down
+
+    def __call__(self, request: Received) -> Scenario:
+        self.asked.append(body := json.loads(request.body))
+        if len(self.asked) in self._down:
+            return DOWN
+        for item in body["input"]:
+            if item.get("type") == "reasoning" and not item["id"].startswith(f"rs_{self._name}"):
+                return refused(NOT_FOUND.format(item["id"]), 404)
+        number = len(self.asked)
+        thought = {"type": "reasoning", "id": f"rs_{self._name}{number}", "summary": []}
+        text = [{"type": "output_text", "text": "Ja.", "annotations": []}]
+        spoken = {"type": "message", "id": f"msg_{self._name}{number}", "role": "assistant", "content": text}
+        answer = {"id": "resp_1", "object": "response", "created_at": 1, "model": "gpt-5.1", "status": "completed"}
+        return said({**answer, "output": [thought, spoken], "error": None, "incomplete_details": None})
+
+
+@pytest.mark.parametrize(
+    ("down", "answered", "dropped"),
+    [
+        (2, ["openai", "azure", "openai"], [None, "input.reasoning", None]),
+        (1, ["azure", "openai", "openai"], [None, "input.reasoning", "input.reasoning"]),
+    ],
+)
+async def test_another_account_is_not_shown_the_ids_of_thoughts_that_it_does_not_keep(
+    down: int, answered: list[str], dropped: list[str | None], tmp_path: Path
+) -> None:
+    one, other = Account("a", {down}), Account("b", set())
+    got, given = [], [HI]
+    async with Evil(answering=one) as first, Evil(answering=other) as second:
+        environ = {"AZURE_OPENAI_API_KEY": "k-1", "PILLION_AZURE_BASE_URL": second.url}
+        config = config_file(json.dumps({"routes": {"r": {"targets": ["openai/gpt-5.1", "azure/gpt-5.1"]}}}), tmp_path)
+        async with pillion(**OPENAI.environ(first.url), **environ, **config) as gateway:
+            for _ in range(3):
+                body = json.dumps({"model": "r", "input": given}).encode()
+                got.append(answer := await ask_bare(gateway, "POST", RESPONSES, body))
+                given = [*given, *json.loads(answer.body)["output"], HI]
+    assert [one.header("x-pillion-provider") for one in got] == answered
+    assert [one.header("x-pillion-dropped") for one in got] == dropped
+    anew = (other if down == 2 else one).asked[-1]["input"]
+    assert {"role": "assistant", "content": "Ja."} in anew
+    assert "id" not in {key for item in anew for key in item}  # or it would miss the thought before what it has said
 
 
 # --- too much for one host, and not for the next --------------------------------------------------------------------

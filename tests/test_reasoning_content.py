@@ -98,8 +98,14 @@ def test_what_is_sealed_goes_with_its_seal() -> None:
 
 
 def test_a_client_of_the_wire_says_its_own() -> None:
-    assert spoken("demanded", CALL, wire="openai_chat") == ({}, ())
+    assert spoken("taken", CALL, wire="openai_chat") == ({}, ())
     assert spoken("refused", Thinking(text="a"), CALL, wire="openai_chat") == ({"reasoning_content": "a"}, ())
+
+
+def test_where_one_is_demanded_it_gets_an_empty_one_too() -> None:
+    """The call may be another provider's, who had none to show."""
+    assert spoken("demanded", CALL, wire="openai_chat") == ({"reasoning_content": " "}, ())
+    assert spoken("demanded", Thinking(text="a"), CALL, wire="openai_chat") == ({"reasoning_content": "a"}, ())
 
 
 def test_whose_hosts_do() -> None:

@@ -7,7 +7,9 @@ host takes it; Anthropic's beta for the same purpose is refused by some.
 https://platform.claude.com/docs/en/build-with-claude/preserved-thinking
 
 On a host's own wire a thought is missed where another provider has called the tool, while the host was down, and had no
-thought to show. Claude with a budget must not think then either; DeepSeek and Moonshot get an empty thought.
+thought to show. Claude with a budget must not think then either; DeepSeek and Moonshot get an empty thought. In
+Responses an account keeps its reasoning, and clients bring back its id, which OpenAI does not find if it was Azure that
+has thought, or another account.
 """
 
 import re
@@ -21,9 +23,15 @@ _is_of_a_gap = re.compile(
     r"|`?reasoning_content`? in the thinking mode must be passed back"
 ).search
 _is_of_a_seal = re.compile(r"(?i)\binvalid .?signature.? in .?thinking.? block").search
+_is_of_an_item = re.compile(r"Item with id '?rs_[\w-]+'? not found").match
 
 
-def refuses_thoughts(error: UpstreamError) -> bool:
+def refuses_thoughts(error: UpstreamError, own: bool = False) -> bool:
+    """`own`: the request is on the host's own wire. There the client knows what it has changed before a thought, and
+    hears of it; but not who has thought.
+    """
+    if own:
+        return error.upstream_status in (400, 404) and _is_of_an_item(error.message) is not None
     return error.upstream_status == 400 and _is_of_a_seal(error.message) is not None
 
 
@@ -31,12 +39,18 @@ def misses_thought(error: UpstreamError) -> bool:
     return error.upstream_status == 400 and _is_of_a_gap(error.message) is not None
 
 
-def without_thoughts(request: Request) -> set[str]:
-    """Remove the sealed thoughts in place, and return the receipt."""
+def without_thoughts(request: Request, own: bool = False) -> set[str]:
+    """Remove the sealed thoughts in place, or on the host's `own` wire all of them, and return the receipt."""
     gone: set[str] = set()
     for turn in request.turns:
-        sealed = [part for part in turn.parts if isinstance(part, Thinking) and part.is_sealed]
-        if sealed:
-            turn.parts = [part for part in turn.parts if part not in sealed]
-            gone.update("thinking.signature" if part.signature else "thinking.redacted" for part in sealed)
+        unwanted = [part for part in turn.parts if isinstance(part, Thinking) and (own or part.is_sealed)]
+        if unwanted:
+            turn.parts = [part for part in turn.parts if part not in unwanted]
+            gone.update(map(_name_of, unwanted))
     return {request.name_of(name) for name in gone}
+
+
+def _name_of(thought: Thinking) -> str:
+    if thought.redacted:
+        return "thinking.redacted"
+    return "thinking.signature" if thought.signature else "thinking"

@@ -112,7 +112,7 @@ class Translation:
         try:
             answer = await ask(call, target, dialect, sent)
         except UpstreamError as error:
-            unthinking = not own and not thoughtless and refuses_thoughts(error)
+            unthinking = not thoughtless and refuses_thoughts(error, own)
             if not unthinking and not self._heeding.heard(error, request, target.adapter.name, dialect.name, meant):
                 raise
             return await self.translate(call, target, dialect, taken, thoughtless or unthinking)
@@ -154,7 +154,7 @@ class Translation:
         unwanted: set[str] = set()
         if thoughtless:
             recall.forget()
-            unwanted = without_thoughts(request)
+            unwanted = without_thoughts(request, own)
         else:
             recall.restore()
         request.ask_usage = target.adapter.ask_usage
