@@ -100,12 +100,8 @@ async def outage(folder: Path, url: str, well: str) -> float:
 
 # --- O1: ten times the load ------------------------------------------------------------------------------------------
 
-PLACES, QUEUE, WORK, WHILE = (
-    4,
-    2,
-    0.1,
-    5.0,
-)  # requests at once, and in the queue; seconds that each takes, and that each load lasts
+PLACES, QUEUE = 4, 2  # requests at once, and in the queue
+WORK, WHILE = 0.1, 5.0  # seconds that each takes, and that each load lasts
 SATURATION = PLACES / WORK  # requests a second
 
 
@@ -163,9 +159,10 @@ async def overloaded(folder: Path) -> list[Figure]:
 def told(times: int, load: Load, most: Load, probing: Probing) -> list[Figure]:
     what = f"{times} times the load:"
     lost = 100 - 100 * len(load.served) / len(most.served)
+    slower = p99(load.served) / p99(most.served)
     return [
         Figure("O1", f"{what} served less than at the load it can bear, by", lost, 10, "%"),
-        Figure("O1", f"{what} p99 of what is served, as times its {WORK:g} s of work", p99(load.served) / WORK, 2, ""),
+        Figure("O1", f"{what} p99 of what is served, as times that at the load it can bear", slower, 2, ""),
         Figure(
             "O1",
             f"{what} p99 until {len(load.refused)} were refused with Retry-After",
