@@ -410,7 +410,7 @@ async def test_on_its_own_wire_a_host_that_takes_no_thoughts_is_told_none(words:
         assert [body["messages"][1] == said for body in host.bodies] == [True, False, False]
         assert host.bodies[-1]["messages"][1] == {"role": "assistant", "content": "Hello"}
         assert host.bodies[-1]["user"] == "u"
-        calm = OPENAI.request(model="openai/m", messages=messages[:1])
+        calm = OPENAI.request(model="openai/m", messages=messages[:1], reasoning={"effort": "low"})
         await ask(gateway, "POST", CHAT, calm)
         assert evil.requests[-1].body == calm.replace(b"openai/m", b"m")
 

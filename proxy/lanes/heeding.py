@@ -33,7 +33,7 @@ LESSONS = 64  # of a model; clients choose values, too
 # What is said in another way on the host's own wire as well, by the words in a body that may need it.
 _OWN: dict[Way, tuple[bytes, ...]] = {
     "system": (b'"developer"',),
-    "thoughtless": (b'"reasoning_content"', b'"reasoning_details"', b'"reasoning"'),
+    "thoughtless": (b'"reasoning_content"', b'"reasoning_details"'),
 }
 _Place = tuple[str, str, str]  # provider, model, wire
 
