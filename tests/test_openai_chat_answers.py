@@ -491,6 +491,7 @@ def test_a_whole_answer_as_a_client_reads_it() -> None:
         "object": "chat.completion",
         "created": 5,
         "model": "m",
+        "system_fingerprint": None,  # as OpenAI has it, and OpenRouter's SDK demands
         "choices": [
             {
                 "index": 0,

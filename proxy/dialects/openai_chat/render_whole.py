@@ -41,6 +41,7 @@ class WholeRenderer(whole.Renderer):
 
     def spell(self, completion: Completion) -> bytes:
         body = top_of(completion.start, "chat.completion", self._request, self._clock)
+        body.setdefault("system_fingerprint", None)  # OpenRouter's SDK, and LangChain by it, read no answer without
         seed = seed_of(completion.start, self._request)
         legacy = offers_functions(self._request)
         body["choices"] = [
