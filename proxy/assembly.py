@@ -235,7 +235,7 @@ class Assembly:
 
     def serves(self, row: Provider) -> bool:
         """Is there a provider with exactly this row? Not where the row names files: they may have changed."""
-        return not (row.ca or row.credentials) and self._rows.get(row.name) == row
+        return not (row.ca or row.cert or row.credentials) and self._rows.get(row.name) == row
 
     def _row(self, provider: Provider) -> Provider:
         """In transparent mode the one provider gets no key of pillion's own."""

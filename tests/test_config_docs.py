@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import trustme
 from msgspec import UNSET, Struct, inspect
 
 from proxy.config import layered, load
@@ -169,10 +170,18 @@ def test_the_example_changes_nothing() -> None:
     assert layered(EXAMPLE, {}).file == layered(None, {}).file
 
 
+def own_certificate(folder: Path) -> None:
+    """Where the examples have one."""
+    ours = trustme.CA().issue_cert("pillion")
+    ours.cert_chain_pems[0].write_to_path(str(folder / "tls.crt"))
+    ours.private_key_pem.write_to_path(str(folder / "tls.key"))
+
+
 def test_the_example_is_right_with_everything_in_it(tmp_path: Path) -> None:
-    whole, credentials = tmp_path / "config.yaml", tmp_path / "vertex.json"
-    credentials.write_text("{}")
-    text = uncommented().replace("/run/secrets/vertex.json", str(credentials))
+    whole = tmp_path / "config.yaml"
+    (tmp_path / "vertex.json").write_text("{}")
+    own_certificate(tmp_path)
+    text = uncommented().replace("/run/secrets/", f"{tmp_path}/")
     whole.write_text(text.replace("\ntransparent: ", "\n#"))  # which goes with no key of ours
     config = load(whole, {"MY_APP_KEY": "x", "OPENAI_API_KEY": "y"})
     assert list(config.providers) == [

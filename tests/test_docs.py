@@ -9,6 +9,7 @@ import pytest
 
 from proxy.config import load
 from proxy.typed import parser
+from tests.test_config_docs import own_certificate
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -74,7 +75,8 @@ def test_what_a_page_has_typed_can_be_typed(page: Path) -> None:
     "text", [block for page in PAGES for block in YAML.findall(page.read_text())], ids=lambda text: text.split(":")[0]
 )
 def test_what_a_page_configures_can_be_used(text: str, tmp_path: Path) -> None:
-    (tmp_path / "config.yaml").write_text(text)
+    own_certificate(tmp_path)
+    (tmp_path / "config.yaml").write_text(text.replace("/run/secrets/tls.", f"{tmp_path}/tls."))
     assert load(tmp_path / "config.yaml", ENVIRON).warnings == ()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import json
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,14 +11,15 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
-from proxy.config import Timers
+from proxy.config import Timers, load
 from proxy.edge.origins import trusting
-from proxy.errors import Down, Timeout, UpstreamError
+from proxy.errors import ConfigError, Down, Timeout, UpstreamError
 from proxy.upstream import Upstream
 from tests.client import OPENAI, ask, chat
-from tests.evil import Evil, Scenario
-from tests.gateway import pillion
+from tests.evil import Evil, Scenario, authority
+from tests.gateway import config_file, pillion
 from tests.test_upstream import ENOUGH, QUICK, pool
 
 USER, PASSWORD = "me", "p:\u00e4ss-canary"
@@ -189,6 +191,62 @@ async def test_a_providers_own_ca_is_trusted_for_that_provider_alone() -> None:
             with pytest.raises(UpstreamError) as caught:
                 await asking
             assert caught.value.code == "tls_error"
+
+
+def asking_for_one() -> ssl.SSLContext:
+    """A provider's context that lets in nobody without a certificate of the authority's."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority().issue_cert("127.0.0.1").configure_cert(tls)
+    authority().configure_trust(tls)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    return tls
+
+
+@pytest.mark.parametrize("is_apart", [False, True], ids=["one file", "two files"])
+async def test_a_provider_that_asks_for_a_certificate_is_shown_ours(is_apart: bool, tmp_path: Path) -> None:
+    ours, cert, key = authority().issue_cert("pillion"), tmp_path / "tls.crt", tmp_path / "tls.key"
+    ours.cert_chain_pems[0].write_to_path(str(cert))
+    ours.private_key_pem.write_to_path(str(key if is_apart else cert), append=not is_apart)
+    async with Evil(LISTED, ANSWER, tls=asking_for_one()) as evil:
+        row = {"base_url": f"{evil.url}/v1", "api_key": "sk", "ca": str(evil.ca_pem), "cert": str(cert)}
+        row |= {"cert_key": str(key)} if is_apart else {}
+        environ = config_file(json.dumps({"providers": {"openai": row}}), tmp_path)
+        async with pillion(**environ) as gateway:
+            assert (await ask(gateway, "GET", "/providers/openai/health")).status == 200
+            assert (await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))).status == 200
+
+
+async def test_one_without_a_certificate_is_not_let_in() -> None:
+    async with Evil(tls=asking_for_one()) as evil, pool() as upstream:
+        with pytest.raises(Down):
+            await post(upstream, evil.url, tls=trusting(evil.ca_pem))
+        assert not evil.requests
+
+
+def shown(tmp_path: Path, **row: str) -> str:
+    """What is wrong with such a row."""
+    row = {name: str(tmp_path / file) for name, file in row.items()}
+    with pytest.raises(ConfigError) as caught:
+        load(environ=config_file(json.dumps({"providers": {"openai": {"api_key": "sk", **row}}}), tmp_path))
+    return str(caught.value).partition("providers.openai.")[2]
+
+
+def test_a_certificate_that_cannot_be_shown_is_a_mistake(tmp_path: Path) -> None:
+    ours, other = (authority().issue_cert(name) for name in ("pillion", "other"))
+    ours.cert_chain_pems[0].write_to_path(str(tmp_path / "cert"))
+    other.private_key_pem.write_to_path(str(tmp_path / "other"))
+    secret = serialization.load_pem_private_key(ours.private_key_pem.bytes(), None).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.BestAvailableEncryption(b"x")
+    )
+    (tmp_path / "locked").write_bytes(secret)
+    none = "cert: does not contain a PEM certificate and, there or in `cert_key`, its private key without a passphrase"
+    assert shown(tmp_path, cert="cert") == shown(tmp_path, cert="cert", cert_key="other") == none
+    assert shown(tmp_path, cert="cert", cert_key="locked") == shown(tmp_path, cert="other") == none
+    assert shown(tmp_path, cert="nowhere") == "cert: cannot be read: no such file or directory"
+    assert shown(tmp_path, cert="cert", cert_key="gone").endswith(
+        "/gone, that cannot be read: no such file or directory"
+    )
+    assert shown(tmp_path, cert_key="other") == "cert_key: needs `cert`, the certificate that it belongs to"
 
 
 async def test_each_way_has_connections_of_its_own() -> None:

@@ -35,7 +35,7 @@ from proxy.store import begin
 from proxy.store.files import Files
 from tests.client import OPENAI, Client, ask, chat, client, spell
 from tests.clock import Clock
-from tests.evil import Evil, Scenario
+from tests.evil import Evil, Scenario, authority
 from tests.gateway import DEFAULTS, Gateway, opened
 from tests.test_cost import WHOLE
 from tests.test_drain import SSE
@@ -206,6 +206,20 @@ async def test_a_file_of_certificates_is_read_again(tmp_path: Path) -> None:
             assert await gateway.reload() == SUCCESS
             assert gateway.app.catalog.adapters["openai"] is not before
             assert await say(gateway) == 200
+
+
+async def test_a_renewed_certificate_of_ours_is_shown_from_the_next_reload_on(tmp_path: Path) -> None:
+    cert = tmp_path / "tls.pem"
+    authority().issue_cert("pillion").private_key_and_cert_chain_pem.write_to_path(str(cert))
+    async with Evil(tls=True) as evil, changing(tmp_path, providers=provider(evil, cert=str(cert))) as gateway:
+        before = gateway.app.catalog.adapters["openai"]
+        authority().issue_cert("pillion").private_key_and_cert_chain_pem.write_to_path(str(cert))
+        assert await gateway.reload() == SUCCESS
+        renewed = gateway.app.catalog.adapters["openai"]
+        assert renewed is not before
+        cert.write_text("broken")
+        assert await gateway.reload() == FAILURE
+        assert gateway.app.catalog.adapters["openai"] is renewed
 
 
 async def test_what_one_configuration_has_made_is_gone_with_it(tmp_path: Path) -> None:

@@ -68,7 +68,8 @@ class HTTPProvider(ABC):
         self._ours = _said_by(config, holds_key=bool(self.keys or lent))
         self._upstream = upstream
         self._proxy = config.proxy.reveal()
-        self._tls = trusting(config.ca) if config.ca else None  # from the file as it is now
+        own = config.ca, config.cert, config.cert_key
+        self._tls = trusting(*own) if config.ca or config.cert else None  # from the files as they are now
         self._origin = self._at(config.timers)
         self._via = upstream.trail.via(config.name)
         self._via_line = spell([self._via])  # after the client's own Via, as the hops are listed in order

@@ -16,7 +16,7 @@ from proxy.config.environment import prefix, way
 from proxy.config.layers import Layers, Row, listeners
 from proxy.config.schema import File, ProviderRow
 from proxy.config.secret import secret_text, sendable
-from proxy.config.usable import why_not, why_not_trusted
+from proxy.config.usable import why_not, why_not_shown, why_not_trusted
 from proxy.config.values import Keys, Places, spelled
 from proxy.edge.address import LONGEST, Address, address
 
@@ -254,5 +254,9 @@ def _of_urls(value: ProviderRow, url: str, ours: Collection[Address]) -> Iterato
 def _of_files(value: ProviderRow) -> Iterator[tuple[str, str]]:
     if value.ca and (problem := why_not_trusted(value.ca)):
         yield "ca", problem
+    if value.cert and (problem := why_not_shown(value.cert, value.cert_key)):
+        yield "cert", problem
+    if value.cert_key and not value.cert:
+        yield "cert_key", "needs `cert`, the certificate that it belongs to"
     if value.credentials and (problem := why_not(value.credentials, secret_text)):
         yield "credentials", problem

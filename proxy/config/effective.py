@@ -59,6 +59,8 @@ class Provider(NamedTuple):
     location: str = ""
     proxy: Secret = NO_SECRET  # a URL, which may carry a password
     ca: Path | None = None
+    cert: Path | None = None  # which we show the host
+    cert_key: Path | None = None  # unless `cert` holds it
     dialects: tuple[str, ...] = ()  # in place of the adapter's
     body: Mapping[str, Any] = {}  # fields of its wire, for requests that lack them
     api_version: str = ""

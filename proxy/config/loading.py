@@ -160,6 +160,8 @@ def _provider(name: str, layers: Layers) -> Provider:
         location=value.location or "",
         proxy=Secret((value.proxy or "").strip()),  # not read again from a file: connections are made with it
         ca=Path(value.ca) if value.ca else None,
+        cert=Path(value.cert) if value.cert else None,
+        cert_key=Path(value.cert_key) if value.cert_key else None,
         dialects=tuple(value.dialects),
         body=value.body,
         api_version=value.api_version or "",

@@ -14,6 +14,28 @@ def why_not_trusted(file: str) -> str:
     return why_not(file, ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations)
 
 
+def why_not_shown(cert: str, key: str | None) -> str:
+    """Why this certificate cannot be shown with this key, or the one beside it; "" where it can."""
+    for file in filter(None, (cert, key)):
+        if problem := why_not(file, Path.read_bytes):
+            return problem if file == cert else f"has a key, {file}, that {problem}"
+    try:
+        show(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), Path(cert), Path(key) if key else None)
+    except (ssl.SSLError, ValueError):
+        return "does not contain a PEM certificate and, there or in `cert_key`, its private key without a passphrase"
+    return ""
+
+
+def show(tls: ssl.SSLContext, cert: Path, key: Path | None) -> None:
+    """From now on, to whoever asks for a certificate. Raises OSError, and SSLError or ValueError where it is none."""
+    tls.load_cert_chain(cert, key, password=_none)
+
+
+def _none() -> str:
+    """OpenSSL would ask whoever sits at the terminal."""
+    raise ValueError("the key has a passphrase")
+
+
 def why_no_certificates(file: str) -> str:
     """Likewise, by their looks alone: to read a system's takes 20 ms of a start."""
     return why_not(file, _find_one)

@@ -15,6 +15,7 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from proxy.config import Timers
+from proxy.config.usable import show
 from proxy.edge.wire import Wire
 from proxy.headers import spell
 from proxy.ports import Headers
@@ -96,10 +97,14 @@ class Origin:
         return request_head(path, headers)
 
 
-def trusting(ca: Path) -> ssl.SSLContext:
-    """Trust only what this file's certificates vouch for. Raises OSError, and SSLError where it holds none."""
+def trusting(ca: Path | None, cert: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
+    """Trust only what the certificates in `ca` vouch for, in place of the system's; and show `cert`, whose key is in
+    `key` or beside it. Raises OSError, and SSLError or ValueError where they hold no such thing.
+    """
     context = ssl.create_default_context(cafile=ca)
     context.set_alpn_protocols(["http/1.1"])
+    if cert is not None:
+        show(context, cert, key)
     return context
 
 

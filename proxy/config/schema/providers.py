@@ -125,6 +125,12 @@ class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
     timers: Annotated[Timers, Meta(description="How long it may take for each phase.")] = Timers()
     proxy: Annotated[SecretText | None, Meta(description="An egress proxy: http://[USER:PASSWORD@]HOST:PORT.")] = None
     ca: Annotated[str | None, Meta(description="A file of CA certificates to trust, in place of the system's.")] = None
+    cert: Annotated[
+        str | None, Meta(description="A file with the certificate to show, for a host that asks for one (mTLS).")
+    ] = None
+    cert_key: Annotated[
+        str | None, Meta(description="A file with the private key of `cert`, unless that holds it as well.")
+    ] = None
     models: Annotated[
         list[str | Model], Meta(description="Models known without asking the provider: names, or rows.")
     ] = field(default_factory=list)
