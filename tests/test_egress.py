@@ -223,6 +223,31 @@ async def test_one_without_a_certificate_is_not_let_in() -> None:
         assert not evil.requests
 
 
+async def alerting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """A server by asyncio leaves without an alert; this one waits until OpenSSL has written it."""
+    inward, outward, tls = ssl.MemoryBIO(), ssl.MemoryBIO(), asking_for_one()
+    ours = tls.wrap_bio(inward, outward, server_side=True)
+    while data := await reader.read(65_536):
+        inward.write(data)
+        with contextlib.suppress(ssl.SSLError):
+            ours.do_handshake()
+        writer.write(outward.read())
+    writer.close()
+
+
+async def test_a_refusal_of_tls_is_told_in_its_own_words_by_calls_and_checks(tmp_path: Path) -> None:
+    """aiohttp takes OpenSSL's number, 1, for the system's: "Operation not permitted"."""
+    server = await asyncio.start_server(alerting, "127.0.0.1", 0)
+    async with server, pool() as upstream:
+        url = f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        authority().cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+        tls = trusting(tmp_path / "ca.pem")
+        for asking in (post(upstream, url, tls=tls), get(upstream, url, tls=tls)):
+            with pytest.raises(Down) as caught:
+                await asking
+            assert caught.value.detail == "tlsv13 alert certificate required"
+
+
 def shown(tmp_path: Path, **row: str) -> str:
     """What is wrong with such a row."""
     row = {name: str(tmp_path / file) for name, file in row.items()}

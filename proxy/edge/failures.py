@@ -86,6 +86,8 @@ def why(error: BaseException | None) -> str:
             return message
         case ssl.SSLError(reason=str(reason)):
             return reason.lower().replace("_", " ")
+        case OSError(__cause__=ssl.SSLError() as cause):  # aiohttp's own has OpenSSL's number for the system's
+            return why(cause)
         case OSError(errno=int(number)) if number > 0 and not isinstance(error, ssl.SSLError):
             return os.strerror(number)
         case OSError(strerror=str(words)):  # the resolver and OpenSSL have numbers of their own
