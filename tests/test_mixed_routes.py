@@ -124,6 +124,45 @@ async def test_any_other_400_stays_as_it_is(tmp_path: Path) -> None:
     assert (got.status, len(claude.asked)) == (400, 2)
 
 
+# --- Gemini 3 wants calls sealed, and Gemini 2.5 does not seal them ---------------------------------------------------
+
+UNSEALED = (
+    "Function call is missing a thought_signature in functionCall parts. This is required for tools to work correctly,"
+    " and missing thought_signature may lead to degraded model performance. Additional data, function call"
+    " `default_api:f`, position 2."
+)
+
+
+async def test_gemini_3_goes_on_behind_a_call_that_nobody_has_sealed(tmp_path: Path) -> None:
+    calls: list[dict[str, Any]] = []
+
+    def gemini(request: Received) -> Scenario:
+        if "gemini-2.5" in request.target:
+            return DOWN
+        calls.append(call := json.loads(request.body)["contents"][1]["parts"][0])
+        if "thoughtSignature" not in call:
+            error = {"code": 400, "message": UNSEALED, "status": "INVALID_ARGUMENT"}
+            return Scenario(status=400, body=json.dumps({"error": error}).encode(), headers=JSON)
+        content = {"role": "model", "parts": [{"text": "Ja."}]}
+        return said({"candidates": [{"content": content, "finishReason": "STOP", "index": 0}]})
+
+    call = {"functionCall": {"name": "f", "args": {}}}
+    contents = [
+        {"role": "user", "parts": [{"text": "Hi"}]},
+        {"role": "model", "parts": [call]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"output": 1}}}]},
+    ]
+    async with Evil(answering=gemini) as evil:
+        environ = {"GEMINI_API_KEY": "k-1", "PILLION_GEMINI_BASE_URL": evil.url}
+        targets = ["gemini/gemini-2.5-flash", "gemini/gemini-3-pro"]
+        config = config_file(json.dumps({"routes": {"r": {"targets": targets}}}), tmp_path)
+        async with pillion(**environ, **config) as gateway:
+            body = json.dumps({"contents": contents}).encode()
+            got = await ask_bare(gateway, "POST", "/v1beta/models/r:generateContent", body)
+    assert (got.status, got.header("x-pillion-model")) == (200, "gemini-3-pro")
+    assert calls == [call, {**call, "thoughtSignature": "skip_thought_signature_validator"}]
+
+
 # --- a chat with another provider's thoughts, or without ------------------------------------------------------------
 
 OF_GROQ = (

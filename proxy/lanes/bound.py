@@ -7,9 +7,10 @@ host takes it; Anthropic's beta for the same purpose is refused by some.
 https://platform.claude.com/docs/en/build-with-claude/preserved-thinking
 
 On a host's own wire a thought is missed where another provider has called the tool, while the host was down, and had no
-thought to show. Claude with a budget must not think then either; DeepSeek and Moonshot get an empty thought. In
-Responses an account keeps its reasoning, and clients bring back its id, which OpenAI does not find if it was Azure that
-has thought, or another account.
+thought to show. Claude with a budget must not think then either; DeepSeek and Moonshot get an empty thought; and Gemini
+3, which misses the seal of a call of Gemini 2.5's, takes a word of Google's in its place. In Responses an account keeps
+its reasoning, and clients bring back its id, which OpenAI does not find if it was Azure that has thought, or another
+account.
 """
 
 import re
@@ -19,6 +20,7 @@ from proxy.errors import UpstreamError
 
 _is_of_a_gap = re.compile(
     r"Expected `thinking` or `redacted_thinking`, but found `"  # Claude
+    r"|Function call is missing a thought_signature"  # Gemini 3
     r"|reasoning_content is missing in assistant|Missing `reasoning_content`"  # Moonshot, DeepSeek, and the next one
     r"|`?reasoning_content`? in the thinking mode must be passed back"
 ).search
