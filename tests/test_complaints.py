@@ -144,6 +144,15 @@ SAID = [
     (SPENT, "openai_chat", 402, "Insufficient credits. Add more using https://openrouter.ai/settings/credits"),
     (SPENT, "cohere", 402, "Please add or update your payment method."),
     (UNABLE, "ollama", 400, "registry.ollama.ai/library/gemma:2b does not support tools"),
+    (UNABLE, "ollama", 400, "this model does not support image input (ref: b8bd630e-4a39-4b57-82af-9158ee9d5703)"),
+    (UNABLE, "openai_chat", 400, "Model do not support image input. Request id: 0217888847201586"),
+    (
+        UNABLE,
+        "openai_chat",
+        400,
+        "Failed to deserialize the JSON body into the target type: messages[137]: unknown variant `image_url`, expected"
+        " `text` at line 1 column 12345",
+    ),
     (UNABLE, "bedrock", 400, "This model doesn't support tool use."),
     (LOCATION, "gemini", 400, "User location is not supported for the API use."),
     (FLAGGED, "openai_chat", 403, 'openai/gpt-4 requires moderation on OpenAI. Your input was flagged for "violence".'),

@@ -330,3 +330,17 @@ async def test_if_it_is_too_large_for_all_the_client_reads_the_first_ones_words(
     async with route(tmp_path, lambda request: refused(TOO_LARGE), lambda request: no, CLAUDE, GPT) as gateway:
         got = await ask(gateway, ANTHROPIC, [HI])
     assert (got.status, ANTHROPIC.error(got.body)["message"]) == (400, TOO_LARGE)
+
+
+async def test_an_image_that_a_local_model_cannot_see_goes_to_the_next_target(tmp_path: Path) -> None:
+    blind = Scenario(status=400, body=b'{"error":"this model does not support image input (ref: b8bd)"}', headers=JSON)
+    image = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aGk="}}
+    async with Evil(answering=lambda request: blind) as local:
+        targets = ["ollama/glm-5.2", GPT]
+        config = config_file(json.dumps({"routes": {"r": {"targets": targets}}}), tmp_path)
+        async with (
+            Evil(answering=lambda request: Scenario(body=OPENAI.whole, headers=JSON)) as other,
+            pillion(PILLION_OLLAMA_BASE_URL=local.url, **OPENAI.environ(other.url), **config) as gateway,
+        ):
+            got = await ask(gateway, OPENAI, [{"role": "user", "content": [image]}])
+    assert (got.status, got.header("x-pillion-provider"), got.header("x-pillion-attempts")) == (200, "openai", "2")

@@ -93,7 +93,9 @@ _SENTENCES: dict[_Meaning, tuple[str, ...]] = {
         "Model Not Exist",  # DeepSeek
     ),
     _UNABLE: (
-        "[^ ]{1,300} does not support (?:tools|thinking|chat)$",  # Ollama
+        "[^ ]{1,300} does not support (?:tools|thinking|chat)$",  # Ollama, and the next one
+        "(?:this )?model do(?:es)? not support image input",  # BytePlus likewise
+        r"Failed to deserialize .{1,60}: messages\[[0-9]+\]: unknown variant `(?:image_url|file)`",  # DeepSeek
         "This model doesn.t support (?:tool use|system prompts|images?|documents?)",  # Bedrock
     ),
     _ELSEWHERE: (
