@@ -106,6 +106,21 @@ def test_a_key_is_printed_once_and_only_its_digest_is_kept(folder: Path, typed: 
         assert key[4:20] not in text
 
 
+def test_a_key_that_was_printed_and_could_not_be_kept_is_said_to_be_none(
+    folder: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is printed first, since one that is kept and that nobody has seen would lock everybody out."""
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("proxy.access.keyring.replace_file", full)
+    code, out, complaint = typed("add", "ann")
+    assert (code, re.fullmatch(KEY_FORM, out.strip()) is not None) == (2, True)
+    assert complaint.endswith("keys.json: no space left on device; the key that was printed does not count\n")
+    assert "does not count" not in typed("add", "")[2]
+
+
 def test_no_two_keys_are_alike(folder: Path, typed: Typed) -> None:
     assert len({typed.add(f"k{n}") for n in range(20)}) == 20
 

@@ -73,8 +73,17 @@ def _add(config: Config, typed: Namespace) -> None:
         limits=Limits(typed.rpm, typed.tpm, typed.concurrent),
         budget=_budget(typed),
     )
-    folder = _folder(config)
-    change(folder, lambda rows: _told(key, _with(config, rows, row)))
+    folder, told = _folder(config), False
+
+    def kept(rows: Rows) -> Rows:
+        nonlocal told
+        rows, told = _told(key, _with(config, rows, row)), True
+        return rows
+
+    try:
+        change(folder, kept)
+    except ConfigError as error:
+        raise ConfigError(f"{error}; the key that was printed does not count" if told else str(error)) from None
     print(
         f"pillion: this key is shown only once: just its digest is stored, in {folder}. A pillion that runs with that"
         " state_dir accepts it within a second.",
