@@ -1,4 +1,4 @@
-"""Does docs/operations.md list every event that a line of the log may name, and no other?"""
+"""Does docs/operations.md list every event that a line of the log may name, and no other? And are errors explained?"""
 
 import re
 from pathlib import Path
@@ -14,3 +14,16 @@ def test_each_event_is_told_of_once() -> None:
     said = set(re.findall(r"""["']?event["']?(?:: |=)"([a-z_]+)\"""", source))
     assert len(said) > 30
     assert sorted(told) == sorted(said - {"request"})  # whose line has a table of its own
+
+
+# What pillion does to itself, and a client never reads.
+INNER = {"upstream_aborted"}
+
+
+def test_each_code_of_an_error_is_on_a_page() -> None:
+    pages = "".join(path.read_text() for path in (ROOT / "docs").glob("*.md"))
+    told = {word for quoted in re.findall(r"`([^`\n]+)`", pages) for word in re.findall(r"\w+", quoted)}
+    source = "".join(path.read_text() for path in (ROOT / "proxy").rglob("*.py"))
+    codes = set(re.findall(r"\bcode=\"([a-z_]+)\"", source))
+    assert len(codes) > 50
+    assert codes - told == INNER
