@@ -616,6 +616,11 @@ def test_a_file_of_certificates_that_nobody_can_trust_is_warned_of(tmp_path: Pat
         f"SSL_CERT_FILE: /nowhere.pem cannot be read: no such file or directory, {told}",
     )
     assert given(SSL_CERT_FILE=str(empty)).warnings == (f"SSL_CERT_FILE: {empty} contains no PEM certificates, {told}",)
+    assert given(SSL_CERT_FILE=str(tmp_path)).warnings == (
+        f"SSL_CERT_FILE: {tmp_path} cannot be read: is a directory, {told}",
+    )
+    os.mkfifo(tmp_path / "pipe")  # which would be empty for OpenSSL, or keep us waiting
+    assert given(SSL_CERT_FILE=str(tmp_path / "pipe")).warnings == ()
     good = tmp_path / "good.pem"
     trustme.CA().cert_pem.write_to_path(str(good))
     assert given(SSL_CERT_FILE=str(good)).warnings == given(SSL_CERT_FILE="").warnings == ()

@@ -1,6 +1,7 @@
 """Can a file that the configuration names be used?"""
 
 import ssl
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,7 +44,9 @@ def why_no_certificates(file: str) -> str:
 
 def _find_one(file: Path) -> None:
     """Raises OSError, SSLError."""
-    if _CERTIFICATE not in file.read_bytes():
+    mode = file.stat().st_mode
+    is_read_once = not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))  # a pipe, which would be empty for OpenSSL
+    if not is_read_once and _CERTIFICATE not in file.read_bytes():
         raise ssl.SSLError
 
 
