@@ -109,6 +109,8 @@ def test_a_table_of_nothing_says_so() -> None:
     [
         ({}, Query(by=("day",))),
         ({"since": "1970-01-02"}, Query(86400.0, None, ("day",))),
+        ({"since": "1970-01-01T06:30:00 05:30"}, Query(3600.0, None, ("day",))),
+        ({"since": "1970-01-01 01:00:00"}, Query(3600.0, None, ("day",))),
         ({"since": "1970-01-01T01:00:00+01:00", "until": "1970-01-01T00:00:10Z"}, Query(0.0, 10.0, ("day",))),
         ({"group_by": "model, client"}, Query(by=("model", "client"))),
         ({"group_by": ""}, Query(by=())),

@@ -108,8 +108,11 @@ def _spelled(keys: Sequence[str]) -> str:
 def _moment(words: Mapping[str, str], name: str) -> float | None:
     if name not in words:
         return None
+    said = words[name]
+    if "T" in said:  # then a blank is the + of +05:30, as a URL has it that was not encoded
+        said = said.replace(" ", "+")
     try:
-        when = datetime.fromisoformat(words[name])
+        when = datetime.fromisoformat(said)
         seconds = (when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         raise _not_a_moment(name) from None
