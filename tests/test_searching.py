@@ -17,7 +17,7 @@ from proxy.errors import Unrepresentable
 from proxy.ports import Encoded, Peek
 from tests import recordings
 from tests.client import ANTHROPIC, OPENAI, Got, ask
-from tests.evil import Evil, Scenario
+from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, pillion
 from tests.recordings import Row, needs_recordings
 
@@ -279,6 +279,45 @@ def test_functions_and_a_search_go_together() -> None:
     assert [list(tool) for tool in body["tools"]] == [["functionDeclarations"], ["googleSearch"]]
     body, _ = said("anthropic", "openai_responses", tools=[CLOCK, UNBOUND])
     assert [tool["type"] for tool in body["tools"]] == ["function", "web_search"]
+
+
+WANTED = "Please enable tool_config.include_server_side_tool_invocations to use Built-in tools with Function calling."
+
+
+@pytest.mark.parametrize(
+    ("choice", "calling"),
+    [(None, None), ("auto", {"mode": "VALIDATED"}), ("required", {"mode": "ANY"}), ("none", {"mode": "NONE"})],
+)
+async def test_gemini_is_told_of_a_search_beside_functions(choice: str | None, calling: Json) -> None:
+    """As Codex asks, with each request: Gemini 3 refused them all. It takes no AUTO there. Vertex AI knows no such
+    flag, and does not ask for it.
+    """
+    sent: list[Json] = []
+
+    def answer(request: Received) -> Scenario:
+        sent.append(body := json.loads(request.body))
+        is_told = body.get("toolConfig", {}).get("includeServerSideToolInvocations") is True
+        mixed = len(body.get("tools", ())) == 2 and not is_told
+        error = {"error": {"code": 400, "message": WANTED, "status": "INVALID_ARGUMENT"}}
+        said = {"candidates": [{"content": {"role": "model", "parts": [{"text": "Hi"}]}, "finishReason": "STOP"}]}
+        text = json.dumps(error if mixed else said).encode()
+        return Scenario(status=400 if mixed else 200, body=text, headers=[("content-type", "application/json")])
+
+    clock = {"type": "function", "name": "clock", "parameters": {"type": "object", "properties": {}}}
+    asked: Json = {"model": "gemini/gemini-3.1-pro", "input": "Hi", "tools": [clock, {"type": "web_search"}]}
+    if choice is not None:
+        asked["tool_choice"] = choice
+    async with Evil(answering=answer) as evil, pillion(**searching("GEMINI", evil.url)) as gateway:
+        for _ in range(2):
+            got = await ask(gateway, "POST", "/v1/responses", json.dumps(asked).encode())
+            assert (got.status, got.header("x-pillion-dropped")) == (200, None)
+        alone = asked | {"tools": [{"type": "web_search"}]}
+        await ask(gateway, "POST", "/v1/responses", json.dumps(alone).encode())
+    flag = {} if choice == "none" else {"includeServerSideToolInvocations": True}
+    assert len(sent) == (3 if choice == "none" else 4)
+    for body in sent[-3:-1]:
+        assert body.get("toolConfig", {}) == ({"functionCallingConfig": calling} if calling else {}) | flag
+    assert "toolConfig" not in sent[-1]
 
 
 # --- the answer, as the official SDKs read it ------------------------------------------------------------------------

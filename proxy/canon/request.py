@@ -14,7 +14,8 @@ Role = Literal["system", "developer", "user", "assistant"]
 # choice of one tool as a demand for any, with no other on offer; what a developer says as the system's; and a single
 # message of the system's, at the beginning.
 Way = Literal[
-    "max_tokens", "max_completion_tokens", "strings", "bridges", "schemas", "demands", "system", "leads", "thoughtless"
+    "max_tokens", "max_completion_tokens", "strings", "bridges", "schemas", "demands", "system", "leads", "thoughtless",
+    "combined",
 ]  # fmt: skip
 
 

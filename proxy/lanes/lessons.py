@@ -105,6 +105,7 @@ _IN_ANOTHER_WAY: dict[Way, str] = {
         r"|unknown (?:parameter|field):? ['`]messages[\w.\[\]]*\.reasoning_(?:content|details)['`]"
         r"|additional properties are not allowed \('reasoning_(?:content|details)' was unexpected"
     ),
+    "combined": r"enable tool_config\.include_server_side_tool_invocations",  # Gemini's API, and not Vertex AI
     "strings": r"invalid type: sequence, expected a string|content must be a string|value must be a string",
 }
 _NOT_THIS_WAY: dict[Way, str] = {
@@ -114,6 +115,7 @@ _NOT_THIS_WAY: dict[Way, str] = {
     "system": "the role developer",
     "leads": "a system prompt that is not the first turn",
     "thoughtless": "the thoughts of earlier answers",
+    "combined": "a search beside functions, without the word for it",
     "schemas": "JSON without a schema",
     "demands": "the choice of one tool",
     "strings": "content that is not a string",

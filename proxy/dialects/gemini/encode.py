@@ -139,6 +139,20 @@ class Encoding:
         return said
 
     def _tool_config(self) -> Object:
+        config = self._calling()
+        return config | {"includeServerSideToolInvocations": True} if self._combines() else config
+
+    def _combines(self) -> bool:
+        """Is there a tool of Google's beside functions, at a host that wants this said?
+
+        https://ai.google.dev/gemini-api/docs/tool-combination: from Gemini 3 on, and not on Vertex AI.
+        """
+        request = self._request
+        offers_none = request.tool_choice is not None and request.tool_choice.mode == "none"
+        kinds = {tool.kind == "function" for tool in request.tools}
+        return "combined" in request.ways and len(kinds) == 2 and not offers_none
+
+    def _calling(self) -> Object:
         choice = self._request.tool_choice
         if choice is None or (not self._own and not self._request.tools):
             return {}  # a choice among no tools changes nothing, and Google refuses some
@@ -150,7 +164,8 @@ class Encoding:
             self.dropped.add("tool_choice")
             return {}
         among = list(choice.among) if choice.name is None else [choice.name]
-        mode = "VALIDATED" if among and choice.mode == "auto" else MODE_WORDS[choice.mode]  # AUTO has no names
+        checked = choice.mode == "auto" and (among or self._combines())  # AUTO has no names, nor other tools beside it
+        mode = "VALIDATED" if checked else MODE_WORDS[choice.mode]
         calling: Object = {"mode": mode}
         if among:
             calling["allowedFunctionNames"] = among
