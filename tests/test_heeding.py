@@ -519,6 +519,25 @@ async def test_a_host_that_takes_json_only_by_a_schema_gets_one() -> None:
         assert host.bodies[-1]["response_format"] == {"type": "json_schema", "json_schema": named}
 
 
+NO_WORD = (
+    "'messages' must contain the word 'json' in some form, to use 'response_format' of type 'json_object'.",
+    "Response input messages must contain the word 'json' in some form to use 'text.format' of type 'json_object'.",
+)
+
+
+@pytest.mark.parametrize(("words", "dialects"), [(NO_WORD[0], "openai_chat"), (NO_WORD[1], "openai_responses")])
+async def test_json_without_the_word_for_it_is_asked_for_by_a_schema(words: str, dialects: str) -> None:
+    """Google's and Ollama's clients need not say the word, and OpenAI wants it in a message."""
+    host = Host(lambda body: words if "json_object" in json.dumps(body) else None)
+    asked = json.dumps({"model": "openai/m", "messages": [{"role": "user", "content": "Hi"}], "format": "json"})
+    async with Evil(answering=host) as evil, pillion(**at(evil.url, PILLION_OPENAI_DIALECTS=dialects)) as gateway:
+        await ask(gateway, "POST", "/api/chat", asked.encode())
+        assert len(host.bodies) == 2
+        form = host.bodies[-1].get("response_format") or host.bodies[-1]["text"]["format"]
+        assert form["type"] == "json_schema"
+        assert form.get("json_schema", form)["schema"] == {"type": "object"}
+
+
 async def test_the_responses_api_is_heeded_too(tmp_path: Path) -> None:
     text = "providers:\n  host: {base_url: %s/v1, dialects: [openai_responses]}"
     host = Host(lambda body: "Model m does not support parameter reasoningEffort." if "reasoning" in body else None)

@@ -7,7 +7,7 @@ import re
 
 from msgspec.structs import replace
 
-from proxy.canon import Request
+from proxy.canon import Format, Request
 from proxy.errors import Kind
 from proxy.grammar.fields import Object, as_object
 from proxy.grammar.receipts import Receipt
@@ -45,6 +45,15 @@ def is_gpt(model: str) -> bool:
 
 
 _is_gpt = re.compile(r"(?:.*[/:]|openai\.)?(?:gpt-(?!oss)|chatgpt-|o[1-9])").match
+
+
+def form_of(request: Request) -> Format | None:
+    """The answer's format; where the host wants a schema for any JSON, or the word "json" in a message without one, a
+    schema of any object.
+    """
+    if request.format is not None and request.format.kind == "json" and "schemas" in request.ways:
+        return Format(kind="schema", schema={"type": "object"})
+    return request.format
 
 
 def alike(request: Request) -> tuple[Request, Object]:

@@ -96,8 +96,10 @@ _IN_ANOTHER_WAY: dict[Way, str] = {
         r"|unsupported role role_unspecified|input should be 'system', 'user', 'assistant'"
     ),
     "leads": r"system message must be at the beginning|unexpected role 'system' after role '",  # Qwen, Mistral
-    "schemas": r"'response_format.type' must be 'json_schema'",  # LM Studio, and the next one
-    "demands": r"invalid tool_choice type: 'object'",
+    "schemas": (  # LM Studio; OpenAI and Groq, of messages without the word
+        r"'response_format.type' must be 'json_schema'|messages'? must contain the word 'json'"
+    ),
+    "demands": r"invalid tool_choice type: 'object'",  # LM Studio
     "thoughtless": (  # Groq, Cerebras, Mistral, NVIDIA, and hosts that speak as OpenAI does
         r"property ['`](?:messages\.[\w.]+\.)?reasoning_(?:content|details)['`] is unsupported"
         r"|\bmessages\.[\w.]+\.reasoning_(?:content|details): extra inputs are not permitted"

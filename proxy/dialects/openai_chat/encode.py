@@ -7,14 +7,14 @@ refused with its path.
 import re
 from operator import attrgetter
 
-from proxy.canon import Format, Reasoning, Request, Tool, ToolChoice
+from proxy.canon import Reasoning, Request, Tool, ToolChoice
 from proxy.dialects.openai_chat.encode_messages import Messages
 from proxy.dialects.openai_chat.encode_parts import marks_of
 from proxy.dialects.openai_chat.words import API, KNOBS, KNOBS_LACKED, NAME, SEARCH, SPELT, always_searches
 from proxy.grammar.fields import Object, as_object, without_nulls
 from proxy.grammar.functions import nest
 from proxy.grammar.gpt import fitted
-from proxy.grammar.openai import TIERS, alike, effort_in
+from proxy.grammar.openai import TIERS, alike, effort_in, form_of
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, refuse_beyond_text, refuse_demands
 from proxy.grammar.searching import sought
@@ -107,11 +107,9 @@ class Encoding:
         return {"reasoning": without_nulls(said) | as_object(rest)}
 
     def _format(self) -> Object | None:
-        form = self._request.format
+        form = form_of(self._request)
         if form is None:
             return None
-        if form.kind == "json" and "schemas" in self._request.ways:
-            form = Format(kind="schema", schema={"type": "object"})
         if form.kind != "schema":
             return {"type": "text" if form.kind == "text" else "json_object"}
         name = form.name if self._own or form.name else "response"  # required by OpenAI

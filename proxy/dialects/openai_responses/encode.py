@@ -24,7 +24,7 @@ from proxy.dialects.openai_responses.words import (
 )
 from proxy.grammar.fields import Object, as_list, as_object, dump, without_nulls
 from proxy.grammar.gpt import fitted
-from proxy.grammar.openai import TIERS, alike, effort_in
+from proxy.grammar.openai import TIERS, alike, effort_in, form_of
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import refuse, says_nothing
 from proxy.grammar.searching import located, sought
@@ -118,7 +118,7 @@ class Encoding:
         return [SEALS, *([LOGPROBS] if self._request.logprobs else []), *found, *asked]
 
     def _text(self) -> Object | None:
-        form, verbosity = self._request.format, self._request.verbosity
+        form, verbosity = form_of(self._request), self._request.verbosity
         text: Object = {} if verbosity is None else {"verbosity": verbosity}
         if form is None:
             return text or None
