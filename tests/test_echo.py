@@ -981,7 +981,9 @@ def test_what_may_be_absent_is_there_once_where_it_may_repeat() -> None:
         ("^x{2,}y*$", 0, 2, "xx"),
         ("^((a{2}){2}b?)*$", 8, 9, "aaaaaaaa"),
         ("^[a-z]+@(?:[a-z]+\\.)+com$", 20, None, "a" * 14 + "@a.com"),
-        ("^a{2}$", 3, None, "aa"),  # no text of that length
+        ("^$|^(ab)+$", 3, None, "abab"),
+        ("^$|^(ab)+$", 0, None, ""),
+        ("^a{2}$|^b$", 3, None, "aa"),  # no text of that length
         ("^a{3,1}$", 9, None, "aaa"),
     ],
 )

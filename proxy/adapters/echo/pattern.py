@@ -39,8 +39,11 @@ def sample(pattern: str, least: int = 0, most: int | None = None, known: str = "
     pieces = _pieces_of(pattern)
     if known and least <= len(known) and (most is None or len(known) <= most) and _is_match(pieces, known):
         return known
-    fit(pieces, sum(map(length_of, pieces)), least, most)
-    return said(pieces)
+    for branch in pieces.each:  # `^$|^x+$` has a text of any length
+        length = fit(branch, sum(map(length_of, branch)), least, most)
+        if least <= length and (most is None or length <= most):
+            return said(branch)
+    return said([pieces])
 
 
 def is_match(pattern: str, text: str) -> bool:
@@ -48,14 +51,14 @@ def is_match(pattern: str, text: str) -> bool:
     return _is_match(_pieces_of(pattern), text)
 
 
-def _is_match(pieces: Sequence[Piece], text: str) -> bool:
+def _is_match(pieces: Branches, text: str) -> bool:
     try:
-        return matches(pieces, text)
+        return matches([pieces], text)
     except TooLong:
         return False
 
 
-def _pieces_of(pattern: str) -> Sequence[Piece]:
+def _pieces_of(pattern: str) -> Branches:
     return _Reader(pattern).read()
 
 
@@ -64,11 +67,11 @@ class _Reader:
         self._pattern = pattern
         self._at = 0
 
-    def read(self) -> Sequence[Piece]:
+    def read(self) -> Branches:
         branches = self._branches()
         if self._at < len(self._pattern):
             raise self._unreadable()
-        return [branches]
+        return branches
 
     def _branches(self) -> Branches:
         first, length = self._branch()
