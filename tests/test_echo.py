@@ -781,6 +781,7 @@ NODE = {
     },
     "required": ["value", "next", "children"],
 }
+PASSWORDS = r"^(?=.*[A-Z])(?=.*\d).+$"
 # What z.email() of Zod 4 says beside its format.
 ZODS_EMAIL = r"^(?!\.)(?!.*\.\.)([A-Za-z0-9_'+\-\.]*)[A-Za-z0-9_+-]@([A-Za-z0-9][A-Za-z0-9\-]*\.)+[A-Za-z]{2,}$"
 
@@ -823,6 +824,7 @@ FILLED: list[tuple[Any, Any]] = [
     ({"type": "string", "pattern": r"^[A-Z]{3}-\d{2}$"}, "AAA-00"),
     ({"type": "string", "pattern": r"^[A-Z]{3}-\d+$", "minLength": 6, "maxLength": 10}, "AAA-00"),
     ({"type": "string", "pattern": ZODS_EMAIL, "format": "email"}, "ada@example.com"),
+    ({"type": "string", "pattern": PASSWORDS, "examples": [1, "Passw0rd"], "minLength": 8}, "Passw0rd"),
     ({"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}$", "format": "date"}, "2025-01-01"),
     ({"type": "string", "pattern": r"^\d\d:\d\d$", "format": "time"}, "00:00"),
     ({"type": "string", "pattern": r"^.{20}$", "format": "date-time", "maxLength": 19}, "e" * 20),
@@ -915,6 +917,8 @@ def _deep(levels: int) -> Any:
         {"type": "array", "minItems": 10**9},
         {"type": "array", "items": {"type": "string", "minLength": 90_000}, "minItems": 5_000},
         {"type": "string", "pattern": "(?=a)b"},
+        {"type": "string", "pattern": "(?=a)b", "examples": [1]},
+        {"type": "string", "pattern": "(?=a)b", "examples": "ab"},
         {"type": "string", "pattern": "a*", "minLength": 10**9},
         {"additionalProperties": False, "minProperties": 1},
         {"type": "object", "minProperties": 10**9},

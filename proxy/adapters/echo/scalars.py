@@ -121,8 +121,9 @@ def string_of(schema: dict[str, Any], place: Place) -> str:
         try:
             return sample(pattern, least, most, known)
         except Unreadable as error:
+            known = known or _example(schema)
             if not known:
-                raise Unfillable(place.path, str(error)) from None
+                raise Unfillable(place.path, f"{error}; `examples` may have a text that fits") from None
     if known:
         return known
     cycle, index = divmod(place.turn, len(_WORDS))
@@ -130,6 +131,12 @@ def string_of(schema: dict[str, Any], place: Place) -> str:
     if len(text) < least:
         text = (text * least)[:least]
     return text[:most]
+
+
+def _example(schema: dict[str, Any]) -> str:
+    """A text that whoever wrote the schema gives; "" where there is none."""
+    given = schema.get("examples")
+    return next((each for each in given if isinstance(each, str)), "") if isinstance(given, list) else ""
 
 
 def _known(name: Any, place: Place) -> str:
