@@ -18,7 +18,7 @@ from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from proxy.adapters.echo import Echo, page
 from proxy.adapters.echo.ask import read, tokens
-from proxy.adapters.echo.pattern import Unreadable, is_match, sample
+from proxy.adapters.echo.pattern import LONGEST, Unreadable, sample
 from proxy.adapters.echo.schema import fill
 from proxy.adapters.echo.script import MOST, PLAIN, TEXT, Said, behaviour, streamed
 from proxy.adapters.echo.words import Unfillable
@@ -835,6 +835,11 @@ FILLED: list[tuple[Any, Any]] = [
     ({"minProperties": 2, "propertyNames": {"enum": ["x", "y"]}, "type": "object"}, {"x": "echo", "y": "echo"}),
     ({"minProperties": 2, "propertyNames": {"pattern": "^[a-z]+$"}, "type": "object"}, {"a": "echo", "aa": "echo"}),
     ({"propertyNames": False, "type": "object"}, {}),
+    (
+        {"patternProperties": {"^x-": {"const": 2}}, "additionalProperties": False, "minProperties": 1},
+        {"x-": 2},
+    ),
+    ({"type": "integer", "multipleOf": 5, "minimum": 1 - 2**53, "maximum": 2**53 - 1}, 5),
     ({"$ref": "#/$defs/Part%3CA%3E", "$defs": {"Part<A>": {"const": 4}}}, 4),
 ]
 
@@ -922,6 +927,8 @@ def _deep(levels: int) -> Any:
         {"type": "string", "pattern": "a*", "minLength": 10**9},
         {"additionalProperties": False, "minProperties": 1},
         {"type": "object", "minProperties": 10**9},
+        {"type": "object", "minProperties": 1, "propertyNames": {"const": []}},
+        {"type": "string", "pattern": "a|" * LONGEST},
         {"required": ["a"], "additionalProperties": False},
         _doubling(40),
         _deep(5_000),
@@ -989,6 +996,8 @@ def test_what_may_be_absent_is_there_once_where_it_may_repeat() -> None:
         ("^$|^(ab)+$", 0, None, ""),
         ("^a{2}$|^b$", 3, None, "aa"),  # no text of that length
         ("^a{3,1}$", 9, None, "aaa"),
+        ("[A-Z]", 8, None, "AAAAAAAA"),  # some part of the text
+        ("(?:)", 2, None, "ee"),
     ],
 )
 def test_a_pattern_is_matched_by_a_text_of_the_length(pattern: str, least: int, most: int | None, text: str) -> None:
@@ -999,9 +1008,9 @@ MATCHED = ["^$|^ab*$", "(a|b)+?c", r"^\w{2,3}$", "b$", r"\bab", "^(a{0,2}){2}c",
 
 
 @pytest.mark.parametrize("pattern", [*MATCHED, "", "a{2,}", "^(a*)*$", ".", r"ab\b"])
-@pytest.mark.parametrize("text", ["", "a", "ab", "abb", "aac", "abc", "aaab", "b", "b ab"])
+@pytest.mark.parametrize("text", ["a", "ab", "abb", "aac", "abc", "aaab", "b", "b ab"])
 def test_a_known_text_is_taken_where_it_matches(pattern: str, text: str) -> None:
-    assert is_match(pattern, text) == bool(re.search(pattern, text))
+    assert (sample(pattern, known=text) == text) == bool(re.search(pattern, text))
 
 
 def test_a_long_pattern_is_not_matched_for_ever() -> None:

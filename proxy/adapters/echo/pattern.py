@@ -43,12 +43,9 @@ def sample(pattern: str, least: int = 0, most: int | None = None, known: str = "
         length = fit(branch, sum(map(length_of, branch)), least, most)
         if least <= length and (most is None or length <= most):
             return said(branch)
-    return said([pieces])
-
-
-def is_match(pattern: str, text: str) -> bool:
-    """Does it match some part of the text, as far as one can tell in time? Raises as `sample`."""
-    return _is_match(_pieces_of(pattern), text)
+    text = said([pieces])
+    longer = text + (text[-1:] or "e") * (least - len(text))  # where nothing says that it ends there
+    return longer if len(text) < least and _is_match(pieces, longer) else text
 
 
 def _is_match(pieces: Branches, text: str) -> bool:
@@ -59,6 +56,8 @@ def _is_match(pieces: Branches, text: str) -> bool:
 
 
 def _pieces_of(pattern: str) -> Branches:
+    if len(pattern) > LONGEST:
+        raise Unreadable(f"echo reads patterns of up to {LONGEST} characters")
     return _Reader(pattern).read()
 
 

@@ -78,7 +78,7 @@ def number_of(schema: dict[str, Any], place: Place, *, whole: bool) -> Fraction:
     lasts = [math.ceil(high / step) - 1 if beyond else math.floor(high / step) for high, beyond in highs]
     first = max(firsts, default=min([1, *lasts]))
     last = min(lasts, default=first + 999)
-    if first * step <= -MOST_EXACT and last >= 1:  # a bound of the language's, not of the operator's
+    if lows and max(low for low, _ in lows) <= -MOST_EXACT and last >= 1:  # a bound of the language's, not of the app's
         first = 1
     if first <= last:
         return step * (first + place.turn % (last - first + 1))

@@ -114,7 +114,7 @@ class _Filler:
                 return None
             case _:
                 text = string_of(schema, place)
-                self._left -= len(text) // 64
+                self._left -= (len(text) + len(str(schema.get("pattern", "")))) // 64
                 return text
 
     def _object(self, schema: dict[str, Any], place: Place) -> dict[str, Any]:
@@ -136,15 +136,21 @@ class _Filler:
 
     def _add_members(self, out: dict[str, Any], schema: dict[str, Any], place: Place) -> None:
         """Until there are enough of them, as for a map with any names."""
-        least = size_of(schema, "minProperties", place)
+        least, patterns = size_of(schema, "minProperties", place), schema.get("patternProperties")
+        pattern, inner = next(iter(patterns.items())) if isinstance(patterns, dict) and patterns else (None, None)
+        allowed = schema.get("propertyNames", True) if pattern is None else {"pattern": pattern}
+        inner = schema.get("additionalProperties", True) if pattern is None else inner
         for index in count():
             if len(out) >= least:
                 break
-            longer = {"type": "string", "minLength": index + 1}  # a pattern has one of each length
-            names = merge([longer, schema.get("propertyNames", True)], place)
+            names = merge(
+                [{"type": "string", "minLength": index + 1}, allowed], place
+            )  # a pattern has one of each length
             name = self.value(names, place._replace(turn=place.turn + index))
+            if not isinstance(name, str):
+                raise Unfillable(place.path, "`propertyNames` allows no string")
             if name not in out:
-                out[name] = self.value(schema.get("additionalProperties", True), place.member(name))
+                out[name] = self.value(inner, place.member(name))
 
     def _array(self, schema: dict[str, Any], place: Place) -> list[Any]:
         rest = schema.get("items", True)
