@@ -128,6 +128,13 @@ SAID = [
     ),
     (TOO_LARGE, "bedrock", 400, "The model returned the following errors: A maximum of 100 PDF pages may be provided."),
     (TOO_LARGE, "gemini", 400, "Request payload size exceeds the limit: 20971520 bytes."),
+    (
+        TOO_LARGE,
+        "openai_chat",
+        400,
+        "Invalid 'tools': array too long. Expected an array with maximum length 128, but got an array with length 129"
+        " instead.",
+    ),
     (NO_MODEL, "bedrock", 400, "The provided model identifier is invalid."),
     (NO_MODEL, "bedrock", 400, "Invocation of model ID a.b-v1:0 with on-demand throughput isn\u2019t supported. Retry"),
     (NO_MODEL, "openai_chat", 400, "foo/bar is not a valid model ID"),
@@ -185,7 +192,6 @@ def test_what_a_vendor_says_in_a_sentence(due: object, wire: str, status: int, m
         (BUSY, 498, {"code": "capacity_exceeded"}),
         (TOO_LONG, 400, {"type": "too_many_prompt_tokens"}),
         (TOO_LONG, 400, {"type": "exceed_context_size_error", "code": 400}),
-        (TOO_LARGE, 400, {"code": "array_above_max_length"}),
         (TOO_LARGE, 400, {"code": "image_too_large"}),
         (NO_MODEL, 400, {"code": "model_not_found"}),
         (NO_MODEL, 400, {"code": "model_decommissioned"}),

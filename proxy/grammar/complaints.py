@@ -37,9 +37,7 @@ _BY_WORD = {
     "capacity_exceeded": _BUSY,  # https://console.groq.com/docs/flex-processing
     "too_many_prompt_tokens": _TOO_LONG,  # Perplexity
     "exceed_context_size_error": _TOO_LONG,  # https://github.com/ggml-org/llama.cpp/pull/15780
-    "array_above_max_length": _TOO_LARGE,  # OpenAI, of more than 128 tools, and the next three
-    "string_above_max_length": _TOO_LARGE,
-    "image_too_large": _TOO_LARGE,
+    "image_too_large": _TOO_LARGE,  # OpenAI, and the next one
     "image_file_too_large": _TOO_LARGE,
     "model_decommissioned": _NO_MODEL,  # https://console.groq.com/docs/deprecations
     "invalid_model": _NO_MODEL,  # Mistral
@@ -76,6 +74,7 @@ _SENTENCES: dict[_Meaning, tuple[str, ...]] = {
         r"(?:[\w.]{1,120}: )?At least one of the image dimensions exceeds? max allowed size",
         r"(?:[\w.]{1,120}: )?A maximum of [0-9]+ PDF pages may be provided",
         "Request payload size exceeds the limit",  # Google
+        r"Invalid '(?:tools|messages|input|instructions)\b[\w.[\]]*': (?:array|string) too long",  # OpenAI
     ),
     _NO_MODEL: (
         "The provided model identifier is invalid",  # Bedrock, and the next one
