@@ -29,6 +29,7 @@ from proxy.failover.health import Health
 from proxy.failover.keystate import KeyStates
 from proxy.failover.standing import Standings
 from proxy.fleet import Fleet
+from proxy.lanes.heeding import Heeding
 from proxy.logs import SILENT, Log
 from proxy.logs.redaction import Redaction, secrets_of
 from proxy.middleware.cache import Cache
@@ -103,6 +104,7 @@ class App:
             health=Health(),
             keystates=KeyStates(config.state_dir, self.fleet),
             vault=Vault(),
+            heeding=Heeding(),
             provenance=Provenance(Register(config.state_dir) if config.state_dir is not None else None),
             salt=Salt(config.state_dir),
             active=Active(explain.keep, self._hide),

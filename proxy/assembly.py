@@ -28,6 +28,7 @@ from proxy.failover.hedging import Hedging
 from proxy.failover.keystate import KeyStates
 from proxy.failover.plan import Planner
 from proxy.failover.standing import Standings
+from proxy.lanes.heeding import Heeding
 from proxy.logs import Log
 from proxy.logs.redaction import Redaction
 from proxy.middleware.auth import Auth
@@ -81,6 +82,7 @@ class Lasting(NamedTuple):
     keystates: KeyStates
     vault: Vault
     provenance: Provenance
+    heeding: Heeding
     salt: Salt  # of the names that the keys of apps go by
     active: Active
     explain: Explain
@@ -204,7 +206,8 @@ class Assembly:
     def _make_dispatch(self, fetcher: Fetcher) -> Handler:
         config, lasting = self.config, self._lasting
         fetching = fetcher if config.fetch_images else None
-        return Dispatch(registry.dialect, lasting.vault, config.strict, fetching, lasting.provenance).answer
+        known = lasting.provenance, lasting.heeding
+        return Dispatch(registry.dialect, lasting.vault, config.strict, fetching, *known).answer
 
     def wants_cache(self, call: Call) -> bool | None:
         """Are the answers of its route cached? None where the route does not say."""

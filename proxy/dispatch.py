@@ -15,7 +15,7 @@ from proxy.edge.aside import aside
 from proxy.edge.remote import Fetcher
 from proxy.errors import BadRequest, GatewayError, Unrepresentable, UpstreamError
 from proxy.lanes.asking import Find
-from proxy.lanes.bound import misses_thought, refuses_thoughts
+from proxy.lanes.bound import loses_thought, misses_thought, refuses_thoughts
 from proxy.lanes.counting import count
 from proxy.lanes.elsewhere import ELSEWHERE, Elsewhere
 from proxy.lanes.fetching import Fetching
@@ -48,7 +48,7 @@ class Dispatch:
     """The innermost handler. `dialect` finds a dialect by its name; `strict` refuses what would be dropped.
 
     `fetcher` fetches what a provider will not; None where the operator has not switched it on. `provenance` remembers
-    whose the seals are that have passed.
+    whose the seals are that have passed, and `heeding` what hosts have refused.
     """
 
     def __init__(
@@ -58,12 +58,13 @@ class Dispatch:
         strict: bool = False,
         fetcher: Fetcher | None = None,
         provenance: Provenance | None = None,
+        heeding: Heeding | None = None,
     ) -> None:
         self._dialect = dialect
         self._fetching = Fetching(fetcher)
         self._provenance = provenance or Provenance()
         self._elsewhere = Elsewhere()
-        self._heeding = Heeding()
+        self._heeding = heeding or Heeding()
         self._translation = Translation(dialect, vault, strict, self._fetching, self._provenance, self._heeding)
         self._pass_through = PassThrough(dialect, self._translation, self._provenance, self._heeding)
 
@@ -111,7 +112,7 @@ class Dispatch:
     async def _may_write_anew(self, error: UpstreamError, call: Call, target: Target) -> bool:
         """May the host take the body that passed through, if it is written anew on its own wire?"""
         where, body = _where(target, call.dialect), call.envelope.body
-        if minds_ids(error) or misses_thought(error) or refuses_thoughts(error, own=True):
+        if minds_ids(error) or misses_thought(error) or loses_thought(error, body, call.is_named):
             return True
         if self._heeding.minds(error, *where, body):
             return True
@@ -134,7 +135,7 @@ class Dispatch:
         except BadRequest as ours:
             if isinstance(ours, Unrepresentable) and not call.is_named:
                 raise  # so that another target is asked, which may take it
-            call.is_translated = False
+            call.is_translated, call.dropped = False, ()
             raise error from None
 
     async def _translate(self, call: Call, target: Target, preferred: Dialect, taken: Sequence[str]) -> Reply:

@@ -85,7 +85,7 @@ class Complaints(logging.Handler):
         """A handshake that fails in the very turn of the loop in which its task is cancelled has nobody to tell, as
         asyncio drops what that task was waiting for.
         """
-        if isinstance(context.get("exception"), ssl.SSLError):
+        if isinstance(context.get("exception"), ssl.SSLError) and "never retrieved" in str(context.get("message")):
             return
         about = context.get("exception") or context.get("task") or context.get("future")
         self.heard.append(f"unhandled on the loop: {context.get('message')} {about!r}")

@@ -258,5 +258,5 @@ async def test_wherever_it_is_cancelled_nothing_is_kept(
                 break
         # All of them are; but the loser of a hedge may be let go of before its provider has read a word, and on a busy
         # machine whoever asks the same comes too late to share the answer.
-        assert booked - was >= scene.attempts
+        assert booked - was == scene.attempts or (scene.beside and booked - was > scene.attempts)
         assert at > scene.waits

@@ -620,3 +620,48 @@ async def test_who_asks_for_the_very_model_that_the_operator_chose_has_named_it(
     async with Evil(answering=host) as evil, pillion(**at(evil.url, PILLION_UPSTREAM="openai/gpt-4o")) as gateway:
         got = await ask(gateway, "POST", CHAT, OPENAI.request(model="gpt-4o", seed=1))
         assert (got.status, OPENAI.error(got.body)["message"]) == (400, "Unknown parameter: 'seed'.")
+
+
+@pytest.mark.parametrize(
+    ("refused", "taken"),
+    [("max_completion_tokens", "max_tokens"), ("max_tokens", "max_completion_tokens")],
+)
+async def test_who_has_not_named_it_has_the_limit_said_by_the_hosts_own_name(refused: str, taken: str) -> None:
+    host = Host(lambda body: f"Unsupported parameter: '{refused}' is not supported." if refused in body else None)
+    async with Evil(answering=host) as evil, pillion(**at(evil.url, PILLION_UPSTREAM="openai/prod")) as gateway:
+        limit: Body = {refused: 7}
+        got = await ask(gateway, "POST", CHAT, OPENAI.request(model="gpt-4o", **limit))
+        assert dropped(got) == []
+        assert (host.bodies[-1].get(taken), len(host.bodies)) == (7, 2)
+
+
+async def test_a_body_without_what_is_refused_goes_as_it_is() -> None:
+    host = Host(lacks("seed"))
+    async with Evil(answering=host) as evil, pillion(**at(evil.url, PILLION_UPSTREAM="openai/prod")) as gateway:
+        assert dropped(await ask(gateway, "POST", CHAT, OPENAI.request(model="gpt-4o", seed=1))) == ["seed"]
+        calm = OPENAI.request(model="gpt-4o", temperature="0.5", of_its_own=[1.0])
+        await ask(gateway, "POST", CHAT, calm)
+        assert evil.requests[-1].body == calm.replace(b"gpt-4o", b"prod")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"thinking": {"type": "enabled"}}, {"reasoning": {"effort": "low", "exclude": True}}],
+    ids=lambda it: next(iter(it)),
+)
+async def test_no_word_of_reasoning_stays_where_it_is_refused(said: Body) -> None:
+    host = Host(lacks("thinking", "reasoning"))
+    async with Evil(answering=host) as evil, pillion(**at(evil.url, PILLION_UPSTREAM="openai/prod")) as gateway:
+        assert dropped(await ask(gateway, "POST", CHAT, OPENAI.request(model="gpt-4o", **said))) == [*said]
+        assert host.bodies[-1].keys().isdisjoint(("thinking", "reasoning"))
+
+
+async def test_a_rehearsal_knows_what_was_refused(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_text("upstream: openai/prod\n")
+    host = Host(lacks("seed"))
+    environ = {"PILLION_CONFIG": str(tmp_path / "config.yaml")}
+    async with Evil(answering=host) as evil, pillion(**at(evil.url, **environ)) as gateway:
+        asked = OPENAI.request(model="gpt-4o", seed=1)
+        assert dropped(await ask(gateway, "POST", CHAT, asked)) == ["seed"]
+        rehearsed = await ask(gateway, "POST", "/v1/explain?path=/v1/chat/completions", asked)
+        assert json.loads(rehearsed.body)["request"]["dropped"] == ["seed"]

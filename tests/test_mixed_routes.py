@@ -305,6 +305,15 @@ async def test_another_account_is_not_shown_the_ids_of_thoughts_that_it_does_not
     assert "id" not in {key for item in anew for key in item}  # or it would miss the thought before what it has said
 
 
+async def test_who_has_openai_keep_nothing_reads_its_advice(tmp_path: Path) -> None:
+    """It forgot `include`, and would lose its thoughts at each turn."""
+    thought = {"type": "reasoning", "id": "rs_b1", "summary": []}
+    async with Evil(answering=Account("a", set())) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        body = json.dumps({"model": GPT, "input": [HI, thought], "store": False}).encode()
+        got = await ask_bare(gateway, "POST", RESPONSES, body)
+    assert (got.status, json.loads(got.body)["error"]["message"]) == (404, NOT_FOUND.format("rs_b1"))
+
+
 # --- too much for one host, and not for the next --------------------------------------------------------------------
 
 TOO_LARGE = "messages.0.content.0.image.source.base64: image exceeds 5 MB maximum: 6096280 bytes > 5242880 bytes"

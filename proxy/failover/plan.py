@@ -78,8 +78,8 @@ class Planner:
         return Plan(targets, [weight for _, weight in route.targets], route.strategy, name, "route")
 
     def _only(self, name: str, target: Target) -> Plan:
-        how = self.catalog.how(name)
-        return Plan((target,), how=how, is_named=how not in _OPERATORS or name == target.model)
+        how, spelled = self.catalog.how(name), (target.model, f"{target.adapter.name}/{target.model}")
+        return Plan((target,), how=how, is_named=how not in _OPERATORS or name in spelled)
 
     async def load_others(self, plan: Plan, is_well: Callable[[str], bool]) -> None:
         """Get the model lists of those that `others` would come to: a name that says its provider has needed none.

@@ -25,6 +25,8 @@ _is_of_a_gap = re.compile(
     r"|`?reasoning_content`? in the thinking mode must be passed back"
 ).search
 _is_of_a_seal = re.compile(r"(?i)\binvalid .?signature.? in .?thinking.? block").search
+_has_thoughts = re.compile(rb'"type"\s*:\s*"reasoning"').search
+_keeps_none = re.compile(rb'"store"\s*:\s*false').search
 _is_of_an_item = re.compile(r"Item with id '?rs_[\w-]+'? not found").match
 
 
@@ -35,6 +37,14 @@ def refuses_thoughts(error: UpstreamError, own: bool = False) -> bool:
     if own:
         return error.upstream_status in (400, 404) and _is_of_an_item(error.message) is not None
     return error.upstream_status == 400 and _is_of_a_seal(error.message) is not None
+
+
+def loses_thought(error: UpstreamError, body: bytes, meant: bool) -> bool:
+    """Is it about a thought in this body, which passed through, that another account may keep? Who has `meant` this
+    host, and told it to keep none, reads its advice.
+    """
+    is_of_body = refuses_thoughts(error, own=True) and _has_thoughts(body) is not None
+    return is_of_body and not (meant and _keeps_none(body))
 
 
 def misses_thought(error: UpstreamError) -> bool:

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from proxy.canon import Request, ToolChoice, Turn, Way
 from proxy.errors import UpstreamError
-from proxy.lanes.lessons import LIMITS, USAGE, Knob, Lesson, lessons_in, told, value_in
+from proxy.lanes.lessons import LIMITS, USAGE, Knob, Lesson, lessons_in, spelt_in, told, value_in
 
 log = logging.getLogger("pillion")
 
@@ -35,6 +35,7 @@ _OWN: dict[Way, tuple[bytes, ...]] = {
     "system": (b'"developer"',),
     "thoughtless": (b'"reasoning_content"', b'"reasoning_details"'),
 }
+_REASONING = ("reasoning", "thinking")
 _Place = tuple[str, str, str]  # provider, model, wire
 
 
@@ -93,7 +94,7 @@ class Heeding:
             return False
         now = time.monotonic()
         if not meant:
-            return any(until > now for until in lessons.values())
+            return any(until > now and _may_say(body, lesson) for lesson, until in lessons.items())
         return any(lessons.get(way, 0.0) > now and _has_one(words, body) for way, words in _OWN.items())
 
     def minds(self, error: UpstreamError, provider: str, model: str, wire: str, body: bytes) -> bool:
@@ -116,6 +117,12 @@ class Heeding:
 
 def _has_one(words: Iterable[bytes], body: bytes) -> bool:
     return any(word in body for word in words)
+
+
+def _may_say(body: bytes, lesson: Lesson) -> bool:
+    if isinstance(lesson, Knob):
+        return spelt_in(body, lesson.field)
+    return lesson not in _OWN or _has_one(_OWN[lesson], body)
 
 
 def _says(request: Request, lesson: Lesson) -> bool:
@@ -150,6 +157,9 @@ def _left_out(request: Request, knob: Knob) -> list[str]:
         case "logprobs" if request.top_logprobs is not None:  # which has no meaning without
             request.logprobs = request.top_logprobs = None
             return [request.name_of("logprobs"), request.name_of("top_logprobs")]
+        case "reasoning":  # with what only its own wire says of it
+            request.reasoning = None
+            request.extra = {key: value for key, value in request.extra.items() if key not in _REASONING}
         case _:
             setattr(request, field, None)
     is_operators = field == "temperature" and request.hinted

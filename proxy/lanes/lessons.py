@@ -57,6 +57,12 @@ _FIELDS = {
     "streamoptions": "ask_usage",
     "streamoptionsincludeusage": "ask_usage",
 }
+_spelt = {
+    field: re.compile(
+        b'(?i)"(?:%s)"' % "|".join("_?".join(name) for name in _FIELDS if _FIELDS[name] == field).encode()
+    ).search
+    for field in set(_FIELDS.values())
+}
 _OTHER_LIMIT: dict[str, Way] = {"maxtokens": "max_completion_tokens", "maxcompletiontokens": "max_tokens"}
 LIMITS = frozenset(_OTHER_LIMIT.values())
 
@@ -141,6 +147,11 @@ def lessons_in(message: str, request: Request) -> Iterator[Lesson]:
             if name in _FIELDS:
                 yield Knob(_FIELDS[name], repr(value_in(request, _FIELDS[name])))
     yield from (way for way, search in _ways if search(message))
+
+
+def spelt_in(body: bytes, field: str) -> bool:
+    """Is the field in this body, however its wire spells it?"""
+    return _spelt[field](body) is not None
 
 
 def told(lesson: Lesson) -> str:

@@ -49,7 +49,10 @@ log = logging.getLogger("pillion")
 
 
 def serve(config: Config, source: Source) -> int:
-    """The exit code. `source`: where the configuration came from. Raises ConfigError."""
+    """The exit code. `source`: where the configuration came from. Raises ConfigError.
+
+    The process is ours: it ends soon after this has returned, even if its caller does not end it.
+    """
     handed = taken(handed_over())
     _fill_descriptors()
     give_back()

@@ -15,6 +15,7 @@ from proxy.access.rights import Whose, check
 from proxy.edge.aside import aside
 from proxy.edge.remote import Fetcher, Found, NotFetched
 from proxy.errors import GatewayError
+from proxy.failover.plan import Plan
 from proxy.limits.need import need_of
 from proxy.middleware.cost import Cost
 from proxy.middleware.failover import Failover
@@ -73,7 +74,7 @@ class Rehearsal:
             "model": {"asked": short(call.model), "understood_as": call.how or None},
             "strategy": plan.strategy if plan.name else None,
             "targets": [await self._place(call, one) for one in targets],
-            "request": None if first is None else await self._carried(call, first),
+            "request": None if first is None else await self._carried(call, first, plan),
             "tokens": await aside(size, _tokens, call),
             "cost": None if first is None else await aside(size, self._priced, call, first),
         }
@@ -87,11 +88,11 @@ class Rehearsal:
         refusal = await self._cost.refusal(call, one.target)
         return row if refusal is None else row | {"refused": refusal.code}
 
-    async def _carried(self, call: Call, target: Target) -> dict[str, Any]:
+    async def _carried(self, call: Call, target: Target, plan: Plan) -> dict[str, Any]:
         """How the request would reach the first target, or why it would not."""
         size = 0
         refused = await self._cost.refusal(call, target)
-        call.target = target
+        call.target, call.is_named = target, plan.is_named and target is plan.targets[0]
         try:
             check(call)
             call.target = Target(cast(Adapter, _Deaf(target.adapter)), target.model)

@@ -58,6 +58,8 @@ class Encoding:
         }
         body |= self.dropped.carried(request.extra) | request.demands | self._alike
         spelt = as_object(body.pop(SPELT, None))
+        if request.reasoning is None:  # it may have been left out
+            spelt = {key: value for key, value in spelt.items() if key not in ("thinking", "reasoning_effort")}
         body |= without_nulls(optional) | spelt
         if request.stream:
             body["stream"] = True
@@ -84,11 +86,11 @@ class Encoding:
         return {name: value for name, value in said.items() if name not in KNOBS_LACKED}
 
     def _limit_field(self) -> str:
-        """A client of this wire keeps the name that it used."""
-        if self._own and self._request.limit_field:
-            return self._request.limit_field
+        """As the host wants it; else a client of this wire keeps the name that it used."""
         for way in self._request.ways & {"max_tokens", "max_completion_tokens"}:
             return way
+        if self._own and self._request.limit_field:
+            return self._request.limit_field
         return limit_field(self._request.model)
 
     def _reasoning(self) -> Object:
