@@ -35,7 +35,7 @@ from proxy.store import begin
 from proxy.store.files import Files
 from tests.client import OPENAI, Client, ask, chat, client, spell
 from tests.clock import Clock
-from tests.evil import Evil, Scenario, authority
+from tests.evil import Evil, Received, Scenario, authority
 from tests.gateway import DEFAULTS, Gateway, opened
 from tests.test_cost import WHOLE
 from tests.test_drain import SSE
@@ -220,6 +220,24 @@ async def test_a_renewed_certificate_of_ours_is_shown_from_the_next_reload_on(tm
         cert.write_text("broken")
         assert await gateway.reload() == FAILURE
         assert gateway.app.catalog.adapters["openai"] is renewed
+
+
+async def test_what_a_host_has_refused_is_known_after_a_reload(tmp_path: Path) -> None:
+    """Else the next request of each app would be refused once more."""
+
+    def answer(request: Received) -> Scenario:
+        if "seed" not in json.loads(request.body):
+            return Scenario(body=OPENAI.whole, headers=[("content-type", "application/json")])
+        error = {"message": "Unknown parameter: 'seed'.", "type": "invalid_request_error", "param": None, "code": None}
+        return Scenario(status=400, body=json.dumps({"error": error}).encode())
+
+    async with Evil(answering=answer) as evil:
+        said = {"providers": provider(evil), "upstream": "openai/prod"}
+        async with changing(tmp_path, **said) as gateway:
+            for posted in (2, 3):
+                assert (await chat(gateway, OPENAI, OPENAI.request(model="gpt-4o", seed=1))).status == 200
+                assert len(evil.requests) == posted
+                await gateway.change(**said, strict=False)
 
 
 async def test_what_one_configuration_has_made_is_gone_with_it(tmp_path: Path) -> None:
