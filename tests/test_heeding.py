@@ -633,6 +633,9 @@ async def test_who_has_not_named_it_has_the_limit_said_by_the_hosts_own_name(ref
         got = await ask(gateway, "POST", CHAT, OPENAI.request(model="gpt-4o", **limit))
         assert dropped(got) == []
         assert (host.bodies[-1].get(taken), len(host.bodies)) == (7, 2)
+        calm = OPENAI.request(model="gpt-4o", of_its_own=[1.0])  # it says no limit, and so goes as it is
+        await ask(gateway, "POST", CHAT, calm)
+        assert evil.requests[-1].body == calm.replace(b"gpt-4o", b"prod")
 
 
 async def test_a_body_without_what_is_refused_goes_as_it_is() -> None:

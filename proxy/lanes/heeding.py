@@ -122,6 +122,8 @@ def _has_one(words: Iterable[bytes], body: bytes) -> bool:
 def _may_say(body: bytes, lesson: Lesson) -> bool:
     if isinstance(lesson, Knob):
         return spelt_in(body, lesson.field)
+    if lesson in LIMITS:  # it is the name that the host wants; what it refuses is the other one
+        return _has_one([f'"{name}"'.encode() for name in LIMITS - {lesson}], body)
     return lesson not in _OWN or _has_one(_OWN[lesson], body)
 
 
