@@ -24,6 +24,7 @@ from proxy.edge.delivery import answer, deliver
 from proxy.edge.door import Door
 from proxy.edge.inbound import Inbound
 from proxy.edge.listening import Listener, listen
+from proxy.edge.outbox import Outbox
 from proxy.edge.patience import Patience
 from proxy.edge.receiving import receive
 from proxy.edge.requests import Malformed
@@ -84,7 +85,8 @@ class Server:
     async def open(self, address: Address, handed: Sequence[socket] = ()) -> None:
         """Bind the address, or use the sockets that were handed over; connections wait for `start`. Raises OSError."""
         loop = asyncio.get_running_loop()
-        self._listener = await listen(lambda: Door(self, loop), address, self._room, handed)
+        outbox = Outbox(loop)
+        self._listener = await listen(lambda: Door(self, loop, outbox), address, self._room, handed)
 
     def start(self) -> None:
         """Accept connections."""

@@ -28,6 +28,7 @@ from proxy.edge.failures import mapped, too_slow, turned_back
 from proxy.edge.lateness import Allowed
 from proxy.edge.names import KNOWN_FOR, Names
 from proxy.edge.origins import Held, Origin, Proxy
+from proxy.edge.outbox import Outbox
 from proxy.edge.wire import Wire
 from proxy.errors import ConfigError, Down
 from proxy.headers import Trail
@@ -63,7 +64,7 @@ class Upstream:
             socket_factory=_socket,
         )
         # The connector has no argument for the class of its connections; test_upstream.py watches this seam.
-        self._connector._factory = cast("partial[ResponseHandler]", _wire)
+        self._connector._factory = cast("partial[ResponseHandler]", partial(_wire, Outbox(asyncio.get_running_loop())))
         self._session = aiohttp.ClientSession(
             connector=self._connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
         )
@@ -282,8 +283,8 @@ def check_aiohttp() -> None:
 _being_made: ContextVar[list[Wire]] = ContextVar("_being_made")
 
 
-def _wire() -> Wire:
-    wire = Wire(loop=asyncio.get_running_loop())
+def _wire(outbox: Outbox) -> Wire:
+    wire = Wire(asyncio.get_running_loop(), outbox)
     if (made := _being_made.get(None)) is not None:
         made.append(wire)
     return wire

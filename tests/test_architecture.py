@@ -57,7 +57,7 @@ FLOORS = [
     "canon canon.* errors edge.address edge.alarm edge.flow edge.pulse edge.requests"
     " access.allowance logs.writer grammar.repeats limits.gcra spending.money spending.tokens files folders"
     " failover.recent failover.percentile __init__".split(),
-    "limits.resets edge.heads edge.inbound edge.kernel edge.loading edge.patience".split(),
+    "limits.resets edge.heads edge.inbound edge.kernel edge.loading edge.outbox edge.patience".split(),
     ["edge.aside", "process.memory", "late", "packaged"],
     # Rooms whose own file is empty but for what the room is for.
     "access adapters dialects edge failover grammar lanes limits process reports sealing spending".split(),

@@ -12,6 +12,7 @@ import pytest
 from proxy.edge import door, keptawake, kernel
 from proxy.edge.door import Door
 from proxy.edge.flow import Flow
+from proxy.edge.outbox import Outbox
 from proxy.edge.patience import Patience
 from proxy.errors import Down, GatewayError, OverLimit
 from proxy.ports import Call, Reply
@@ -78,7 +79,7 @@ async def test_who_stops_to_read_is_cut_so_long_after_and_not_twice_as_long(monk
             self.transport = None
 
     loop = asyncio.get_running_loop()
-    stalled = Stalled(loop)
+    stalled = Stalled(loop, Outbox(loop))
     stalled.transport, stalled._paused = cast(Any, object()), True
     monkeypatch.setattr(asyncio, "wait", wait)
     monkeypatch.setattr(stalled, "_loop", SimpleNamespace(time=clock, create_future=loop.create_future))
@@ -104,7 +105,8 @@ async def test_who_leaves_while_we_wait_for_him_to_read_is_waited_for_no_longer(
         patience = Patience(write_stall=60.0)
         unsent = 100
 
-    slow = Slow(asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    slow = Slow(loop, Outbox(loop))
     slow.transport, slow._paused = cast(Any, object()), True
     waiting = asyncio.ensure_future(way(slow))
     await asyncio.sleep(0)

@@ -12,6 +12,7 @@ import pytest
 
 from proxy.edge.exchange import BURST, HEAD_LIMIT, HIGH_WATER, Exchange
 from proxy.edge.lateness import Allowed
+from proxy.edge.outbox import Outbox
 from proxy.edge.wire import Wire
 from proxy.errors import Down, Timeout, UpstreamError
 from proxy.headers import spell
@@ -53,12 +54,17 @@ class Pipe(asyncio.Transport):
         self.aborted = True
 
 
+def wired() -> Wire:
+    loop = asyncio.get_running_loop()
+    return Wire(loop, Outbox(loop))
+
+
 class Talk:
     """One exchange on one wire; `released` is what became of the connection."""
 
     def __init__(self, wire: Wire | None = None, pipe: Pipe | None = None) -> None:
         self.pipe = pipe or Pipe()
-        self.wire = wire or Wire(loop=asyncio.get_running_loop())
+        self.wire = wire or wired()
         if wire is None:
             self.wire.connection_made(self.pipe)
         self.released: list[bool] = []
@@ -706,8 +712,7 @@ async def test_an_answer_that_is_done_leaves_no_timer() -> None:
 
 
 async def test_a_wire_tells_its_state() -> None:
-    loop = asyncio.get_running_loop()
-    assert repr(Wire(loop=loop)) == "<Wire idle, fresh>"
+    assert repr(wired()) == "<Wire idle, fresh>"
     talk = Talk()
     states: list[Callable[[], None]] = [
         lambda: None,

@@ -32,6 +32,7 @@ Towards providers (`upstream`):
 
 Both:
 
+    outbox      which bytes go out together
     heads       the head of a message
     alarm       when a connection is looked at again
     aside       work on large bodies, in a thread

@@ -1,6 +1,6 @@
 """How does one HTTP exchange go over a client's connection?
 
-The mirror of wire.py and exchange.py. llhttp reads the requests (requests.py); answers go straight to the transport.
+The mirror of wire.py and exchange.py. llhttp reads the requests (requests.py); answers go straight to the outbox.
 aiohttp's own server costs twice as much for a short answer, has no timer for a head that does not end, and answers a
 malformed request with its bytes: docs/decisions/0008-door.md.
 
@@ -22,6 +22,7 @@ from proxy.edge.alarm import Alarm
 from proxy.edge.flow import Flow
 from proxy.edge.inbound import Inbound
 from proxy.edge.kernel import unread
+from proxy.edge.outbox import Outbox
 from proxy.edge.patience import Patience
 from proxy.edge.pulse import Pulse
 from proxy.edge.requests import Malformed, Requests
@@ -67,8 +68,8 @@ class Door(Flow):
 
     ssl_context = peername = sockname = None  # aiohttp's request asks its connection for these
 
-    def __init__(self, house: House, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(loop)
+    def __init__(self, house: House, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
+        super().__init__(loop, outbox)
         self._house = house
         self._requests = Requests(self)
         self._inbound: Inbound | None = None  # the request that is being answered
@@ -121,6 +122,7 @@ class Door(Flow):
 
         Before the answer has begun, we find out whether the client is still there to read it.
         """
+        self.flush()
         inbound = self._inbound
         if inbound is None or inbound.live or self._requests.reading is not None:
             return False
@@ -191,6 +193,7 @@ class Door(Flow):
         """Is an answer under way: not finished, or not yet in the kernel's hands?"""
         if self._inbound is not None:
             return True
+        self.flush()
         return self.transport is not None and self.transport.get_write_buffer_size() > 0
 
     @property
@@ -217,6 +220,7 @@ class Door(Flow):
         self._closing = self._parting = self._requests.deaf = True
         self._queue.clear()
         self._requests.reading = None
+        self.flush()
         self._left = self.unsent
         self._await(LINGER)
         if sending and not self._ended and not self.transport.is_closing():

@@ -68,9 +68,9 @@ class Exchange(Timed):
         if self._wire.transport is None:  # the provider closed while we were given the connection
             self.lost(None)
             return
-        self._wire.transport.write(data)
+        self._wire.write(data)
         if rest:
-            self._wire.transport.write(rest)
+            self._wire.write(rest)
         self._began = self._clock.time()
         self._allowed = allowed
         if allowed.headers or allowed.first_event or allowed.total:

@@ -9,6 +9,7 @@ import asyncio
 from aiohttp.base_protocol import BaseProtocol
 
 from proxy.edge import kernel
+from proxy.edge.outbox import Outbox
 from proxy.edge.patience import Patience
 
 LOOKS = 20  # at a client that does not read, within its patience
@@ -17,7 +18,11 @@ LOOKS = 20  # at a client that does not read, within its patience
 class Flow(BaseProtocol):
     """A connection: reading and writing with backpressure."""
 
-    __slots__ = ()
+    __slots__ = ("_outbox",)
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
+        super().__init__(loop)
+        self._outbox = outbox
 
     @property
     def patience(self) -> Patience:
@@ -34,10 +39,15 @@ class Flow(BaseProtocol):
         """Raises ConnectionResetError where the client has left."""
         if self.transport is None:
             raise ConnectionResetError("the client has left")
-        self.transport.write(data)
+        self._outbox.write(self, data)
+
+    def flush(self) -> None:
+        """What was written goes out now: something else is about to be done to the connection."""
+        self._outbox.flush()
 
     async def drained(self) -> None:
         """Wait for a client that reads slowly. Raises ConnectionAbortedError where it has stopped reading."""
+        self.flush()
         left, moved = self.unsent, self._loop.time()
         while self._paused and self.transport is not None:
             if (waiter := self._drain_waiter) is None:
@@ -74,6 +84,7 @@ class Flow(BaseProtocol):
             self._resume_transport_reading()
 
     def abort(self) -> None:
-        """Close now, even if something is still to be written."""
+        """Close now, even if the client has not read all that was written."""
+        self.flush()
         if self.transport is not None:
             self.transport.abort()

@@ -51,6 +51,7 @@ class KeptAwake(EventSourceResponse):
             self._door.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._is_chunked else chunk)
 
     def end(self) -> Awaitable[None]:
+        self._door.flush()  # aiohttp writes behind the door's back
         return self.write_eof()
 
     def stop(self) -> None:

@@ -15,6 +15,7 @@ from typing import Protocol
 from aiohttp.client_proto import ResponseHandler
 
 from proxy.edge.alarm import Alarm
+from proxy.edge.outbox import Outbox
 
 LIFE = 45.0  # seconds after which a connection is not used again: the provider's name may have another address by now
 
@@ -39,8 +40,9 @@ class Wire(ResponseHandler):
     exchange: Reading | None = None
     fresh = True  # nothing was asked on it; else it comes from the pool, and the provider may be about to close it
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, outbox: Outbox) -> None:
         super().__init__(loop)
+        self._outbox = outbox
         self._alarm = Alarm(loop, self._look)
         self._made = monotonic()
 
@@ -68,6 +70,10 @@ class Wire(ResponseHandler):
         super().connection_lost(exc)
         if exchange is not None:
             exchange.lost(exc)
+
+    def write(self, data: bytes) -> None:
+        """What has not gone out when the connection is closed never will: nobody waits for its answer any more."""
+        self._outbox.write(self, data)
 
     def close(self) -> None:
         self.abort()
