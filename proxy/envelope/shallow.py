@@ -108,7 +108,7 @@ class Envelope:
             raise BadRequest(f"{key} is nested too deeply.", code="invalid_json", param=key) from None
         except msgspec.DecodeError as error:  # a number beyond all bounds
             raise unreadable(key, self.body, error, param=key) from None
-        if isinstance(value, dict) and (len(value) > 1 or bytes(raw).count(b'"') > 2):  # else there is at most one key
+        if isinstance(value, dict) and not _are_numbers(value, bytes(raw)):
             Envelope(bytes(raw))
         return value
 
@@ -181,3 +181,8 @@ class Envelope:
             spans[key] = (start, at)
         if _ends(body, at) is None:
             raise duplicate(self.members)
+
+
+def _are_numbers(value: dict[str, Any], raw: bytes) -> bool:
+    """Does this object hold numbers and the like, and no key twice? Then no quotes are there but those of its keys."""
+    return raw.count(b'"') == 2 * len(value) and len(set(map(str.casefold, value))) == len(value)

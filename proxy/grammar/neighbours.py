@@ -9,10 +9,13 @@ any wire.) And what a user, or Codex itself, said while a tool ran, Codex sends 
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby, pairwise
+from operator import attrgetter
 
 from msgspec.structs import replace
 
 from proxy.canon import Part, Text, ToolCall, ToolResult, Turn
+
+_role = attrgetter("role")
 
 
 def joined(turns: Sequence[Turn]) -> Sequence[Turn]:
@@ -20,6 +23,8 @@ def joined(turns: Sequence[Turn]) -> Sequence[Turn]:
 
     The turns given are not changed.
     """
+    if "assistant" not in map(_role, turns):
+        return turns
     if any(one.role == other.role == "assistant" for one, other in pairwise(turns)):
         runs = (list(run) for _, run in groupby(turns, lambda turn: turn.role))
         turns = [turn for run in runs for turn in _one(run)]

@@ -52,7 +52,7 @@ class Hearing:
             said = self._calls.feed(said)
         is_all, self._is_first = last and self._is_first, False
         if is_all and self._seals is not None and not has_one(self._seals, chunk):  # as most whole answers
-            return self._sealer.feed(said) if self._sealer.needs else said
+            return self._sealer.feed(said) if self._sealer.misses_one(said) else said
         self._recall.watch(said)
         return self._sealer.feed(said)
 

@@ -29,8 +29,9 @@ def named(request: Request, dialect: Dialect, own: bool = False, length: int | N
     of another wire's host, which answered an earlier turn. `length`: for a host whose call ids must have so many
     letters and digits. That is not a rule of the wire, and other hosts' clients do not follow it.
     """
-    parts = (part for turn in request.turns for part in turn.parts)
-    calls = [part for part in parts if type(part) is ToolCall or type(part) is ToolResult]
+    calls = [
+        part for turn in request.turns for part in turn.parts if type(part) is ToolCall or type(part) is ToolResult
+    ]
     names = {} if own else _respelled(_tool_names(request.tools, calls), dialect.tool_names)
     ids = _ids(calls, dialect.call_ids) if length is None else _short_ids(calls, length)
     if not names and not ids:

@@ -87,9 +87,14 @@ class Sealer:
 
     def __init__(self, maker: str, needs: frozenset[type] = frozenset()) -> None:
         self._maker = maker
-        self.needs = needs
+        self._needs = needs
         self._ids: dict[int, str] = {}  # of thoughts, by block
         self._held: dict[int, list[str]] = {}  # pieces of a seal, by block
+
+    def misses_one(self, events: Iterable[Event]) -> bool:
+        """Among these events, which have no seal, is there a block that needs one?"""
+        needs = self._needs
+        return bool(needs) and not needs.isdisjoint([type(event.part) for event in events if type(event) is Open])
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
         told: list[Event] = []
@@ -117,7 +122,7 @@ class Sealer:
             self._ids[event.index] = part.id
             if part.redacted:
                 part = replace(part, redacted=_marked(_Mark(self._maker, part.id, part.redacted)))
-        if type(part) in self.needs and not (isinstance(part, Thinking) and part.redacted):
+        if type(part) in self._needs and not (isinstance(part, Thinking) and part.redacted):
             self._held[event.index] = []
         if isinstance(part, Thinking | Text | ToolCall) and part.signature:
             self._held[event.index] = [part.signature]

@@ -120,15 +120,13 @@ def usage_fields(usage: Usage) -> Object:
     said = {key: usage.extra[key] for key in _TOLD_ONLY_HERE if key in usage.extra} if usage.extra else {}
     read, spoken = usage.total_input, usage.output + usage.audio_output
     tools = min(count_of(said.get("toolUsePromptTokenCount")), read)
-    counts = {
+    told = {
         "promptTokenCount": read - tools,
-        "cachedContentTokenCount": usage.cache_read,
+        **({"cachedContentTokenCount": usage.cache_read} if usage.cache_read else {}),
         "candidatesTokenCount": spoken,
-        "thoughtsTokenCount": usage.reasoning,
+        **({"thoughtsTokenCount": usage.reasoning} if usage.reasoning else {}),
         "totalTokenCount": read + usage.total_output,
     }
-    optional = ("cachedContentTokenCount", "thoughtsTokenCount")
-    told = {key: count for key, count in counts.items() if count or key not in optional}
     inputs, outputs = (read - tools, usage.audio_input), (spoken, usage.audio_output)
     return told | _details("promptTokensDetails", *inputs) | _details("candidatesTokensDetails", *outputs) | said
 
