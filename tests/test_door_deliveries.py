@@ -2,19 +2,22 @@
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from proxy.edge import door, keptawake, kernel
+from proxy.edge import door, keptawake, kernel, pulse
 from proxy.edge.door import Door
 from proxy.edge.flow import Flow
+from proxy.edge.loading import loaded
 from proxy.edge.outbox import Outbox
 from proxy.edge.patience import Patience
 from proxy.errors import Down, GatewayError, OverLimit
+from proxy.late import KEPT_AWAKE
 from proxy.ports import Call, Reply
 from tests.client import client
 from tests.clock import Clock
@@ -86,6 +89,35 @@ async def test_who_stops_to_read_is_cut_so_long_after_and_not_twice_as_long(monk
     with pytest.raises(ConnectionAbortedError):
         await stalled.drained()
     assert clock.now == pytest.approx(66.0)  # two looks at a client that reads, and twenty at one that does not
+
+
+async def test_a_body_whose_pieces_are_all_there_waits_for_a_client_that_reads_slowly() -> None:
+    """However small they are: whether it keeps up is known only once they have gone out."""
+    waited = []
+
+    async def pieces() -> AsyncGenerator[bytes]:
+        for _ in range(50):
+            yield bytes(100)
+            waited.append(repr(at.doors[0]._outbox))
+
+    async with serving(replying(Watched(pieces()).reply)) as at, client(at) as one:
+        await one.send(WHOLE.replace(HOST, HOST + b"Connection: close\r\n"))
+        assert len(await ended(one)) > 5000
+    assert waited == ["<Outbox of 0 bytes>"] * 50
+
+
+async def test_an_interim_answer_is_not_overtaken_by_the_head() -> None:
+    """A client that sends no more is asked whether it is there, in the turn of the loop in which its answer comes."""
+    await loaded(KEPT_AWAKE)
+    gate = Gate(replying(Watched(saying(b"a\n", b"b\n"), ping=b"PING\n").reply))
+    async with serving(gate) as at, client(at) as one:
+        await one.send(WHOLE)
+        one.writer.write_eof()
+        await soon(lambda: at.doors[0]._pulse is not None if at.doors else False)
+        gate.open.set()
+        time.sleep(2 * pulse.GRACE)  # noqa: ASYNC251  one turn, in which both are due
+        raw = await ended(one)
+    assert 0 <= raw.find(b"100 Continue") < raw.find(b"200 OK")
 
 
 async def test_of_a_connection_that_has_just_been_closed_nothing_is_on_its_way() -> None:

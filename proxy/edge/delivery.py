@@ -174,6 +174,7 @@ async def _piecewise(door: Door, inbound: Inbound, reply: Reply, body: AsyncGene
         if reply.taps:
             show(reply, chunk, inbound.id)
         lines.put(chunk)
+        door.flush()  # the next piece may be there at once, and whether the client keeps up must be known before
         if door.writing_paused:
             await door.drained()
         if reply.stopped is not None:
@@ -258,6 +259,7 @@ class _Chunks(_Bare):
             self._door.write(b"%b%x\r\n" % (self._head, len(chunk)))
             self._door.write(chunk)
             self._door.write(b"\r\n")
+            self._door.flush()  # the chunk has gone out, and its end is not to wait
         elif chunk:
             self._door.write(b"%b%x\r\n%b\r\n" % (self._head, len(chunk), chunk))
         else:  # an empty chunk would be the last

@@ -174,7 +174,7 @@ class Door(Flow):
         return inbound.complete or inbound.ends_soon()
 
     def abort(self) -> None:
-        """Close now, even if something is still to be written."""
+        """Close now, even if the client has not read all that was written."""
         self._closing = self._requests.deaf = True
         super().abort()
 

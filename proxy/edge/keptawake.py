@@ -42,6 +42,7 @@ class KeptAwake(EventSourceResponse):
 
     async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
         self.headers["Connection"] = "keep-alive" if request.keep_alive else "close"
+        self._door.flush()  # aiohttp writes behind the door's back
         return await super().prepare(request)
 
     def put(self, chunk: bytes) -> None:
@@ -51,7 +52,7 @@ class KeptAwake(EventSourceResponse):
             self._door.write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if self._is_chunked else chunk)
 
     def end(self) -> Awaitable[None]:
-        self._door.flush()  # aiohttp writes behind the door's back
+        self._door.flush()
         return self.write_eof()
 
     def stop(self) -> None:

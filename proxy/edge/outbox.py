@@ -1,7 +1,7 @@
 """Which bytes go out together?
 
 A write wakes whoever waits for it, and on a busy machine that costs more than the write itself. So what one turn of the
-loop has to say is kept for the beginning of the next: the first write wakes the app, and the others find it awake
+loop has to say waits for the next: the first write wakes the app, and the others find it awake
 (docs/decisions/0031-outbox.md). What would wait alone goes out at once.
 """
 
@@ -54,21 +54,20 @@ class Outbox:
             self._loop.call_soon(self._due)
 
     def flush(self) -> None:
-        """Write all that waits, now."""
+        """Write all that waits, now. Raises nothing: a bug in one write is no fault of whoever flushes."""
         self._size = 0
         while self._waiting:
-            _write(*self._waiting.popleft())
+            line, data = self._waiting.popleft()
+            try:
+                _write(line, data)
+            except Exception as error:
+                self._loop.call_exception_handler({"message": "a write failed", "exception": error})
 
     def _due(self) -> None:
         self._is_due = False
         if len(self._waiting) == 1:
             self._alone = ALONE
-        try:
-            self.flush()
-        finally:
-            if self._waiting:  # a bug in one write is not to silence the others
-                self._is_due = True
-                self._loop.call_soon(self._due)
+        self.flush()
 
 
 def _write(line: Line, data: bytes) -> None:
