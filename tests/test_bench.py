@@ -75,7 +75,7 @@ def ended(report: Report, monkeypatch: pytest.MonkeyPatch) -> int:
     """The exit code of a run that measures this."""
 
     @contextmanager
-    def staged(folder: Path) -> Iterator[None]:
+    def staged(folder: Path, on_disk: bool) -> Iterator[None]:
         yield
 
     monkeypatch.setattr(run, "staged", staged)

@@ -1,7 +1,7 @@
 """What does a request cost that goes through pillion, beside one that goes through nginx?
 
     python tests/bench/run.py [--scenario unary burst paced] [--wire anthropic responses gemini]
-                              [--secs 2] [--rounds 5] [--json | --markdown] [--no-bars]
+                              [--secs 2] [--rounds 5] [--on-disk] [--json | --markdown] [--no-bars]
 
 CPU and not requests per second, since the load, the upstream and whoever is measured share the machine's cores. The
 kernel's account of CPU time (user and system, of the whole process tree) over the requests that were answered moves
@@ -22,6 +22,7 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import ExitStack
 from datetime import date
 from pathlib import Path
 from statistics import median
@@ -74,7 +75,9 @@ def main() -> int:
             signal.signal(number, _leave)
     try:
         need_tools()
-        with tempfile.TemporaryDirectory(prefix="pillion-bench-") as folder, staged(Path(folder)) as stage:
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pillion-bench-")))
+            stage = stack.enter_context(staged(folder, arguments.on_disk))
             report = _measure(stage, arguments)
     except NotMeasured as error:
         print(f"bench: {error}", file=sys.stderr)
@@ -93,6 +96,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--wire", nargs="*", choices=TRANSLATED, default=TRANSLATED, help="which are translated (all)")
     parser.add_argument("--secs", type=_positive, default=2, help="seconds of a slice (2)")
     parser.add_argument("--rounds", type=_positive, default=5, help="rounds (5)")
+    parser.add_argument("--on-disk", action="store_true", help="with pillion's ledger on disk, and not in memory")
     parser.add_argument("--no-bars", action="store_true", help="only print")
     shown = parser.add_mutually_exclusive_group()
     shown.add_argument("--json", action="store_true", help="for a program")

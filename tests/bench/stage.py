@@ -42,14 +42,17 @@ def need_tools() -> None:
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Stage]:
-    """All of them, each having answered well, until the block is left. Raises NotMeasured."""
+def staged(folder: Path, on_disk: bool) -> Iterator[Stage]:
+    """All of them, each having answered well, until the block is left. `on_disk`: pillion's ledger is.
+
+    Raises NotMeasured.
+    """
     compiled(folder)
     with (
         standing_in(folder) as upstream,
         _nginx(folder, upstream) as nginx,
         _bare(folder, upstream) as bare,
-        pillion(folder, upstream) as gateway,
+        pillion(folder, upstream, on_disk) as gateway,
     ):
         for server in (upstream, nginx, bare):
             server.await_good(exchange())
@@ -57,7 +60,7 @@ def staged(folder: Path) -> Iterator[Stage]:
         yield Stage(folder, upstream, nginx, bare, gateway)
 
 
-def pillion(folder: Path, upstream: Server) -> Server:
+def pillion(folder: Path, upstream: Server, on_disk: bool = False) -> Server:
     """This checkout, under the interpreter that runs us.
 
     Nothing of our own environment reaches it: a key that is set there would make one more provider.
@@ -67,6 +70,7 @@ def pillion(folder: Path, upstream: Server) -> Server:
         "OPENAI_API_KEY": "sk-bench",
         "PILLION_OPENAI_BASE_URL": f"http://127.0.0.1:{upstream.port}/v1",
         "PILLION_LISTEN": f"127.0.0.1:{port}",
+        "PILLION_STATE_DIR": str(folder / "state") if on_disk else "",
     }
     command = [sys.executable, "-m", "proxy", "serve"]
     return Server(command, port, folder / "pillion.log", environ, CHECKOUT)
