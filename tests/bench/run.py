@@ -191,7 +191,7 @@ def _row(scenario: str, wire: str, beside: str, theirs: Sequence[Slice], ours: S
 
 
 def _starts(stage: Stage) -> Starts:
-    """Of a pillion beside the one that was loaded, which idles by now; the bytecode is compiled."""
+    """Of a pillion beside the one that was loaded, which idles by now. Bytecode is compiled, the ledger in memory."""
     _progress(f"{STARTS} starts")
     starts = Starts(ready=[], chat=[])
     for _ in range(STARTS):
