@@ -23,6 +23,7 @@ from proxy.errors import ConfigError
 from proxy.reports.usage_report import as_csv, as_json, as_table
 from proxy.store import Query, read_usage
 from proxy.store.database import Database
+from proxy.store.row import spelled
 from proxy.upstream import check_aiohttp
 from tests.client import OPENAI, ask, chat
 from tests.crash import row
@@ -232,7 +233,7 @@ def test_a_ledger_is_begun_and_read_by_commands(
     assert said("ledger", "init") == f"the ledger in {folder} is ready\n"
     with closing(Database(folder / "ledger.db")) as database:
         database.open()
-        database.insert([row("r", 1000)])
+        database.insert([spelled(row("r", 1000))])
     groups = read_usage(folder, Query(by=("client",)))
     assert len(groups) == 1
     assert said("spend", "--by", "client") == as_table(groups, ("client",)) + "\n"

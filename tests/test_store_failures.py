@@ -18,6 +18,7 @@ from proxy.errors import ConfigError, LedgerUnavailable
 from proxy.store import Group, Ledger, Query, Total, database, intents, writer
 from proxy.store.database import Database
 from proxy.store.intents import NO_SLOT
+from proxy.store.row import spelled
 from tests.crash import NOW, row
 from tests.laws import SOAK, share
 
@@ -236,16 +237,18 @@ class Faulty:
     """The n-th statement from now on fails, and so do all for a while; `late`: it was done all the same."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, nth: int, code: int, late: bool) -> None:
-        self._run, self.left, self.times = Database._run, nth, 3
-        monkeypatch.setattr(Database, "_run", lambda *words: self.run(code, late, *words))
+        self.left, self.times = nth, 3
+        run, run_all = Database._run, Database._run_all
+        monkeypatch.setattr(Database, "_run", lambda *words: self.run(code, late, run, *words))
+        monkeypatch.setattr(Database, "_run_all", lambda *words: self.run(code, late, run_all, *words))
 
-    def run(self, code: int, late: bool, *words: Any) -> Any:
+    def run(self, code: int, late: bool, really: Callable[..., Any], *words: Any) -> Any:
         self.left -= 1
         if self.left > 0 or not self.times:
-            return self._run(*words)
+            return really(*words)
         self.times -= 1
         if late and self.times == 2:
-            self._run(*words)
+            really(*words)
         error = sqlite3.OperationalError("no")
         error.sqlite_errorcode = code
         raise error
@@ -328,7 +331,7 @@ def filled(folder: Path) -> None:
         for n in range(first + 1, first + 501):
             rows.append(row(f"r{n}", n, age=n * 3600.0))
             rows[-1].id, rows[-1].client, rows[-1].model = n, f"client-{n % 7}", f"model-{n % 5}"
-        made.insert(rows)
+        made.insert([*map(spelled, rows)])
     made.close()
 
 

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import stat
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ import pytest
 from proxy.config import Ledger as Wish
 from proxy.errors import ConfigError, LedgerUnavailable
 from proxy.store import CRASHED, ESTIMATED, Ledger, Query, aging, begin, intents, writer
+from proxy.store.database import Database
 from proxy.store.intents import NO_SLOT
 from tests.crash import NOW, row
+from tests.waiting import soon
 
 DAY = 86400
 
@@ -134,6 +136,56 @@ async def test_who_asks_when_all_is_just_written_has_their_own_written_before(
         go_on.set()
         assert await behind == 14
         assert await before in (7, 14)
+
+
+async def test_what_comes_while_rows_are_written_gathers_for_the_next_turn(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a busy pillion would be writing without end, a few rows at a time."""
+    written: list[int] = []
+    insert = Database.insert
+
+    def busy(database: Database, said: Sequence[bytes]) -> None:
+        written.append(len(said))
+        insert(database, said)
+        if len(written) < 9:
+            spend(book)
+
+    async with ledger(tmp_path) as book:
+        monkeypatch.setattr(Database, "insert", busy)
+        monkeypatch.setattr(writer, "GATHER", 60.0)
+        spend(book, 3)
+        await book.totals()
+        assert (written, book.pending) == ([3], 1)
+
+
+class Recorded(threading.Event):
+    def __init__(self) -> None:
+        super().__init__()
+        self.waits: list[float | None] = []
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.waits.append(timeout)
+        return super().wait(timeout)
+
+
+async def test_many_rows_gather_for_longer_but_no_more_than_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {"LONGER": 60.0, "MANY": 3, "ENOUGH": 8}.items():
+        monkeypatch.setattr(writer, name, value)
+    async with ledger(tmp_path) as book:
+        hurry = book._writer._hurry = Recorded()
+        spend(book, 3)
+        await soon(lambda: not book.pending)
+        assert {*hurry.waits} == {writer.GATHER}
+        monkeypatch.setattr(writer, "MANY", 0)
+        spend(book, 5)
+        await soon(lambda: 60.0 in hurry.waits)
+        assert book.pending == 5
+        spend(book, 4)
+        await soon(lambda: not book.pending)
+        assert await spent(book) == 12 * 7
 
 
 async def test_totals_are_of_days_and_of_whom(tmp_path: Path) -> None:

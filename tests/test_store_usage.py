@@ -20,7 +20,7 @@ from proxy.config import Ledger as Wish
 from proxy.errors import ConfigError
 from proxy.store import ESTIMATED, UNPRICED, Group, Ledger, Query, Row, read_usage
 from proxy.store.database import Database
-from proxy.store.row import TOKENS, fit
+from proxy.store.row import TOKENS, fit, spelled
 from proxy.store.schema import KEYS, SUMS
 from proxy.store.usage import GROUPINGS, totals, usage
 from tests.crash import NOW, row
@@ -80,7 +80,7 @@ def test_rows_hours_days_and_totals_agree_whatever_comes_twice(folder: Path, row
         at = 0
         for cut in [*cuts, len(rows)]:
             batch = {row.id: row for row in rows[at : at + cut]}  # of one id there is one row in a batch
-            database.insert([*batch.values()])
+            database.insert([*map(spelled, batch.values())])
             at += cut
         first: dict[int, Row] = {}
         database_rows = database.ask(lambda db: db.execute("SELECT * FROM attempts").fetchall())
@@ -114,7 +114,7 @@ def test_every_question_gets_its_part(
     query = Query(NOW - since, None if until is None else NOW - until, tuple(by), client)
     rows = [*{row.id: fit(row) for row in rows}.values()]
     with closing(fresh(folder)) as database:
-        database.insert(rows)
+        database.insert([*map(spelled, rows)])
         assert database.ask(usage(query)) == [*naive(rows, query)]
 
 
@@ -128,7 +128,7 @@ def test_a_question_may_begin_and_end_within_a_day(folder: Path, since: int, unt
     for number, (each, hour) in enumerate(zip(rows, (-30, -20, 5, 20), strict=True)):
         each.id, each.at = number + 1, midnight + hour * HOUR + 1
     with closing(fresh(folder)) as database:
-        database.insert(rows)
+        database.insert([*map(spelled, rows)])
         end = None if until is None else midnight + until * HOUR
         groups = database.ask(usage(Query(midnight + since * HOUR, end)))
         assert sum(group.nanos for group in groups) == nanos
@@ -139,7 +139,7 @@ def test_a_question_may_begin_and_end_within_a_day(folder: Path, since: int, unt
 def test_pages_come_to_the_whole(folder: Path, rows: list[Row], by: list[str], most: int) -> None:
     rows, query = [*{row.id: fit(row) for row in rows}.values()], Query(by=tuple(by))
     with closing(fresh(folder)) as database:
-        database.insert(rows)
+        database.insert([*map(spelled, rows)])
         said = page = database.ask(usage(query._replace(most=most)))
         while page and by and len(said) <= len(rows):
             page = database.ask(usage(query._replace(most=most, behind=page[-1].keys)))
@@ -175,7 +175,7 @@ def test_any_number_of_rows_is_written_at_once(folder: Path, rows: int) -> None:
         made = [row("r", 3) for _ in range(rows)]
         for number, each in enumerate(made):
             each.id, each.model = number + 1, f"m{number % 100}"
-        database.insert(made)
+        database.insert([*map(spelled, made)])
         assert summed(database, "hours")[0] == summed(database, "days")[0] == rows
 
 

@@ -6,7 +6,7 @@ once (https://www.sqlite.org/wal.html#walresetbug). Everything raises sqlite3.Er
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -18,9 +18,9 @@ from proxy.files import give_to_owner
 from proxy.store.aging import BEGAN, SPAN, Young
 from proxy.store.files import BESIDE, leads_to
 from proxy.store.reasons import Unusable
-from proxy.store.row import Row, fit
+from proxy.store.row import fit, read
 from proxy.store.schema import CREATE, DISAGREEMENTS, FLOOR, KEYS, LOST, addition, insertion
-from proxy.store.sums import added_up
+from proxy.store.sums import Sums
 
 T = TypeVar("T")
 
@@ -28,9 +28,9 @@ PATIENCE = 2.0  # seconds that a lock is waited for
 # The kernel caches what is read as well, so half a megabyte is enough for SQLite's own cache.
 _PRAGMAS = ("cell_size_check = ON", "cache_size = -512", "journal_mode = WAL")
 
-# How many rows go into one statement. Each statement releases the interpreter's lock, and while the loop is busy it
-# takes a millisecond to get it back.
-_STEPS = (64, 8, 1)
+# How many rows go into one statement. Each statement releases the interpreter's lock twice, and while the loop is busy
+# it takes a millisecond to get it back, in which each thread wakes the other many times in vain.
+_STEPS = (128, 16, 4, 1)
 _INSERTIONS = {count: insertion(count) for count in _STEPS}
 _ADDITIONS = {table: {count: addition(table, count) for count in _STEPS} for table in KEYS}
 
@@ -166,25 +166,42 @@ class Database:
 
     # --- writing ---
 
-    def insert(self, rows: Sequence[Row]) -> None:
-        """All of them or none, with their sums. A row whose id is there already is not counted again."""
+    def insert(self, said: Sequence[bytes]) -> None:
+        """All of these rows or none, with their sums. `said`: as row.py spells them.
+
+        A row whose id is there already is not counted again.
+        """
         try:
-            self._insert(rows)
+            self._insert(said)
         except sqlite3.IntegrityError:  # a commit only seemed to fail, or the row comes from a slot of an earlier run
             there = "SELECT 1 FROM attempts WHERE id = ?"
-            self._insert([row for row in rows if not self._run(there, (row.id,))])
+            self._insert([each for each in said if not self._run(there, (read(each).id,))])
 
-    def _insert(self, rows: Sequence[Row]) -> None:
-        said = [astuple(fit(row)) for row in rows]
+    def _insert(self, said: Sequence[bytes]) -> None:
+        sums = Sums()
+
+        def values(part: Sequence[bytes]) -> tuple[object, ...]:
+            rows = [fit(read(each)) for each in part]
+            sums.add(rows)
+            return _flat(map(astuple, rows))
+
         with self._transaction():
-            if self.path is not None:  # in memory nobody will ever read a row once it is summed
-                self._put(_INSERTIONS, said)
-            for table, sums in added_up(rows).items():
-                self._put(_ADDITIONS[table], sums)
+            if self.path is not None:
+                self._put(_INSERTIONS, said, values)
+            else:  # in memory nobody will ever read a row once it is summed
+                sums.add(fit(read(each)) for each in said)
+            for table, rows in sums.tables.items():
+                self._put(_ADDITIONS[table], rows, _flat)
 
-    def _put(self, statements: Mapping[int, str], rows: Sequence[tuple[object, ...]]) -> None:
-        for part in _parts(rows):
-            self._run(statements[len(part)], tuple(chain.from_iterable(part)))
+    def _put(
+        self, statements: Mapping[int, str], rows: Sequence[T], values: Callable[[Sequence[T]], tuple[object, ...]]
+    ) -> None:
+        at = 0
+        for count in _STEPS:
+            parts = [rows[first : first + count] for first in range(at, len(rows) - count + 1, count)]
+            at += count * len(parts)
+            if parts:
+                self._run_all(statements[count], map(values, parts))
 
     def prune(self, young: Young, below: int | None, most: int) -> int:
         """Of the `most` oldest rows with a sound time, delete those that are not `young`; how many there were.
@@ -222,6 +239,9 @@ class Database:
     def _run(self, statement: str, values: tuple[object, ...] = ()) -> list[tuple[int, ...]]:
         return self.ask(lambda db: db.execute(statement, values).fetchall())
 
+    def _run_all(self, statement: str, values: Iterable[tuple[object, ...]]) -> None:
+        self.ask(lambda db: db.executemany(statement, values))
+
     def _told(self, name: str) -> int:
         return int(self._run("SELECT value FROM meta WHERE name = ?", (name,))[0][0])
 
@@ -240,12 +260,8 @@ class Database:
             raise
 
 
-def _parts(rows: Sequence[T]) -> Iterator[Sequence[T]]:
-    at = 0
-    for count in _STEPS:
-        while len(rows) - at >= count:
-            yield rows[at : at + count]
-            at += count
+def _flat(rows: Iterable[tuple[object, ...]]) -> tuple[object, ...]:
+    return tuple(chain.from_iterable(rows))
 
 
 def _make_private(path: Path) -> None:

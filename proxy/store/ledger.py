@@ -126,7 +126,7 @@ class Ledger:
             words = "%d slots of %s cannot be read: their rows are lost"
             log.error(words, left.unreadable, files.intents, extra={"event": "ledger_corrupt"})
         floor = database.floor
-        database.insert([*{row.id: row for row in left.rows if row.id > floor}.values()])
+        database.insert([*{row.id: spelled(row) for row in left.rows if row.id > floor}.values()])
         return max((row.id for row in left.rows), default=0)
 
     def _in_memory(self, why: str) -> Database:
@@ -190,7 +190,7 @@ class Ledger:
                 self._intents.settle(slot, said)
             except OSError as error:  # the intent stays, with its estimate, until the database has the row
                 self._doubt(error)
-        if not self._writer.put(slot, row):
+        if not self._writer.put(slot, said):
             self.written([slot])
 
     def forget(self, slot: int) -> None:

@@ -7,23 +7,38 @@ from proxy.store.row import ESTIMATED, UNPRICED, Row
 from proxy.store.schema import HOURS_OF_DAY, SECONDS, SUMS
 
 Key = tuple[int | str, ...]
-Sums = tuple[int, ...]
+Counts = tuple[int, ...]  # in the order of SUMS
+NOTHING: Counts = (0,) * len(SUMS)
 
 
-def added_up(rows: Iterable[Row]) -> dict[str, list[Key]]:
-    """What to add to each table: keys and sums, in the order of its columns."""
-    of_hours: dict[Key, list[Sums]] = defaultdict(list)
-    for row in rows:
-        hour = int(row.at // SECONDS["hours"])
-        of_hours[hour, row.client, row.provider, row.model, row.dialect].append(_counts(row))
-    of_days: dict[Key, list[Sums]] = defaultdict(list)
-    for key, counts in of_hours.items():
-        of_days[int(key[0]) // HOURS_OF_DAY, *key[1:4]].extend(counts)
-    return {"hours": _summed(of_hours), "days": _summed(of_days)}
+class Sums:
+    """Of rows that are added in parts."""
+
+    def __init__(self) -> None:
+        self._of_hours: dict[Key, Counts] = {}
+
+    def __repr__(self) -> str:
+        return f"<Sums of {len(self._of_hours)} kinds of rows>"
+
+    def add(self, rows: Iterable[Row]) -> None:
+        parts: dict[Key, list[Counts]] = defaultdict(list)
+        for row in rows:
+            hour = int(row.at // SECONDS["hours"])
+            parts[hour, row.client, row.provider, row.model, row.dialect].append(_counts(row))
+        for key, counts in parts.items():
+            self._of_hours[key] = total([*counts, self._of_hours.get(key, NOTHING)])
+
+    @property
+    def tables(self) -> dict[str, list[Key]]:
+        """What to add to each: keys and sums, in the order of its columns."""
+        of_days: dict[Key, list[Counts]] = defaultdict(list)
+        for key, counts in self._of_hours.items():
+            of_days[int(key[0]) // HOURS_OF_DAY, *key[1:4]].append(counts)
+        hours = [key + counts for key, counts in self._of_hours.items()]
+        return {"hours": hours, "days": [key + total(counts) for key, counts in of_days.items()]}
 
 
-def _counts(row: Row) -> Sums:
-    """In the order of SUMS."""
+def _counts(row: Row) -> Counts:
     return (
         1,
         1 if row.error else 0,
@@ -41,10 +56,6 @@ def _counts(row: Row) -> Sums:
     )
 
 
-def _summed(groups: dict[Key, list[Sums]]) -> list[Key]:
-    return [key + total(counts) for key, counts in groups.items()]
-
-
-def total(counts: Sequence[Sums]) -> Sums:
+def total(counts: Sequence[Counts]) -> Counts:
     """Column by column."""
-    return tuple(map(sum, zip(*counts, strict=True))) or (0,) * len(SUMS)
+    return tuple(map(sum, zip(*counts, strict=True))) or NOTHING

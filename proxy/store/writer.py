@@ -1,8 +1,9 @@
 """What writes the rows, and what happens if they cannot be written?
 
-One thread has the database. Rows gather for a moment and are written together; a question is answered after all rows
-that came before it. If a write fails, the rows stay and are tried again after a pause, with a new connection where the
-error calls for one; `failed` says why until it works. At most HELD rows are kept.
+One thread has the database. Rows gather for a moment and are written together; where they are many they gather for
+longer, because a thread that wants the interpreter's lock back from a busy loop costs both. A question is answered
+after all rows that came before it. If a write fails, the rows stay and are tried again after a pause, with a new
+connection where the error calls for one; `failed` says why until it works. At most HELD rows are kept.
 """
 
 import asyncio
@@ -17,17 +18,20 @@ from typing import Any, Protocol, TypeVar
 from proxy.store.aging import Young
 from proxy.store.database import Database
 from proxy.store.reasons import reason, told
-from proxy.store.row import Row
+from proxy.store.row import Row, read
 
 log = logging.getLogger("pillion")
 T = TypeVar("T")
 Question = Callable[[sqlite3.Connection], T]
 
 GATHER = 0.1  # seconds
+MANY = 64  # rows; if more came by then, it waits
+LONGER = 0.4  # seconds more, or until there are
+ENOUGH = 1024  # rows
 PAUSE = 0.25  # seconds until what failed is tried again
 FAREWELL = 5.0  # seconds that the last rows have to be written
 HELD = 10_000  # rows
-AT_ONCE = 512  # rows in a transaction
+AT_ONCE = 2048  # rows in a transaction
 PRUNE_EVERY = 60.0  # seconds
 PRUNED = 1000  # rows at once
 
@@ -57,9 +61,9 @@ class Writer:
         self.lost = 0  # rows
         self.database = database
         self._upkeep = upkeep
-        self._held: list[tuple[int, Row]] = []
+        self._held: list[tuple[int, bytes]] = []  # slots and rows, as row.py spells them
         self._put = self._written = 0  # rows, so far
-        self._recent: list[Row] | None = None  # rows that were put since `reckoned` was called
+        self._recent: list[bytes] | None = None  # rows that were put since `reckoned` was called
         self._asked: list[tuple[Question[Any], Future[Any]]] = []
         self._error: Exception | None = None
         self._prune_at = monotonic() + PRUNE_EVERY
@@ -78,17 +82,20 @@ class Writer:
     def start(self) -> None:
         self._thread.start()
 
-    def put(self, slot: int, row: Row) -> bool:
+    def put(self, slot: int, said: bytes) -> bool:
         """Never waits. False: too many are held, and this row is lost."""
-        if len(self._held) >= HELD:
+        held = len(self._held)
+        if held >= HELD:
             self.lost += 1
             return False
-        self._held.append((slot, row))
+        self._held.append((slot, said))
         self._put += 1
         if self._recent is not None:
-            self._recent.append(row)
-        if not self._news.is_set():
+            self._recent.append(said)
+        if not held:
             self._news.set()
+        elif held == ENOUGH:
+            self._hurry.set()
         return True
 
     async def ask(self, question: Question[T]) -> T:
@@ -108,18 +115,18 @@ class Writer:
         those behind them are the end of `recent`. One such question at a time. Raises as `ask` does.
         """
 
-        def ask(connection: sqlite3.Connection) -> tuple[T, list[Row], int]:
+        def ask(connection: sqlite3.Connection) -> tuple[T, list[bytes], int]:
             answer = question(connection)
-            held = [row for _, row in self._held]
+            held = [said for _, said in self._held]
             return answer, held, self._written + len(held)
 
-        recent: list[Row] = []
+        recent: list[bytes] = []
         self._recent, before = recent, self._put
         try:
             answer, held, known = await self.ask(ask)
         finally:
             self._recent = None
-        return answer, [*held, *recent[known - before :]]
+        return answer, [read(said) for said in (*held, *recent[known - before :])]
 
     def close(self) -> bool:
         """Write what is held, as far as that works in FAREWELL seconds; has the thread ended?"""
@@ -136,15 +143,20 @@ class Writer:
         while not self._closing.is_set():
             self._news.wait(self._patience())
             self._news.clear()
-            self._hurry.wait(PAUSE if self._error else GATHER)
-            self._hurry.clear()
+            self._gather()
             self._turn()
         self._turn()
         self.database.close()
         self._answer(len(self._asked))  # what was asked at the last moment
 
+    def _gather(self) -> None:
+        is_hurried = self._hurry.wait(PAUSE if self._error is not None else GATHER)
+        if not is_hurried and self._error is None and self.pending > MANY:
+            self._hurry.wait(LONGER)
+        self._hurry.clear()
+
     def _patience(self) -> float:
-        return 0 if self._error is not None else max(0.0, self._prune_at - monotonic())
+        return 0 if self._held or self._error is not None else max(0.0, self._prune_at - monotonic())
 
     def _turn(self) -> None:
         """Write all that is held, then answer what was asked before that: later questions may have put further rows."""
@@ -162,8 +174,9 @@ class Writer:
             self._upkeep.mend(self._error)
             self.database.insert([])  # shows that it works again, even if no row waits
         self._upkeep.prepare()
-        while batch := self._held[:AT_ONCE]:
-            self.database.insert([row for _, row in batch])
+        end = self._written + len(self._held)  # what comes from now on gathers for the next turn
+        while batch := self._held[: min(AT_ONCE, end - self._written)]:
+            self.database.insert([said for _, said in batch])
             del self._held[: len(batch)]  # the loop goes on appending; this step is atomic
             self._written += len(batch)
             self._upkeep.written([slot for slot, _ in batch])

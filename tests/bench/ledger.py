@@ -91,7 +91,7 @@ def fill(folder: Path, rows: int) -> None:
     database.begin()
     files.mark_begun()
     for first in range(1, rows + 1, 10_000):
-        database.insert([row(n, rows) for n in range(first, min(first + 10_000, rows + 1))])
+        database.insert([spelled(row(n, rows)) for n in range(first, min(first + 10_000, rows + 1))])
     intents = Intents(files.intents)
     for n in range(rows + 1, rows + 1 + 2 * AT_ONCE):
         intents.put(spelled(row(n, rows)))
