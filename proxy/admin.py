@@ -5,8 +5,8 @@ list of models, its dialect spells it.
 """
 
 import asyncio
-
-from prometheus_client import CollectorRegistry, Histogram
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from proxy.access.rights import Whose, allows, not_allowed
 from proxy.catalog import bounded
@@ -15,10 +15,13 @@ from proxy.envelope import parse_object
 from proxy.errors import GatewayError, UnknownModel
 from proxy.failover.plan import Planner
 from proxy.grammar.fields import Fields
-from proxy.late import TIME
+from proxy.late import FAMILIES, TIME
 from proxy.ports import Call, Health, Paging, Placed, Reply, Target
-from proxy.reports.exposition import exposition
+from proxy.reports.gauges import Told
 from proxy.reports.replies import reply_of, spelled_reply
+
+if TYPE_CHECKING:
+    from proxy.reports.families import Families
 
 OLLAMA = "0.13.0"  # the version whose native API is spoken here: clients ask before they use what is new
 BUDGETS = "pillion_budget_"  # how the names of the metrics about budgets begin
@@ -27,13 +30,11 @@ _TEXT = [("content-type", "text/plain; charset=utf-8")]
 
 
 class Admin:
-    def __init__(self, planner: Planner, registry: CollectorRegistry) -> None:
+    def __init__(self, planner: Planner, told: Callable[[], Iterable[Told]]) -> None:
+        """`told`: what the metrics say, asked anew for each scrape."""
         self._planner = planner
-        self._registry = registry
-        self._seconds = Histogram(
-            "pillion_health_check_seconds", "How long a provider took to answer a health check.", ["provider"],
-            registry=registry,
-        )  # fmt: skip
+        self._told = told
+        self._kept: Families | None = None
         self.ready = False  # set by the app once the listeners are open
         self.stop = asyncio.Event()  # set when pillion is to end
 
@@ -58,7 +59,7 @@ class Admin:
     async def metrics(self, whose: Whose, call: Call) -> Reply:
         """A client that may see only its own share gets no budgets: they name other clients."""
         without = None if whose(call) is None else BUDGETS
-        content_type, body = await exposition(self._registry, call.headers.get("accept", ""), without)
+        content_type, body = await (await self._families()).text(call.headers.get("accept", ""), without)
         return Reply(200, [("content-type", content_type)], body)
 
     async def models(self, call: Call) -> Reply:
@@ -120,11 +121,18 @@ class Admin:
             if not name and what in adapters:
                 message = f"Use /v1/providers/{what}/health for this provider, or /v1/providers for all of them."
             raise GatewayError(message, status=404, kind="invalid_request", code="provider_not_found")
-        time = await loaded(TIME)
-        asking = time(self._seconds.labels(name), asyncio.ensure_future(adapter.health()))
+        time, families = await loaded(TIME), await self._families()
+        asking = time(families.checks.labels(name), asyncio.ensure_future(adapter.health()))
         health: Health = await call.timed(asking)
         body = {"name": name, "ok": health.ok, "latency_ms": round(health.latency * 1000, 1), "detail": health.detail}
         return reply_of(body, 200 if health.ok else 503)
+
+    async def _families(self) -> "Families":
+        """Whoever asks first has them made; of several who do so at once, one."""
+        make = await loaded(FAMILIES)
+        if self._kept is None:
+            self._kept = make(self._told)
+        return self._kept
 
 
 def _via(call: Call) -> str:

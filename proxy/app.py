@@ -82,7 +82,7 @@ class App:
         self.lasting.cache.become(config.cache, config.fingerprint, self.now.wants_cache)
         self.lasting.provenance.become(*whose(config, self.now.adapters.values()))
         self._look_after(self.now)
-        self.admin = Admin(self.now.planner, self.metrics.registry)
+        self.admin = Admin(self.now.planner, self.metrics.told)
         self.server, self.operators, self.cluster = (self._server(*shown) for shown in self._shown(self.now))
         self._watch(log)
 

@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+
 from proxy.app import App
 from proxy.config import load
 from proxy.logs import SILENT, Log
+from proxy.reports.families import Families
 
 # A provider that fails is asked once, and never left alone: most tests want to see what came of that.
 DEFAULTS = {
@@ -52,6 +55,11 @@ async def opened(app: App) -> AsyncIterator[Gateway]:
         yield Gateway(app)
     finally:
         await app.close()
+
+
+def registry(app: App) -> CollectorRegistry:
+    """What a scrape would read."""
+    return Families(app.metrics.told).registry
 
 
 def config_file(text: str, folder: Path) -> dict[str, str]:

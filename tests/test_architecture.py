@@ -42,13 +42,14 @@ FLOORS = [
     ["failover.plan", "spending.used"],
     "catalog catalog.* access.tokens reports.usage_report reports.explain failover.health failover.keystate".split(),
     ["adapters.*"],
-    "dialects.* upstream access.* edge.origins edge.handover edge.remote edge.delivery edge.stamp reports.gauges"
+    "dialects.* upstream access.* edge.origins edge.handover edge.remote edge.delivery edge.stamp reports.families"
     " routing reports.probe store store.* sealing.makers sealing.vault logs spending.alerts prices prices.*"
-    " answers.flights reports.exposition reports.replies".split(),
+    " answers.flights reports.replies".split(),
     ["grammar.searching"],
     ["grammar.watching", "grammar.refusals", "grammar.whole", "failover.faults"],
     "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
-    " answers.* edge.onlookers edge.keptawake edge.exchange edge.lateness sealing.pieces reports.sight".split(),
+    " answers.* edge.onlookers edge.keptawake edge.exchange edge.lateness sealing.pieces reports.sight reports.gauges"
+    " reports.exposition".split(),
     "fleet ports ports.* framing framing.* envelope envelope.* grammar.fields grammar.knobs grammar.receipts"
     " grammar.thinking grammar.counts grammar.textual edge.wire edge.names edge.door edge.failures edge.listening"
     " edge.hosts edge.room edge.receiving config config.* headers access.accents access.shown sealing.* reports.outcome"
@@ -120,8 +121,8 @@ OWNERS = {
     "google": ["adapters.google.login"],
     "botocore": ["adapters.bedrock.credentials", "adapters.bedrock.signing"],
     "aiobotocore": ["adapters.bedrock.credentials"],
-    "prometheus_client": ["middleware.metrics", "reports.gauges", "reports.exposition", "admin"],
-    "prometheus_async": ["middleware.metrics", "admin"],
+    "prometheus_client": ["reports.families", "reports.exposition"],
+    "prometheus_async": ["admin"],
     "jwt": ["access.tokens"],
     "redis": ["store.redis", "store.connection"],
     "sqlite3": ["store.database", "store.reasons", "store.opening", "store.usage", "store.writer", "store.ledger"],
@@ -297,8 +298,8 @@ KNOWN = {"canon", "errors", "ports", "envelope", "framing", "config", "upstream"
         ("upstream", "import httptools", "belongs to edge.exchange and edge.requests"),
         ("adapters.vertex", "import botocore.auth", "belongs to adapters.bedrock"),
         ("adapters.vertex", "from aiobotocore.session import X", "belongs to adapters.bedrock"),
-        ("middleware.cost", "import prometheus_client", "belongs to middleware.metrics and"),
-        ("server", "from prometheus_async import aio", "belongs to middleware.metrics and"),
+        ("middleware.cost", "import prometheus_client", "belongs to reports.families and"),
+        ("server", "from prometheus_async import aio", "which belongs to admin"),
         ("cli", "import yaml", "belongs to config"),
         ("cli", "import os\nos.environ['X']", "cli imports os.environ, which belongs to config"),
         ("cli", "import os\nos.getenv('X')", "cli imports os.getenv, which belongs to config"),

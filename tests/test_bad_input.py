@@ -12,7 +12,7 @@ import pytest
 
 from tests.client import OPENAI, SPEECHES, Client, Got, Headers, Speech, client, lane_name, spell
 from tests.evil import Evil, Scenario
-from tests.gateway import Gateway, config_file, pillion
+from tests.gateway import Gateway, config_file, pillion, registry
 from tests.nested import TOO_DEEP
 from tests.waiting import soon
 
@@ -315,8 +315,8 @@ async def test_a_body_that_breaks_off_ends_the_call_without_a_word_in_the_log_of
 
 async def counted(gateway: Gateway, in_flight: int) -> None:
     """Until so many calls are under way."""
-    registry = gateway.app.metrics.registry
-    await soon(lambda: registry.get_sample_value("pillion_requests_in_flight") == in_flight)
+    told = registry(gateway.app)
+    await soon(lambda: told.get_sample_value("pillion_requests_in_flight") == in_flight)
 
 
 # --- what is not HTTP ------------------------------------------------------------------------------------------------

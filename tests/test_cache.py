@@ -31,7 +31,7 @@ from proxy.ports import Call, Handler, Reply, Wishes
 from proxy.routes import Ways
 from tests.client import ANTHROPIC, OPENAI, Got, Speech, chat, client, lane_name, spell
 from tests.evil import Evil, Scenario
-from tests.gateway import Gateway, pillion
+from tests.gateway import Gateway, pillion, registry
 from tests.taking import Taken, behind, call, delivery, take
 from tests.waiting import soon
 
@@ -1062,7 +1062,7 @@ async def test_tokens_and_money_are_counted_once() -> None:
         shared = await stage.together(gateway, 3, request)
         assert len(evil.requests) == 2
         tokens = {"provider": "openai", "model": "m", "kind": "input"}
-        assert gateway.app.metrics.registry.get_sample_value("pillion_tokens_total", tokens) == 10
+        assert registry(gateway.app).get_sample_value("pillion_tokens_total", tokens) == 10
         assert [got.header("x-pillion-attempts") is None for got in (first, again)] == [False, True]
         assert sorted(got.header("x-pillion-attempts") is None for got in shared) == [False, True, True]
         cost = first.header("x-pillion-cost-usd") or "0"

@@ -21,7 +21,7 @@ from proxy.store import CRASHED
 from proxy.store.intents import found
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Got, ask, client, spell
 from tests.evil import Evil, Scenario
-from tests.gateway import DEFAULTS, Gateway, config_file, pillion, telling
+from tests.gateway import DEFAULTS, Gateway, config_file, pillion, registry, telling
 from tests.test_logs import Kept, log_to
 from tests.waiting import soon
 
@@ -87,7 +87,7 @@ async def test_what_the_provider_refuses_is_a_row_that_costs_nothing(tmp_path: P
 async def test_the_first_answer_of_a_model_costs_under_its_own_name(tmp_path: Path) -> None:
     async with Evil(WHOLE) as evil, priced(evil, tmp_path) as gateway:
         await chat(gateway)
-        place, value = {"provider": "openai", "model": "m"}, gateway.app.metrics.registry.get_sample_value
+        place, value = {"provider": "openai", "model": "m"}, registry(gateway.app).get_sample_value
         assert value("pillion_cost_usd_total", place) == float(ELEVEN)
         assert value("pillion_tokens_total", {**place, "kind": "input"}) == 5
 
@@ -96,7 +96,7 @@ async def test_so_does_one_that_breaks(tmp_path: Path) -> None:
     half = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked", cut_at=len(OPENAI.stream) * 3 // 4)
     async with Evil(half) as evil, priced(evil, tmp_path) as gateway:
         await ask(gateway, "POST", OPENAI.path, OPENAI.request(stream=True, model="openai/m"))
-        value = gateway.app.metrics.registry.get_sample_value
+        value = registry(gateway.app).get_sample_value
         assert value("pillion_cost_usd_total", {"provider": "openai", "model": "m"})
         assert value("pillion_cost_usd_total", {"provider": "openai", "model": "other"}) is None
 
@@ -109,7 +109,7 @@ async def test_tokens_are_counted_of_each_attempt_as_the_ledger_has_them(tmp_pat
     async with Evil(broken, STREAM) as evil, priced(evil, tmp_path, route) as gateway:
         got = await ask(gateway, "POST", OPENAI.path, OPENAI.request(stream=True, model="r"))
         assert (got.status, got.header("x-pillion-attempts")) == (200, "2")
-        value = gateway.app.metrics.registry.get_sample_value
+        value = registry(gateway.app).get_sample_value
         for row in await booked(gateway):
             place = {"provider": row["provider"], "model": "m", "kind": "input"}
             assert value("pillion_tokens_total", place) == row["tokens"]["input"] > 0

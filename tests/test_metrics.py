@@ -19,7 +19,9 @@ from proxy.middleware import metrics as counting
 from proxy.middleware.metrics import Metrics
 from proxy.middleware.witness import Witness
 from proxy.ports import Call, Reply, Target
+from proxy.reports import families
 from proxy.reports.exposition import OPEN, exposition
+from proxy.reports.families import Families
 from proxy.reports.gauges import SECONDS
 from tests.client import OPENAI, Headers, Place, ask, chat, client
 from tests.evil import Evil, Scenario
@@ -34,12 +36,13 @@ class Counts:
 
     def __init__(self) -> None:
         self.metrics = Metrics({"echo": {"m"}})
+        self.families = Families(self.metrics.told)
 
     def samples(self, name: str) -> dict[Labels, float]:
         return dict(self._found(name))
 
     def _found(self, name: str) -> Iterator[tuple[Labels, float]]:
-        for family in self.metrics.registry.collect():
+        for family in self.families.registry.collect():
             yield from (
                 (tuple(sample.labels.values()), sample.value) for sample in family.samples if sample.name == name
             )
@@ -281,7 +284,7 @@ async def test_what_is_no_label_is_other(name: str) -> None:
     assert counts.models() == {"other": 1, "m": 1}
     assert counts.samples("pillion_dropped_fields_total") == {("other",): 1}
     assert counts.samples("pillion_errors_total") == {("server_error", "other"): 1}
-    await exposition(counts.metrics.registry, "")
+    await exposition(counts.families.registry, "")
 
 
 async def test_fields_and_codes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -408,39 +411,51 @@ async def test_pieces_together_are_what_prometheus_client_spells_at_once(
     accept: str, whole: Any, read: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts = await crowded()
-    for collector in list(counts.metrics.registry._collector_to_names):  # what they say changes as we look
-        if collector is not counts.metrics:
-            counts.metrics.registry.unregister(collector)
-    content_type, told = await exposition(counts.metrics.registry, accept)
+    for collector in list(counts.families.registry._collector_to_names):  # what they say changes as we look
+        if collector is not counts.families:
+            counts.families.registry.unregister(collector)
+    content_type, told = await exposition(counts.families.registry, accept)
     assert content_type.startswith(OPEN if accept else "text/plain; version=0.0.4")
     assert len(told) > 300_000
-    assert len(list(read(told.decode()))) == len({family.name for family in counts.metrics.collect()})
-    monkeypatch.setattr(counting, "PIECE", 10**9)
-    assert told == whole(counts.metrics.registry)
+    assert len(list(read(told.decode()))) == len({family.name for family in counts.families.collect()})
+    monkeypatch.setattr(families, "PIECE", 10**9)
+    assert told == whole(counts.families.registry)
 
 
 async def test_the_loop_turns_between_pieces_and_each_is_small() -> None:
     counts = await crowded()
-    pieces = list(counts.metrics.registry.collect())
+    pieces = list(counts.families.registry.collect())
     row = max(len(SECONDS), len(counting.OVERHEAD)) + 3
-    assert max(len(family.samples) for family in pieces) < counting.PIECE + row
-    telling = asyncio.ensure_future(exposition(counts.metrics.registry, ""))
+    assert max(len(family.samples) for family in pieces) < families.PIECE + row
+    telling = asyncio.ensure_future(exposition(counts.families.registry, ""))
     turns = 0
     while not telling.done():
         await asyncio.sleep(0)
         turns += 1
-    assert turns >= len(pieces) > 3000 / counting.PIECE
+    assert turns >= len(pieces) > 3000 / families.PIECE
 
 
 async def test_calls_may_end_while_it_is_told() -> None:
     counts = await crowded()
-    telling = asyncio.ensure_future(exposition(counts.metrics.registry, ""))
+    telling = asyncio.ensure_future(exposition(counts.families.registry, ""))
     number = 0
     while not telling.done():
         number += 1
         await counts.ask(targeted(), Busy("slow", status=400 + number % 100, code=f"c{number}"))
         await asyncio.sleep(0)
     list(read_text(telling.result()[1].decode()))
+
+
+def test_what_is_tallied_may_grow_between_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(families, "PIECE", 1)
+    counts = Counts()
+    kept: dict[Labels, float] = {("a",): 1, ("b",): 2}
+    counts.metrics.tally("pillion_things", "Things.", ["name"], lambda: kept)
+    pieces = (family.samples for family in counts.families.collect() if family.name == "pillion_things")
+    told = [*next(pieces)]
+    kept["c",] = 3
+    told += [sample for samples in pieces for sample in samples]
+    assert [(sample.labels["name"], sample.value) for sample in told] == [("a", 1), ("b", 2)]
 
 
 @pytest.mark.parametrize(
@@ -459,6 +474,6 @@ async def test_calls_may_end_while_it_is_told() -> None:
     ],
 )
 async def test_the_format_is_chosen_by_accept(accept: str, is_open: bool) -> None:
-    content_type, told = await exposition(Counts().metrics.registry, accept)
+    content_type, told = await exposition(Counts().families.registry, accept)
     assert content_type.startswith(OPEN if is_open else "text/plain")
     assert told.endswith(b"# EOF\n") is is_open

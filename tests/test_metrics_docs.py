@@ -12,7 +12,7 @@ from proxy.config import Source
 from proxy.process.reloading import Reloading
 from tests.client import OPENAI, ask, chat
 from tests.evil import Evil, Scenario
-from tests.gateway import pillion
+from tests.gateway import pillion, registry
 from tests.redisserver import redis
 
 OPERATIONS = Path(__file__).parent.parent / "docs/operations.md"
@@ -76,7 +76,7 @@ async def scrape(tmp_path: Path) -> Scrape:
             await ask(gateway, "GET", "/v1/providers/openai/health")
             await ask(gateway, "GET", "/nowhere")
             text = (await ask(gateway, "GET", "/metrics")).body.decode()
-            return Scrape(text, gateway.app.metrics.registry.collect())
+            return Scrape(text, registry(gateway.app).collect())
 
 
 def test_each_family_is_in_the_table_and_nothing_else_is(scrape: Scrape) -> None:

@@ -36,7 +36,7 @@ from proxy.store.files import Files
 from tests.client import OPENAI, Client, ask, chat, client, spell
 from tests.clock import Clock
 from tests.evil import Evil, Received, Scenario, authority
-from tests.gateway import DEFAULTS, Gateway, opened
+from tests.gateway import DEFAULTS, Gateway, opened, registry
 from tests.test_cost import WHOLE
 from tests.test_drain import SSE
 from tests.test_store_failures import locked
@@ -97,7 +97,7 @@ class Changing(Gateway):
         assert await self.reload() == SUCCESS
 
     async def metric(self, name: str, **labels: str) -> float | None:
-        return self.app.metrics.registry.get_sample_value(name, labels)
+        return registry(self.app).get_sample_value(name, labels)
 
 
 @asynccontextmanager

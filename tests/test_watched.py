@@ -10,6 +10,7 @@ from proxy.config import Budget, Secret
 from proxy.middleware.cache import Cache
 from proxy.middleware.metrics import Metrics
 from proxy.reports import watched
+from proxy.reports.families import Families
 from proxy.spending.alerts import Alerts
 from proxy.store import Ledger
 from tests.client import OPENAI, Place, ask, chat
@@ -94,7 +95,7 @@ failover: {fallback_order: [openai/next]}
 def values(metrics: Metrics, name: str) -> dict[frozenset[str], float]:
     return {
         frozenset(one.labels.values()): one.value
-        for family in metrics.collect()
+        for family in Families(metrics.told).collect()
         for one in family.samples
         if one.name == name
     }

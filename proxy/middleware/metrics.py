@@ -6,37 +6,27 @@ fewer than NAMES were met, and is "other" after that. A model that the operator 
 any other must first be listed by its provider, or have answered, and there is room for NAMES of those: so nobody can
 fill the room with names that mean nothing. A name that holds a secret is "other" as well.
 
-The counts are plain numbers here, and become Prometheus's families when it asks for them: one loop needs none of the
-locks and copies of prometheus-client's own counters, at ten of them per call.
+The counts are plain numbers here, and become Prometheus's families when it asks for them (`reports/families.py`): one
+loop needs none of the locks and copies of prometheus-client's own counters, at ten of them per call.
 """
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from operator import add
 from typing import Any
 
 from msgspec.structs import astuple
-from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
-from prometheus_client.core import (
-    CounterMetricFamily,
-    HistogramMetricFamily,
-    InfoMetricFamily,
-    Metric,
-)
-from prometheus_client.registry import Collector
 
 from proxy.canon import BUCKETS, Usage
 from proxy.errors import GatewayError, UpstreamError
 from proxy.ports import PROBES, Call, Target
-from proxy.reports.gauges import Place, Spread, Tallied, Watched
+from proxy.reports.gauges import Place, Spread, Tallied, Told, Watched
 from proxy.reports.outcome import Outcome
 from proxy.reports.sight import Sight
 from proxy.spending.money import NANOS
 
 NAMES = 100  # of models that are not configured, of codes, of fields
 LONGEST_NAME = 100  # characters
-PIECE = 100  # samples of a family that are made at once: about a millisecond's work
 OVERHEAD = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 1)
 PLACE = ("provider", "model")
 OTHER = "other"
@@ -57,14 +47,13 @@ ABORTS = ("before_head", "after_head")
 CALLS = frozenset({"chat", "generate", "count_tokens"})  # operations that ask a model
 
 
-class Metrics(Collector):
-    """An observer of calls, and the collector that Prometheus's registry asks."""
+class Metrics:
+    """An observer of calls, which tells what it has counted to whoever asks."""
 
     def __init__(
         self, configured: Mapping[str, Collection[str]] | None = None, hide: Callable[[str], str] = str
     ) -> None:
         """`configured`: models, by provider. `hide` takes secrets out of a text."""
-        self.registry = CollectorRegistry()
         self._hide = hide
         self._places: dict[tuple[str, str], Place] = {}
         self._models = 0  # that are not configured and have a place
@@ -79,11 +68,8 @@ class Metrics(Collector):
         self._aborts = dict.fromkeys(ABORTS, 0)
         self._dropped: Counter[str] = Counter()  # by field
         self._watched: list[Watched | Tallied] = []
-        self._facts: list[InfoMetricFamily] = []
+        self._facts: list[Told] = []
         self.become(configured or {})
-        for collect in (ProcessCollector, PlatformCollector, GCCollector):
-            collect(registry=self.registry)
-        self.registry.register(self)
 
     def become(self, configured: Mapping[str, Collection[str]]) -> None:
         """These are the models that the operator names."""
@@ -114,7 +100,7 @@ class Metrics(Collector):
 
     def state(self, name: str, about: str, **facts: str) -> None:
         """Show facts that do not change."""
-        self._facts.append(InfoMetricFamily(name, about, value=facts))
+        self._facts.append(Told("info", name, about, (), [((), facts)]))
 
     def ended(self, sight: Sight) -> None:
         """A call has ended. What asks no model, such as a list of them, counts where it fails."""
@@ -139,15 +125,12 @@ class Metrics(Collector):
         if isinstance(error, UpstreamError):
             self._blame(call.target, error)
 
-    def collect(self) -> Iterator[Metric]:
-        """Long families in pieces, which only `exposition` can put together. Anything may happen between two."""
+    def told(self) -> Iterator[Told]:
+        """Family by family, and row by row where they are many. Anything may happen between two."""
         yield from self._facts
-        yield from (watched.family() for watched in self._watched)
-        overhead = HistogramMetricFamily(
-            "pillion_overhead_seconds", "Time that pillion itself took until the answer's head."
-        )
-        overhead.add_metric([], *self._overhead.told())
-        yield overhead
+        yield from (watched.told() for watched in self._watched)
+        about = "Time that pillion itself took until the answer's head."
+        yield _histograms("overhead_seconds", about, (), [((), *self._overhead.told())])
         yield from self._of_places(list(self._places.items()))
         for name, about, labels, counts in (
             ("errors", "Requests that reached a route and failed, by kind.", ("kind", "code"), self._errors),
@@ -168,32 +151,32 @@ class Metrics(Collector):
                 _single(self._dropped),
             ),
         ):
-            yield from _counters(name, about, labels, list(counts.items()))
+            yield _counters(name, about, labels, list(counts.items()))
 
-    def _of_places(self, places: Sequence[tuple[tuple[str, str], Place]]) -> Iterator[Metric]:
+    def _of_places(self, places: Sequence[tuple[tuple[str, str], Place]]) -> Iterator[Told]:
         ended = (
             ([operation, *where, str(status)], count)
             for where, place in places
             for (operation, status), count in list(place.ended.items())
         )
-        yield from _counters("requests", "Calls that ended, by status.", ["operation", *PLACE, "status"], ended)
+        yield _counters("requests", "Calls that ended, by status.", ["operation", *PLACE, "status"], ended)
         tokens = (
             ([*where, kind], count)
             for where, place in places
             for kind, count in zip(BUCKETS, place.tokens, strict=True)
             if count
         )
-        yield from _counters("tokens", "Tokens, by kind.", [*PLACE, "kind"], tokens)
+        yield _counters("tokens", "Tokens, by kind.", [*PLACE, "kind"], tokens)
         cost = ((where, place.nanos / NANOS) for where, place in places if place.nanos)
-        yield from _counters("cost_usd", "Cost of attempts in dollars.", PLACE, cost)
+        yield _counters("cost_usd", "Cost of attempts in dollars.", PLACE, cost)
         guessed = ((where, place.guessed) for where, place in places if place.guessed)
-        yield from _counters("guessed_prices", "Attempts whose price is not known.", PLACE, guessed)
+        yield _counters("guessed_prices", "Attempts whose price is not known.", PLACE, guessed)
         durations = ((where, *place.duration.told()) for where, place in places)
         about = "Time from the request to the end of the answer."
-        yield from _histograms("request_duration_seconds", about, PLACE, durations)
+        yield _histograms("request_duration_seconds", about, PLACE, durations)
         firsts = ((where, *place.first_byte.told()) for where, place in places)
         about = "Time from the request to the answer's head."
-        yield from _histograms("time_to_first_byte_seconds", about, PLACE, firsts)
+        yield _histograms("time_to_first_byte_seconds", about, PLACE, firsts)
 
     def _failed(self, sight: Sight, how: Outcome) -> int:
         """The status that the call counts under."""
@@ -260,20 +243,9 @@ def _single(counts: Mapping[str, int]) -> Mapping[tuple[str, ...], int]:
     return {(name,): count for name, count in counts.items()}
 
 
-def _counters(name: str, about: str, labels: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[Metric]:
-    return _pieces(partial(CounterMetricFamily, f"pillion_{name}", about, labels=labels), rows)
+def _counters(name: str, about: str, labels: Sequence[str], rows: Iterable[Sequence[Any]]) -> Told:
+    return Told("counter", f"pillion_{name}", about, labels, rows)
 
 
-def _histograms(name: str, about: str, labels: Sequence[str], rows: Iterable[Sequence[Any]]) -> Iterator[Metric]:
-    return _pieces(partial(HistogramMetricFamily, f"pillion_{name}", about, labels=labels), rows)
-
-
-def _pieces(make: Callable[[], Any], rows: Iterable[Sequence[Any]]) -> Iterator[Metric]:
-    """Families of one name, of about PIECE samples each; one at least, though it be empty."""
-    family = make()
-    for row in rows:
-        if len(family.samples) >= PIECE:
-            yield family
-            family = make()
-        family.add_metric(*row)
-    yield family
+def _histograms(name: str, about: str, labels: Sequence[str], rows: Iterable[Sequence[Any]]) -> Told:
+    return Told("histogram", f"pillion_{name}", about, labels, rows)

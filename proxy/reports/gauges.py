@@ -1,19 +1,29 @@
 """What does a count look like until Prometheus asks for it?
 
-A plain number; its metric family is made only then.
+A plain number; `families` makes a metric family of it only then.
 """
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from typing import Any, Literal, NamedTuple
 
 from proxy.canon import BUCKETS
 
 SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 600)
+
+Kind = Literal["counter", "gauge", "histogram", "info"]
+
+
+class Told(NamedTuple):
+    """What a family says. A row: its labels' values, and what is counted, or for a histogram what a Spread tells."""
+
+    kind: Kind
+    name: str
+    about: str
+    labels: Sequence[str]
+    rows: Iterable[Sequence[Any]]
 
 
 class Spread:
@@ -57,9 +67,8 @@ class Watched(NamedTuple):
     about: str
     read: Callable[[], float]
 
-    def family(self) -> Metric:
-        kind = CounterMetricFamily if self.name.endswith("_total") else GaugeMetricFamily
-        return kind(self.name, self.about, value=self.read())
+    def told(self) -> Told:
+        return Told(_kind(self.name), self.name, self.about, (), [((), self.read())])
 
 
 class Tallied(NamedTuple):
@@ -70,9 +79,9 @@ class Tallied(NamedTuple):
     labels: Sequence[str]
     read: Callable[[], Mapping[tuple[str, ...], float]]
 
-    def family(self) -> Metric:
-        kind = CounterMetricFamily if self.name.endswith("_total") else GaugeMetricFamily
-        family = kind(self.name, self.about, labels=self.labels)
-        for values, count in self.read().items():
-            family.add_metric(values, count)
-        return family
+    def told(self) -> Told:
+        return Told(_kind(self.name), self.name, self.about, self.labels, list(self.read().items()))
+
+
+def _kind(name: str) -> Kind:
+    return "counter" if name.endswith("_total") else "gauge"

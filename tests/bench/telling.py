@@ -27,7 +27,7 @@ from proxy.middleware.journal import Journal
 from proxy.middleware.metrics import NAMES, Metrics
 from proxy.middleware.witness import Witness
 from proxy.ports import Call, Reply, Target
-from proxy.reports.exposition import exposition
+from proxy.reports.families import Families
 
 ROUNDS = 20_000
 PAUSE = 1000  # calls after which the writer may catch up
@@ -89,6 +89,7 @@ async def _lines(folder: Path) -> None:
 
 async def _scrape() -> None:
     metrics = Metrics()
+    families = Families(metrics.told)
     for number in range(NAMES):
         for ending in (
             await Witness(metrics.ended)(_call(f"a-model-with-a-rather-long-name-{number:03}"), _answer)
@@ -96,7 +97,7 @@ async def _scrape() -> None:
             ending(None)
     longest, size, began = 0.0, 0, time.thread_time()
     for _ in range(SCRAPES):
-        scrape = asyncio.ensure_future(exposition(metrics.registry, ""))
+        scrape = asyncio.ensure_future(families.text(""))
         while not scrape.done():
             turned = time.thread_time()
             await asyncio.sleep(0)
