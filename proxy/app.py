@@ -73,6 +73,7 @@ class App:
         self.room.allow(config.overload.max_connections)
         self.upstream = Upstream(tls)  # from here on there is something to close: no ConfigError any more
         self.accounting = Accounting(config, supplies.budgets, self.upstream.tell, self.fleet)
+        self.upstream.outbox.before = self.accounting.ledger.flush
         self._hide = hide or Redaction(secrets_of(config))
         self.metrics = Metrics(config.named_models(), self._hide)
         self.lasting = self._lasting(config, log)
@@ -170,7 +171,8 @@ class App:
         yield now.for_cluster(self.admin), now.checks(Hosts(now.config.allowed_hosts, private=True))
 
     def _server(self, there: Sequence[Route], checks: Sequence[Check]) -> Server:
-        return Server(there, registry.dialect, self.now.patience, self.config.body_limit, checks, self.room)
+        patience, write = self.now.patience, self.accounting.ledger.flush
+        return Server(there, registry.dialect, patience, self.config.body_limit, checks, self.room, write)
 
     # --- what is told of it ---
 

@@ -24,7 +24,7 @@ from proxy.edge.delivery import answer, deliver
 from proxy.edge.door import Door
 from proxy.edge.inbound import Inbound
 from proxy.edge.listening import Listener, listen
-from proxy.edge.outbox import Outbox
+from proxy.edge.outbox import Outbox, nothing
 from proxy.edge.patience import Patience
 from proxy.edge.receiving import receive
 from proxy.edge.requests import Malformed
@@ -48,7 +48,7 @@ class Server:
     """One listener and the routes behind it. `dialect` finds a dialect by its name.
 
     `checks` see the headers of every request, whatever its path, before anything else is done; they raise GatewayError.
-    `room` is shared by all listeners of a process.
+    `room` is shared by all listeners of a process. `before` is called before bytes go to a client.
     """
 
     def __init__(
@@ -59,10 +59,12 @@ class Server:
         body_limit: int = BODY_LIMIT,
         checks: Sequence[Check] = (),
         room: Room | None = None,
+        before: Callable[[], None] = nothing,
     ) -> None:
         self.become(routes, patience, body_limit, checks)
         self.refused: Counter[str] = Counter()  # requests that reached no route, by the code of our answer
         self._room = room or Room()
+        self._before = before
         self._doors: set[Door] = set()
         self._live: dict[Door, Reply] = {}  # answers that go out as they come
         self._nobody = asyncio.Event()
@@ -85,7 +87,7 @@ class Server:
     async def open(self, address: Address, handed: Sequence[socket] = ()) -> None:
         """Bind the address, or use the sockets that were handed over; connections wait for `start`. Raises OSError."""
         loop = asyncio.get_running_loop()
-        outbox = Outbox(loop)
+        outbox = Outbox(loop, self._before)
         self._listener = await listen(lambda: Door(self, loop, outbox), address, self._room, handed)
 
     def start(self) -> None:

@@ -64,7 +64,8 @@ class Upstream:
             socket_factory=_socket,
         )
         # The connector has no argument for the class of its connections; test_upstream.py watches this seam.
-        self._connector._factory = cast("partial[ResponseHandler]", partial(_wire, Outbox(asyncio.get_running_loop())))
+        self.outbox = Outbox(asyncio.get_running_loop())
+        self._connector._factory = cast("partial[ResponseHandler]", partial(_wire, self.outbox))
         self._session = aiohttp.ClientSession(
             connector=self._connector, cookie_jar=aiohttp.DummyCookieJar(), auto_decompress=False
         )

@@ -47,10 +47,12 @@ class Point(NamedTuple):
 
 
 POINTS = {
-    "before an intent": Point(Intents, "_write", "before", 5),
-    "after an intent": Point(Intents, "put", "after", 5),
+    "before an intent": Point(Intents, "put", "before", 5),
+    "an intent that waits": Point(Intents, "put", "after", 5),
+    "after an intent": Point(Intents, "_write", "after", 5),
     "before a settlement": Point(Intents, "settle", "before", 5),
-    "after a settlement": Point(Intents, "settle", "after", 5),
+    "a settlement that waits": Point(Intents, "settle", "after", 5),
+    "after a settlement": Point(Intents, "_write", "after", 20),
     "after an attempt is forgotten": Point(Intents, "forget", "after"),
     "before a transaction": Point(Database, "_insert", "before", 3),
     "rows without sums": Point(Database, "_put", "after", 4),
@@ -128,6 +130,7 @@ async def keep(folder: Path, name: str, say: Callable[[str], None], is_full: boo
         this = row(f"{name}-{n}", ESTIMATE, 3 * 86400 if n % 3 == 0 else 0)
         slot = book.intend(this)
         await book.durable(slot)
+        book.flush()
         say(f"intended {this.request}")
         under_way.append((slot, this))
         if len(under_way) == AT_ONCE:
@@ -147,6 +150,7 @@ def end(book: Ledger, attempt: tuple[int, Row], is_forgotten: bool, say: Callabl
     else:
         this.nanos = this.output = COST
         book.settle(slot, this)
+        book.flush()
         say(f"settled {this.request}")
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from proxy.config import Config, load
+from proxy.edge import outbox
 from proxy.edge.aside import LARGE
 from proxy.middleware import cost
 from proxy.spending.brake import LOOK
@@ -64,6 +65,29 @@ async def test_a_whole_answer_says_what_it_cost_and_the_ledger_knows(tmp_path: P
             assert (got.status, got.header("x-pillion-cost-usd")) == (200, ELEVEN)
         (row,) = await booked(gateway)
         assert (row["provider"], *sums(row)) == ("openai", 2, 0, 10, 4, "0.000022", 0)
+
+
+@pytest.mark.parametrize("count", [1, 12])
+async def test_what_is_spent_is_written_down_before_anybody_hears_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    """An intent before the provider is asked, and what it cost before the client is answered."""
+    write, asked, answered, late = outbox._write, 0, 0, []
+
+    def looking(line: outbox.Line, data: bytes) -> None:
+        nonlocal asked, answered
+        rows = found(tmp_path / "state" / "ledger.intents").rows
+        settled = [row for row in rows if not row.flags & CRASHED]
+        asked += data.startswith(b"POST")
+        answered += data.startswith(b"HTTP/1.1 200")
+        if len(rows) < asked or len(settled) < answered:
+            late.append((len(rows), asked, len(settled), answered))
+        write(line, data)
+
+    async with Evil(*[WHOLE] * count) as evil, priced(evil, tmp_path) as gateway:
+        monkeypatch.setattr(outbox, "_write", looking)
+        await asyncio.gather(*(chat(gateway) for _ in range(count)))
+    assert (asked, answered, late) == (count, count, [])
 
 
 @pytest.mark.parametrize("speech", [OPENAI, ANTHROPIC], ids=lambda one: one.name)

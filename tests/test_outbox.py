@@ -53,6 +53,19 @@ async def test_what_one_turn_says_goes_out_together_in_the_next(outbox: Outbox, 
         sent.clear()
 
 
+async def test_before_any_bytes_go_it_says_so(sent: list[tuple[str, bytes]]) -> None:
+    outbox, line = Outbox(asyncio.get_running_loop(), lambda: sent.append(("before", b""))), Line(sent)
+    outbox.write(line, b"alone")
+    await turn()
+    assert sent == [("before", b""), ("a", b"alone")]
+    outbox.write(line, b"at once")
+    assert sent[2:] == [("before", b""), ("a", b"at once")]
+    for _ in range(ALONE):
+        outbox.write(line, b"the last of them waits")
+    outbox.flush()
+    assert sent[-3:] == [("a", b"the last of them waits"), ("before", b""), ("a", b"the last of them waits")]
+
+
 async def test_who_waited_alone_waits_no_more_for_a_while(outbox: Outbox, sent: list[tuple[str, bytes]]) -> None:
     line = Line(sent)
     for _ in range(2):

@@ -179,6 +179,7 @@ async def test_where_no_slot_is_left_a_strict_budget_refuses(
         assert book.failed == "the disk is full"
         book.forget(held[0])
         book.intend(row("a", 1))
+        book.flush()
         assert book.failed == ""
     failed, recovered = caplog.records
     assert (failed.event, recovered.event) == ("ledger_failed", "ledger_recovered")  # type: ignore[attr-defined]
@@ -195,6 +196,7 @@ async def test_a_ledger_that_has_room_for_slots_again_is_well(tmp_path: Path, mo
         with monkeypatch.context() as broken:
             broken.setattr("os.posix_fallocate", full)
             held = [book.intend(row("a", 1)) for _ in range(intents.FIRST * intents.BLOCK)]
+            book.flush()
             broken.setattr("os.pwrite", full)
             this = row("u", 7)
             book.settle(book.intend(this), this)
@@ -217,6 +219,7 @@ async def test_a_slot_that_cannot_be_written_at_the_end_of_an_attempt_costs_noth
             with monkeypatch.context() as broken:
                 broken.setattr("os.pwrite", fail)
                 end()
+                book.flush()
             assert book.failed == "input/output error"
             book.forget(book.intend(row("n", 1000)))
             assert book.failed == ""

@@ -43,6 +43,7 @@ def slots(tmp_path: Path) -> Iterator[Intents]:
 def test_an_open_slot_is_found_at_its_estimate_and_a_settled_one_as_it_is(slots: Intents, tmp_path: Path) -> None:
     slots.put(said(1))
     slots.settle(slots.put(said(2)), said(3))
+    slots.flush()
     left = sorted(found(tmp_path / "i").rows, key=lambda row: row.id)
     assert [(row.id, row.flags) for row in left] == [(1, ESTIMATED | CRASHED), (3, 0)]
 
@@ -54,6 +55,7 @@ def test_a_row_may_fill_its_slot_to_the_last_byte(slots: Intents, tmp_path: Path
     assert len(spelled(this)) == LONGEST
     slots.settle(slots.put(spelled(this)), spelled(this))
     slots.put(said(2))
+    slots.flush()
     assert found(tmp_path / "i").unreadable == 0
     assert ids(tmp_path / "i") == [1, 2]
 
@@ -61,14 +63,45 @@ def test_a_row_may_fill_its_slot_to_the_last_byte(slots: Intents, tmp_path: Path
 def test_what_is_forgotten_is_not_found(slots: Intents, tmp_path: Path) -> None:
     slots.put(said(1))
     slots.forget(slots.put(said(2)))
+    third = slots.put(said(3))
+    slots.flush()
+    assert ids(tmp_path / "i") == [1, 3]
+    slots.forget(third)
+    slots.flush()
     assert ids(tmp_path / "i") == [1]
 
 
-def test_a_slot_that_is_free_is_used_again(slots: Intents) -> None:
-    first = slots.put(said(1))
-    slots.release([first, first, intents.NO_SLOT])
-    assert [slots.put(said(2)), slots.put(said(3))] == [first, first + 1]
-    assert repr(slots).endswith("2 of 2048 slots in use>")
+def test_slots_are_used_round_and_round_and_what_is_held_is_passed_over(slots: Intents) -> None:
+    count = FIRST * BLOCK
+    assert [slots.put(said(number)) for number in range(count - 1)] == [*range(count - 1)]
+    slots.release([*range(5), *range(7, count - 1), 0, intents.NO_SLOT])
+    assert [slots.put(said(number)) for number in range(7)] == [count - 1, 0, 1, 2, 3, 4, 7]
+    assert repr(slots).endswith("9 of 2048 slots in use>")
+
+
+def test_what_waits_is_written_together_where_slots_lie_side_by_side(
+    slots: Intents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[tuple[int, int]] = []
+    pwrite = os.pwrite
+
+    def noted(descriptor: int, data: bytes, at: int) -> int:
+        writes.append((at // SLOT, -(-len(data) // SLOT)))
+        return pwrite(descriptor, data, at)
+
+    monkeypatch.setattr(os, "pwrite", noted)
+    for number in range(5):
+        slots.put(said(number))
+    assert (writes, slots.is_waiting) == ([], True)
+    slots.flush()
+    slots.flush()
+    assert (writes, slots.is_waiting) == ([(0, 5)], False)
+    for slot in (3, 0, 1, 4):
+        slots.settle(slot, said(slot))
+    slots.put(said(5))
+    slots.flush()
+    assert writes[1:] == [(0, 2), (3, 3)]
+    assert ids(tmp_path / "i") == [0, 1, 2, 3, 4, 5]
 
 
 def test_the_oldest_is_of_those_that_are_held(slots: Intents) -> None:
@@ -92,7 +125,7 @@ def test_it_is_allocated_ahead_of_need(slots: Intents, tmp_path: Path) -> None:
     for number in range(3 * BLOCK):
         slots.put(said(number))
     slots.grow()
-    assert blocks() == FIRST + 3
+    assert blocks() == FIRST + 4
 
 
 def test_when_no_slot_is_left_an_intent_says_so(slots: Intents, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,15 +134,31 @@ def test_when_no_slot_is_left_an_intent_says_so(slots: Intents, monkeypatch: pyt
     with pytest.raises(OSError, match="no free slot"):
         slots.put(said(3))
     slots.release(held[:1])
-    assert slots.put(said(4)) == held[0]
+    slots.put(said(4))
+    with pytest.raises(OSError, match="no free slot"):
+        slots.put(said(5))
 
 
-def test_a_slot_that_cannot_be_written_is_free_again(slots: Intents, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_written_hinders_nothing_else(
+    slots: Intents, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pwrite = os.pwrite
+
+    def worn(descriptor: int, data: bytes, at: int) -> int:
+        return pwrite(descriptor, data, at) if at else fail()
+
     with monkeypatch.context() as broken:
-        broken.setattr(os, "pwrite", fail)
+        broken.setattr(os, "pwrite", worn)
+        one, two, three = (slots.put(said(number)) for number in (1, 2, 3))
+        slots.forget(two)
+        slots.flush() if two < one else None
         with pytest.raises(OSError, match="I/O"):
-            slots.put(said(1))
-    assert (slots.put(said(2)), slots.held) == (0, 1)
+            slots.flush()
+    assert (ids(tmp_path / "i"), slots.is_waiting) == ([], False)
+    slots.settle(one, said(1))
+    slots.flush()
+    assert ids(tmp_path / "i") == [1]
+    assert three == 2
 
 
 def fail(*_: object) -> int:
@@ -121,6 +170,7 @@ def test_after_a_sync_that_failed_all_is_in_another_file(slots: Intents, tmp_pat
     old = (tmp_path / "i").stat().st_ino
     slots.renew()
     slots.put(said(2))
+    slots.flush()
     assert (tmp_path / "i").stat().st_ino != old
     assert ids(tmp_path / "i") == [1, 2]
     assert not os.get_inheritable(slots._fd)

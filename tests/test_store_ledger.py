@@ -18,6 +18,7 @@ from proxy.errors import ConfigError, LedgerUnavailable
 from proxy.store import CRASHED, ESTIMATED, Ledger, Query, aging, begin, intents, writer
 from proxy.store.database import Database
 from proxy.store.intents import NO_SLOT
+from proxy.store.row import spelled
 from tests.crash import NOW, row
 from tests.waiting import soon
 
@@ -149,7 +150,7 @@ async def test_what_comes_while_rows_are_written_gathers_for_the_next_turn(
         written.append(len(said))
         insert(database, said)
         if len(written) < 9:
-            spend(book)
+            book._writer.put(NO_SLOT, spelled(row("r", 7)))
 
     async with ledger(tmp_path) as book:
         monkeypatch.setattr(Database, "insert", busy)
@@ -585,6 +586,7 @@ async def test_where_no_sync_works_a_strict_budget_refuses(
         assert book.failed == "input/output error"
         book.forget(slot)
         spend(book)
+        book.flush()
         assert book.failed == ""
 
 

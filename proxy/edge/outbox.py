@@ -2,11 +2,13 @@
 
 A write wakes whoever waits for it, and on a busy machine that costs more than the write itself. So what one turn of the
 loop has to say waits for the next: the first write wakes the app, and the others find it awake
-(docs/decisions/0031-outbox.md). What would wait alone goes out at once.
+(docs/decisions/0031-outbox.md). What would wait alone goes out at once. Before any bytes go, what was spent on them is
+written down.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Protocol
 
 FULL = 256 * 1024  # bytes that may wait
@@ -21,15 +23,21 @@ class Line(Protocol):
     def transport(self) -> asyncio.Transport | None: ...
 
 
+def nothing() -> None:
+    pass
+
+
 class Outbox:
-    """What is about to be written on the connections of one side. On each, bytes keep their order.
+    """What is about to be written on the connections of one side. On each, bytes keep their order. `before` is called
+    before any go, and raises nothing.
 
     Whoever does more to a connection's writing side than write flushes first.
     """
 
-    __slots__ = ("_alone", "_is_due", "_loop", "_size", "_waiting")
+    __slots__ = ("_alone", "_is_due", "_loop", "_size", "_waiting", "before")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, before: Callable[[], None] = nothing) -> None:
+        self.before = before
         self._loop = loop
         self._waiting: deque[tuple[Line, bytes]] = deque()
         self._size = 0  # bytes in it
@@ -43,6 +51,7 @@ class Outbox:
         """Now or soon. Bytes for a connection that has closed by then are dropped, as its transport would do."""
         if self._alone:
             self._alone -= 1
+            self.before()
             _write(line, data)
             return
         self._waiting.append((line, data))
@@ -55,6 +64,7 @@ class Outbox:
 
     def flush(self) -> None:
         """Write all that waits, now. Raises nothing: a bug in one write is no fault of whoever flushes."""
+        self.before()
         self._size = 0
         while self._waiting:
             line, data = self._waiting.popleft()

@@ -1,23 +1,27 @@
 """What was under way when we were killed?
 
-Before a provider is asked, the most that the attempt may cost is written into a slot of a file: one `pwrite`, which
-takes a microsecond, into the kernel's cache, which outlives the process. When the attempt has ended, its row takes the
-place of the intent, and once the database has the row the slot is free again:
+Before a provider is asked, the most that the attempt may cost is written into a slot of a file, that is into the
+kernel's cache, which outlives the process. When the attempt has ended, its row takes the place of the intent, and once
+the database has the row the slot is free again:
 
     free --put--> open --settle--> settled --release--> free        (what is written stays until it is written over)
-                    +----forget-----------------------> free        (written over at once)
+                    +----forget-----------------------> free        (written over as well)
+
+All that is put, settled and forgotten waits for `flush`, which is due before anybody is told: before bytes go to a
+provider or to a client. Slots are given out one after the other, round and round, so that those of one turn of the loop
+lie side by side, and are written by one `pwrite` or two.
 
 A slot is as large as a disk's sector and stands in one, so that it is never half written:
 
     CRC-32 of the row and the state (4 bytes)   length (2)   version (1)   state (1)   row, as row.py spells it
 
-The file is allocated ahead of need, so that a full disk refuses no intent. The loop calls `put`, `settle` and `forget`,
-the writer's thread `release` and `grow`, and the thread that syncs `renew`. They need no lock: a list's `pop` and
-`extend`, and a dict's `copy`, are one step each under the interpreter's.
+The file is allocated ahead of need, so that a full disk refuses no intent. The loop calls `put`, `settle`, `forget` and
+`flush`, the writer's thread `release` and `grow`, and the thread that syncs `renew`. They need no lock: a dict's `pop`
+and `copy` are one step each under the interpreter's.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from errno import ENOSPC
 from pathlib import Path
@@ -50,15 +54,16 @@ class Found(NamedTuple):
 
 
 class Intents:
-    """The file of slots. Every method may raise OSError."""
+    """The file of slots."""
 
     def __init__(self, path: Path) -> None:
-        """Makes a new file in place of the one that is there."""
+        """Makes a new file in place of the one that is there. Raises OSError."""
         self._path = path
         self._held: dict[int, bytes] = {}  # the contents of the slots that are not free
-        self._free: list[int] = []
-        self._end = 0  # slots from here on were never used
+        self._waiting: dict[int, bytes] = {}  # what is not in the file yet
+        self._next = 0  # where a free slot is looked for
         self._allocated = FIRST * BLOCK
+        self._size = self._allocated  # slots that are given out in turn: more than are allocated after a burst
         self._fd = self._made({})
 
     def __repr__(self) -> str:
@@ -69,26 +74,39 @@ class Intents:
         return len(self._held)
 
     def put(self, said: bytes) -> int:
-        """Write an intent; its slot."""
+        """The slot of an intent. Raises OSError where none is free."""
         slot = self._take()
-        try:
-            self._write(slot, OPEN, said)
-        except OSError:
-            self._free.append(slot)
-            raise
+        self._hold(slot, OPEN, said)
         return slot
 
     def settle(self, slot: int, said: bytes) -> None:
-        self._write(slot, SETTLED, said)
+        self._hold(slot, SETTLED, said)
 
     def forget(self, slot: int) -> None:
-        os.pwrite(self._fd, _NOTHING, slot * SLOT)
+        self._waiting[slot] = _NOTHING
         self.release([slot])
 
     def release(self, slots: Iterable[int]) -> None:
         """The database has these rows. If one is read again all the same, its id keeps it from being booked twice."""
-        free = [slot for slot in slots if self._held.pop(slot, None) is not None]
-        self._free.extend(free)
+        for slot in slots:
+            self._held.pop(slot, None)
+
+    @property
+    def is_waiting(self) -> bool:
+        return bool(self._waiting)
+
+    def flush(self) -> None:
+        """Write what waits. Raises OSError; what cannot be written is not tried again."""
+        waiting, self._waiting = self._waiting, {}
+        failed: OSError | None = None
+        for run in _runs(sorted(waiting)):
+            data = b"".join([waiting[slot].ljust(SLOT, b"\0") for slot in run])
+            try:
+                self._write(run[0], data)
+            except OSError as error:
+                failed = error
+        if failed is not None:
+            raise failed
 
     @property
     def is_gone(self) -> bool:
@@ -96,12 +114,12 @@ class Intents:
         return not leads_to(self._path, os.fstat(self._fd).st_ino)
 
     def grow(self) -> bool:
-        """Allocate ahead of need; was there any?"""
+        """Allocate ahead of need; was there any? Raises OSError."""
         before = self._allocated
-        while self._allocated - self._end + len(self._free) < BLOCK and self._allocated < MOST:
-            first = max(self._allocated, self._end)  # a burst may have written beyond what was allocated
-            os.posix_fallocate(self._fd, first * SLOT, BLOCK * SLOT)
-            self._allocated = first + BLOCK
+        while self._allocated - len(self._held) < BLOCK and self._allocated < MOST:
+            os.posix_fallocate(self._fd, self._allocated * SLOT, BLOCK * SLOT)
+            self._allocated += BLOCK
+            self._size = max(self._size, self._allocated)
         return self._allocated > before
 
     def oldest(self) -> int | None:
@@ -110,13 +128,14 @@ class Intents:
         return min(ids, default=None)
 
     def sync(self) -> None:
+        """Raises OSError."""
         os.fdatasync(self._fd)
 
     def renew(self) -> None:
         """Move everything into a new file: after a failed sync the kernel takes the old file's pages for written.
 
         The descriptor stays the same and changes files in one step; what the loop wrote into the old file meanwhile is
-        written once more.
+        written once more. Raises OSError.
         """
         before = self._held.copy()
         made = self._made(before)
@@ -137,18 +156,23 @@ class Intents:
                 self._path.unlink()
 
     def _take(self) -> int:
-        try:
-            return self._free.pop()
-        except IndexError:
-            if self._end == MOST:
-                raise OSError(ENOSPC, "no free slot") from None
-            self._end += 1
-            return self._end - 1
+        if (count := len(self._held)) >= MOST:
+            raise OSError(ENOSPC, "no free slot")
+        if count >= self._size:
+            self._size += BLOCK
+        slot = self._next
+        while slot >= self._size or slot in self._held:
+            slot = slot + 1 if slot + 1 < self._size else 0
+        self._next = slot + 1
+        return slot
 
-    def _write(self, slot: int, state: int, said: bytes) -> None:
+    def _hold(self, slot: int, state: int, said: bytes) -> None:
         data = _HEAD.pack(crc32(said, state), len(said), VERSION, state) + said
-        os.pwrite(self._fd, data, slot * SLOT)
-        self._held[slot] = data
+        self._held[slot] = self._waiting[slot] = data
+
+    def _write(self, first: int, data: bytes) -> None:
+        if os.pwrite(self._fd, data, first * SLOT) < len(data):
+            raise OSError(ENOSPC, os.strerror(ENOSPC))
 
     def _made(self, held: dict[int, bytes]) -> int:
         """The descriptor of a new file, allocated and with these slots in it, that has replaced the old one."""
@@ -167,6 +191,18 @@ class Intents:
             os.close(descriptor)
             raise
         return descriptor
+
+
+def _runs(slots: Iterable[int]) -> Iterator[list[int]]:
+    """Those that lie side by side. `slots`: sorted."""
+    run: list[int] = []
+    for slot in slots:
+        if run and slot != run[-1] + 1:
+            yield run
+            run = []
+        run.append(slot)
+    if run:
+        yield run
 
 
 def _sync_folder(folder: Path) -> None:

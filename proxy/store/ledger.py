@@ -2,8 +2,10 @@
 
     intend   before a provider is asked: from now on the most that it may cost is kept, whatever happens
     settle   when the attempt has ended, with what it cost; or `forget`, where no provider was reached
+    flush    before anybody is told: from now on a kill loses nothing of it
 
-Nothing here waits for a disk, except `durable` under `synchronous: full`, and the questions.
+Nothing here waits for a disk, except `durable` under `synchronous: full`, and the questions. What one turn of the loop
+intends and settles is written down together: whoever lets bytes go calls `flush` first, and the next turn does.
 """
 
 import asyncio
@@ -46,6 +48,7 @@ class Ledger:
         self._config = config
         self.is_hard = is_hard
         self._clock = clock
+        self._loop: asyncio.AbstractEventLoop
         self._aging = Aging(config.keep_days, clock)
         self._files = Files(folder) if folder is not None else None
         self._intents: Intents | None = None
@@ -54,6 +57,8 @@ class Ledger:
         self._fallen = ""  # why it is in memory only, although it has a folder
         self._unsound = ""  # why the last intent could not be written
         self._next = 1  # id of the next row
+        self._fresh = 0  # intents that wait for `flush`
+        self._is_due = False  # the loop will flush
         self.uncovered = 0  # attempts without an intent, whose rows a crash would lose
 
     def __repr__(self) -> str:
@@ -64,6 +69,7 @@ class Ledger:
 
     async def open(self) -> None:
         """Raises ConfigError where it cannot be used and a strict budget counts on it; else it is then in memory."""
+        self._loop = asyncio.get_running_loop()
         self._writer = await asyncio.to_thread(self._opened)
         self._sync = Sync(self._intents) if self._intents and self._config.synchronous == "full" else None
         self._writer.start()
@@ -93,6 +99,7 @@ class Ledger:
 
     async def close(self) -> None:
         """Within a few seconds every settled row is written, or stays in its slot."""
+        self.flush()
         await asyncio.to_thread(self._close)
 
     def _opened(self) -> Writer:
@@ -167,7 +174,7 @@ class Ledger:
     # --- for each attempt ---
 
     def intend(self, row: Row) -> int:
-        """Give the row its id and write the intent; its slot. Raises LedgerUnavailable if a strict budget needs it."""
+        """Give the row its id and make the intent; its slot. Raises LedgerUnavailable if a strict budget needs it."""
         row.id, self._next = self._next, self._next + 1
         if self._intents is None:
             return NO_SLOT
@@ -176,36 +183,72 @@ class Ledger:
         try:
             slot = self._intents.put(spelled(row))
         except OSError as error:
+            self.flush()  # of those before it, which have found room
             self._uncover(error)
             return NO_SLOT
-        if self._unsound:
-            self._trust()
+        if self.is_hard:
+            self._insist(self._intents, slot)
+        else:
+            self._fresh += 1
+            self._soon()
         return slot
 
     def settle(self, slot: int, row: Row) -> None:
         """Never raises. The row has the id that `intend` gave it."""
         said = spelled(row)
         if slot != NO_SLOT and self._intents is not None:
-            try:
-                self._intents.settle(slot, said)
-            except OSError as error:  # the intent stays, with its estimate, until the database has the row
-                self._doubt(error)
+            self._intents.settle(slot, said)
+            self._soon()
         if not self._writer.put(slot, said):
             self.written([slot])
 
     def forget(self, slot: int) -> None:
         """The attempt never reached a provider, so there is no row."""
-        if slot == NO_SLOT or self._intents is None:
-            return
-        try:
+        if slot != NO_SLOT and self._intents is not None:
             self._intents.forget(slot)
+            self._soon()
+
+    def flush(self) -> None:
+        """Write down what waits. Never raises: an intent that cannot be written is counted, and where it was settled,
+        its estimate stays until the database has the row.
+        """
+        if self._intents is None or not self._intents.is_waiting:
+            return
+        fresh, self._fresh = self._fresh, 0
+        try:
+            self._intents.flush()
         except OSError as error:
+            self.uncovered += fresh
             self._doubt(error)
+        else:
+            if fresh and self._unsound:
+                self._trust()
+
+    def _insist(self, intents: Intents, slot: int) -> None:
+        """Write the intent now. Raises LedgerUnavailable where it cannot be written."""
+        try:
+            intents.flush()
+        except OSError as error:
+            intents.forget(slot)
+            self._uncover(error)
+        else:
+            if self._unsound:
+                self._trust()
+
+    def _soon(self) -> None:
+        if not self._is_due:
+            self._is_due = True
+            self._loop.call_soon(self._due)
+
+    def _due(self) -> None:
+        self._is_due = False
+        self.flush()
 
     async def durable(self, slot: int) -> None:
         """Wait until the intent would survive a power cut, if the operator wants that. Raises as `intend` does."""
         if self._sync is None or slot == NO_SLOT:
             return
+        self.flush()
         try:
             await self._sync.done()
         except OSError as error:
