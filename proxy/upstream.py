@@ -29,6 +29,7 @@ from proxy.edge.lateness import Allowed
 from proxy.edge.names import KNOWN_FOR, Names
 from proxy.edge.origins import Held, Origin, Proxy
 from proxy.edge.outbox import Outbox
+from proxy.edge.trust import Connector
 from proxy.edge.wire import Wire
 from proxy.errors import ConfigError, Down
 from proxy.headers import Trail
@@ -55,12 +56,12 @@ class Upstream:
         self._resting: set[Origin] = set()  # those that have connections which wait
         self._sweep: asyncio.TimerHandle | None = None
         self._names = Names(aiohttp.ThreadedResolver())
-        self._connector = aiohttp.TCPConnector(
+        self._connector = Connector(
+            tls,
             limit=0,
             resolver=self._names,
             ttl_dns_cache=KNOWN_FOR,
             keepalive_timeout=IDLE_LIFE,
-            ssl=tls or True,
             socket_factory=_socket,
         )
         # The connector has no argument for the class of its connections; test_upstream.py watches this seam.

@@ -48,8 +48,8 @@ FLOORS = [
     ["grammar.searching"],
     ["grammar.watching", "grammar.refusals", "grammar.whole", "failover.faults"],
     "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
-    " answers.* edge.onlookers edge.keptawake edge.exchange edge.lateness sealing.pieces reports.sight reports.gauges"
-    " reports.exposition".split(),
+    " answers.* edge.onlookers edge.keptawake edge.exchange edge.lateness edge.trust sealing.pieces reports.sight"
+    " reports.gauges reports.exposition".split(),
     "fleet ports ports.* framing framing.* envelope envelope.* grammar.fields grammar.knobs grammar.receipts"
     " grammar.thinking grammar.counts grammar.textual edge.wire edge.names edge.door edge.failures edge.listening"
     " edge.hosts edge.room edge.receiving config config.* headers access.accents access.shown sealing.* reports.outcome"
@@ -59,7 +59,7 @@ FLOORS = [
     " access.allowance logs.writer grammar.repeats limits.gcra spending.money spending.tokens files folders"
     " failover.recent failover.percentile __init__".split(),
     "limits.resets edge.heads edge.inbound edge.kernel edge.loading edge.outbox edge.patience".split(),
-    ["edge.aside", "process.memory", "late", "packaged"],
+    ["edge.aside", "process.memory", "late", "lean", "packaged"],
     # Rooms whose own file is empty but for what the room is for.
     "access adapters dialects edge failover grammar lanes limits process reports sealing spending".split(),
 ]
@@ -111,7 +111,7 @@ ONLY = {
 }
 # Who alone may import a library, or a part of one: the longest name counts.
 OWNERS = {
-    "aiohttp": ["upstream", "edge.wire", "edge.failures", "edge.flow", "edge.origins", "edge.remote"],
+    "aiohttp": "upstream edge.wire edge.failures edge.flow edge.origins edge.remote edge.trust lean".split(),
     "aiohttp.web*": ["edge.keptawake"],
     "aiohttp.StreamReader": ["edge.keptawake"],  # these three are common to its two sides
     "aiohttp.abc": ["edge.keptawake", "edge.names"],
@@ -127,7 +127,7 @@ OWNERS = {
     "redis": ["store.redis", "store.connection"],
     "sqlite3": ["store.database", "store.reasons", "store.opening", "store.usage", "store.writer", "store.ledger"],
     "yaml": ["config.reading"],
-    "os.environ": ["config.loading", "config.source", "config.descriptors", "reports.probe"],
+    "os.environ": ["config.loading", "config.source", "config.descriptors", "reports.probe", "lean"],
     "os.environb": ["config.loading"],
     "os.getenv": ["config.loading"],
     "importlib.import_module": ["registry", "late"],

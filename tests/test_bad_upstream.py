@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import aiohttp.connector
 import pytest
 
 from proxy.lanes import asking
@@ -211,7 +210,7 @@ async def test_a_comment_before_an_error_does_not_make_it_a_200() -> None:
 async def test_a_provider_that_cannot_be_reached_is_a_502(
     speech: Speech, provider: Speech, stream: bool, somewhere: Any, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", trust())
+    monkeypatch.setattr("proxy.edge.trust._kept", [trust()])
     async with somewhere() as url, pillion(**provider.environ(url)) as gateway:
         got = await chat(gateway, speech, speech.request(stream, f"{provider.provider}/m"))
     assert (got.status, said in told(got, speech, provider)["message"]) == (502, True)

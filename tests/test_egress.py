@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from proxy.config import Timers, load
-from proxy.edge.origins import trusting
+from proxy.edge.trust import trusting
 from proxy.errors import ConfigError, Down, Timeout, UpstreamError
 from proxy.upstream import Upstream
 from tests.client import OPENAI, ask, chat
@@ -73,9 +73,11 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @asynccontextmanager
-async def relay(how: Literal["relay", "refuse", "stall"] = "relay", key: str = "") -> AsyncIterator[Relay]:
+async def relay(
+    how: Literal["relay", "refuse", "stall"] = "relay", key: str = "", tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Relay]:
     one = Relay(how, key)
-    async with await asyncio.start_server(one.serve, "127.0.0.1", 0) as server:
+    async with await asyncio.start_server(one.serve, "127.0.0.1", 0, ssl=tls) as server:
         one.port = server.sockets[0].getsockname()[1]
         yield one
 

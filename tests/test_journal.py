@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp.connector
 import pytest
 
 from proxy.canon import Usage
@@ -158,7 +157,7 @@ async def resetting() -> AsyncIterator[str]:
 async def test_the_log_says_why_and_the_client_reads_what_it_may(
     somewhere: Any, message: str, detail: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", trust())
+    monkeypatch.setattr("proxy.edge.trust._kept", [trust()])
     kept = Kept()
     async with somewhere() as url, telling(log_to(kept), OPENAI.environ(url)) as gateway:
         got = await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))

@@ -12,7 +12,6 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
-import aiohttp.connector
 import pytest
 import trustme
 
@@ -62,8 +61,8 @@ async def read(upstream: Upstream, url: str, timers: Timers = ENOUGH) -> bytes:
 
 @pytest.fixture
 def trusted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """aiohttp makes its default context when it is imported: too early for SSL_CERT_FILE."""
-    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", trust())
+    """In place of whom the machine trusts."""
+    monkeypatch.setattr("proxy.edge.trust._kept", [trust()])
 
 
 # --- whole answers ---------------------------------------------------------------------------------------------------
@@ -460,7 +459,7 @@ async def test_a_certificate_of_somebody_else_is_down_and_the_key_is_never_sent(
 ) -> None:
     theirs = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(theirs)
-    monkeypatch.setattr(aiohttp.connector, "_SSL_CONTEXT_VERIFIED", trust())
+    monkeypatch.setattr("proxy.edge.trust._kept", [trust()])
     async with Evil(tls=theirs) as evil, pool() as upstream:
         for asking in (post(upstream, evil.url), upstream.get(upstream.origin(evil.url), "/models", {}, 5)):
             with pytest.raises(Down, match="TLS connection") as caught:

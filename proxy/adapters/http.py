@@ -22,7 +22,8 @@ from proxy.adapters.keys import Asked, Key, Keys
 from proxy.adapters.listing import ModelList, answers, ids
 from proxy.config import Provider, Secret, Timers
 from proxy.edge.exchange import Exchange
-from proxy.edge.origins import Origin, trusting
+from proxy.edge.origins import Origin
+from proxy.edge.trust import trusting
 from proxy.errors import BadRequest, Down, UpstreamError
 from proxy.headers import ACCOUNTS, CREDENTIALS, spell
 from proxy.logs.redaction import Redaction, secrets_of_provider

@@ -24,6 +24,7 @@ Towards providers (`upstream`):
 
     origins     a destination, and the connections that wait there
     names       where a host is
+    trust       whom we trust there
     wire        one connection
     exchange    one request and its answer
     lateness    the timers of an exchange

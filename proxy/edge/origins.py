@@ -6,7 +6,6 @@ A destination, made once: its URL, its timers, whom to trust there, and the egre
 import asyncio
 import ssl
 from base64 import b64encode
-from pathlib import Path
 from time import monotonic
 from typing import NamedTuple
 
@@ -15,7 +14,6 @@ from aiohttp.connector import Connection
 from yarl import URL
 
 from proxy.config import Timers
-from proxy.config.usable import show
 from proxy.edge.wire import Wire
 from proxy.headers import spell
 from proxy.ports import Headers
@@ -95,17 +93,6 @@ class Origin:
         if self.plain_proxy is not None:  # wants the whole URL (RFC 9112, 3.2.2)
             return request_head(str(self.url.origin()) + path, [*headers, *self.plain_proxy.credentials])
         return request_head(path, headers)
-
-
-def trusting(ca: Path | None, cert: Path | None = None, key: Path | None = None) -> ssl.SSLContext:
-    """Trust only what the certificates in `ca` vouch for, in place of the system's; and show `cert`, whose key is in
-    `key` or beside it. Raises OSError, and SSLError or ValueError where they hold no such thing.
-    """
-    context = ssl.create_default_context(cafile=ca)
-    context.set_alpn_protocols(["http/1.1"])
-    if cert is not None:
-        show(context, cert, key)
-    return context
 
 
 def request_head(target: str, headers: Headers) -> bytes:

@@ -18,6 +18,7 @@ from aiohttp.client_exceptions import ClientConnectorError, ClientSSLError
 from yarl import URL
 
 from proxy import __version__
+from proxy.edge.trust import Connector
 
 Address = IPv4Address | IPv6Address
 
@@ -67,8 +68,8 @@ class Fetcher:
         """`tls`: whom to trust, in place of the system's choice."""
         self._port = port
         self._is_allowed = is_allowed
-        connector = aiohttp.TCPConnector(
-            limit=CONNECTIONS, use_dns_cache=False, force_close=True, ssl=tls or True, socket_factory=self._socket
+        connector = Connector(
+            tls, limit=CONNECTIONS, use_dns_cache=False, force_close=True, socket_factory=self._socket
         )
         self._session = aiohttp.ClientSession(
             connector=connector,

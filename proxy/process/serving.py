@@ -22,6 +22,7 @@ from typing import Any
 
 import uvloop
 
+import proxy.lean  # noqa: F401  # before whatever else imports aiohttp
 from proxy import logs
 from proxy.access.budgeted import in_vain
 from proxy.access.keyring import Rows
