@@ -21,7 +21,7 @@ from tests.test_cli import environ
 
 LATE = [late.KEPT_AWAKE, late.FAMILIES, late.TIME, late.CLOSE_MATCHES]
 SCRAPED = ["prometheus_client", "http.server", "socketserver", "wsgiref"]  # what a scrape brings
-# What these bring, and what importlib.resources would.
+# What these bring, and what importlib.resources would; and what brings C++'s library.
 NEVER = [
     "aiohttp.web",
     "aiohttp_sse",
@@ -30,6 +30,7 @@ NEVER = [
     "difflib",
     "importlib.metadata",
     "zipfile",
+    "frozenlist._frozenlist",
     *SCRAPED,
 ]
 # A pillion that says on SIGUSR2 which of SCRAPED it has loaded.
