@@ -10,6 +10,7 @@ from typing import Any
 KEPT_AWAKE = "proxy.edge.keptawake:kept_awake"  # with aiohttp's server: for translated streams
 FAMILIES = "proxy.reports.families:Families"  # with prometheus_client: for a scrape
 TIME = "prometheus_async.aio:time"  # with aiohttp's server too: for a provider's health, when somebody asks
+ESCAPE = "html:escape"  # for the names of documents that become text
 CLOSE_MATCHES = "difflib:get_close_matches"  # for mistakes in a configuration
 
 

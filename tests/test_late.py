@@ -19,7 +19,7 @@ from tests.client import OPENAI, ask, chat
 from tests.gateway import pillion
 from tests.test_cli import environ
 
-LATE = [late.KEPT_AWAKE, late.FAMILIES, late.TIME, late.CLOSE_MATCHES]
+LATE = [late.KEPT_AWAKE, late.FAMILIES, late.TIME, late.ESCAPE, late.CLOSE_MATCHES]
 SCRAPED = ["prometheus_client", "http.server", "socketserver", "wsgiref"]  # what a scrape brings
 # What these bring, and what importlib.resources would; and what brings C++'s library.
 NEVER = [
@@ -28,6 +28,7 @@ NEVER = [
     "prometheus_async",
     "wrapt",
     "difflib",
+    "html",
     "importlib.metadata",
     "zipfile",
     "frozenlist._frozenlist",

@@ -582,6 +582,11 @@ def test_what_other_languages_escape_is_known() -> None:
         assert Redaction([Secret(secret)])(f"it is {said}, they say") == "it is ***, they say"
 
 
+def test_what_html_escapes_is_known() -> None:
+    secret = "sk-<canary>&'0123'\"45"
+    assert Redaction([Secret(secret)])(f"it is {html.escape(secret)}, they say") == "it is ***, they say"
+
+
 def test_of_headers_only_the_values_that_hold_a_secret_change() -> None:
     hide = Redaction([Secret("sk-canary-0123"), Secret("")])
     lines = {"date": "Sat, 21 Nov 2026 09:03:06 GMT", "x-a": "1", "x-b": "sk-canary-0123, they say"}

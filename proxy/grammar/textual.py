@@ -6,12 +6,12 @@ It becomes text in a frame with its name, so that the model can tell it from wha
 import re
 from base64 import b64decode
 from collections.abc import Callable
-from html import escape
 from mimetypes import guess_type
 
 from msgspec.structs import replace
 
 from proxy.canon import Document, Inline, Part, Text, ToolResult
+from proxy.late import ESCAPE, load
 
 # text/*, and what else people read and write in an editor.
 _is_text = re.compile(
@@ -56,6 +56,7 @@ def _framed(part: Document, unquoted: Callable[[Document], None]) -> Document | 
     if text is None:
         return part
     told = {"name": part.name, "source": part.origin, "context": part.context}
+    escape = load(ESCAPE)
     named = "".join(f' {key}="{escape(value)}"' for key, value in told.items() if value)
     said = f"<document{named}>\n{text}\n</document>"
     unquoted(part)
