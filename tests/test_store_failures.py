@@ -1,6 +1,7 @@
 """What if the ledger is locked (figure L4), its disk fails (L3), or a page of it is broken (L5)?"""
 
 import asyncio
+import os
 import random
 import shutil
 import sqlite3
@@ -224,6 +225,28 @@ async def test_a_slot_that_cannot_be_written_at_the_end_of_an_attempt_costs_noth
             book.forget(book.intend(row("n", 1000)))
             assert book.failed == ""
         assert await spent(book) == 1000
+
+
+async def test_a_strict_budget_is_not_refused_for_anothers_slot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pwrite = os.pwrite
+
+    def worn(descriptor: int, data: bytes, at: int) -> int:
+        if at == 0:
+            raise OSError(5, "Input/output error")
+        return pwrite(descriptor, data, at)
+
+    async with ledger(tmp_path) as book:
+        this = row("s", 7)
+        slot = book.intend(this)
+        assert slot == 0
+        with monkeypatch.context() as broken:
+            broken.setattr("os.pwrite", worn)
+            book.settle(slot, this)
+            book.forget(book.intend(row("n", 1000)))
+            assert (book.failed, book.uncovered) == ("input/output error", 0)
+        assert await spent(book) == 7
 
 
 # --- L3: a disk that fails -------------------------------------------------------------------------------------------

@@ -160,6 +160,22 @@ async def test_what_comes_while_rows_are_written_gathers_for_the_next_turn(
         assert (written, book.pending) == ([3], 1)
 
 
+class Taken(list[tuple[int, bytes]]):
+    """Whose rows the thread takes in the middle of a `put`."""
+
+    def append(self, row: tuple[int, bytes]) -> None:
+        self.clear()
+        super().append(row)
+
+
+async def test_a_row_that_comes_when_the_thread_has_just_taken_the_others_wakes_it() -> None:
+    async with ledger(None) as book:
+        idle = writer.Writer(book._writer.database, book)  # whose thread never starts
+        idle._held = Taken([(NO_SLOT, b"one")])
+        idle.put(NO_SLOT, b"another")
+        assert idle._news.is_set()
+
+
 class Recorded(threading.Event):
     def __init__(self) -> None:
         super().__init__()

@@ -31,7 +31,7 @@ class Connector(aiohttp.TCPConnector):
     ) -> Connection:
         """Were aiohttp to look elsewhere than in `_ssl`, it would trust nobody: see `lean`."""
         if not self._is_told and req.ssl is True and _with_tls(req):
-            async with self._turn:
+            async with asyncio.timeout(timeout.connect), self._turn:
                 self._ssl = _kept[0] if _kept else await asyncio.to_thread(machines)
         return await super().connect(req, traces, timeout)
 

@@ -16,12 +16,13 @@ A slot is as large as a disk's sector and stands in one, so that it is never hal
     CRC-32 of the row and the state (4 bytes)   length (2)   version (1)   state (1)   row, as row.py spells it
 
 The file is allocated ahead of need, so that a full disk refuses no intent. The loop calls `put`, `settle`, `forget` and
-`flush`, the writer's thread `release` and `grow`, and the thread that syncs `renew`. They need no lock: a dict's `pop`
-and `copy` are one step each under the interpreter's.
+`flush`, the writer's thread `release`, `grow` and `renew`, and the thread that syncs `renew` too. Only that needs a
+lock: a dict's `pop` and `copy` are one step each under the interpreter's.
 """
 
 import os
-from collections.abc import Iterable, Iterator
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from errno import ENOSPC
 from pathlib import Path
@@ -62,8 +63,8 @@ class Intents:
         self._held: dict[int, bytes] = {}  # the contents of the slots that are not free
         self._waiting: dict[int, bytes] = {}  # what is not in the file yet
         self._next = 0  # where a free slot is looked for
+        self._renewing = threading.Lock()
         self._allocated = FIRST * BLOCK
-        self._size = self._allocated  # slots that are given out in turn: more than are allocated after a burst
         self._fd = self._made({})
 
     def __repr__(self) -> str:
@@ -95,18 +96,20 @@ class Intents:
     def is_waiting(self) -> bool:
         return bool(self._waiting)
 
-    def flush(self) -> None:
-        """Write what waits. Raises OSError; what cannot be written is not tried again."""
+    def flush(self) -> dict[int, OSError]:
+        """Write what waits; which slots could not be written, and why. They are not tried again."""
         waiting, self._waiting = self._waiting, {}
-        failed: OSError | None = None
+        failed: dict[int, OSError] = {}
         for run in _runs(sorted(waiting)):
-            data = b"".join([waiting[slot].ljust(SLOT, b"\0") for slot in run])
             try:
-                self._write(run[0], data)
-            except OSError as error:
-                failed = error
-        if failed is not None:
-            raise failed
+                self._write(run, waiting)
+            except OSError:
+                for slot in run:  # its neighbours must not suffer
+                    try:
+                        self._write([slot], waiting)
+                    except OSError as error:
+                        failed[slot] = error
+        return failed
 
     @property
     def is_gone(self) -> bool:
@@ -119,7 +122,6 @@ class Intents:
         while self._allocated - len(self._held) < BLOCK and self._allocated < MOST:
             os.posix_fallocate(self._fd, self._allocated * SLOT, BLOCK * SLOT)
             self._allocated += BLOCK
-            self._size = max(self._size, self._allocated)
         return self._allocated > before
 
     def oldest(self) -> int | None:
@@ -137,15 +139,17 @@ class Intents:
         The descriptor stays the same and changes files in one step; what the loop wrote into the old file meanwhile is
         written once more. Raises OSError.
         """
-        before = self._held.copy()
-        made = self._made(before)
-        os.dup2(made, self._fd, inheritable=False)
-        os.close(made)
-        now = self._held.copy()
-        for slot in before.keys() | now.keys():
-            if before.get(slot) is not now.get(slot):
-                os.pwrite(self._fd, now.get(slot, _NOTHING), slot * SLOT)
-        os.fdatasync(self._fd)
+        with self._renewing:
+            before = self._held.copy()
+            made = self._made(before)
+            os.dup2(made, self._fd, inheritable=False)
+            os.close(made)
+            for slot in before.keys() | self._held.copy().keys():
+                written = before.get(slot)
+                while written is not (now := self._held.get(slot)):  # the loop goes on
+                    os.pwrite(self._fd, _NOTHING if now is None else now, slot * SLOT)
+                    written = now
+            os.fdatasync(self._fd)
 
     def close(self, is_done: bool) -> None:
         """`is_done`: the database has all that was ever in the file, which may go."""
@@ -158,11 +162,10 @@ class Intents:
     def _take(self) -> int:
         if (count := len(self._held)) >= MOST:
             raise OSError(ENOSPC, "no free slot")
-        if count >= self._size:
-            self._size += BLOCK
+        size = max(self._allocated, (count // BLOCK + 1) * BLOCK)  # in a burst, beyond what is allocated
         slot = self._next
-        while slot >= self._size or slot in self._held:
-            slot = slot + 1 if slot + 1 < self._size else 0
+        while slot >= size or slot in self._held:
+            slot = slot + 1 if slot + 1 < size else 0
         self._next = slot + 1
         return slot
 
@@ -170,8 +173,9 @@ class Intents:
         data = _HEAD.pack(crc32(said, state), len(said), VERSION, state) + said
         self._held[slot] = self._waiting[slot] = data
 
-    def _write(self, first: int, data: bytes) -> None:
-        if os.pwrite(self._fd, data, first * SLOT) < len(data):
+    def _write(self, run: Sequence[int], waiting: Mapping[int, bytes]) -> None:
+        data = b"".join([waiting[slot].ljust(SLOT, b"\0") for slot in run])
+        if os.pwrite(self._fd, data, run[0] * SLOT) < len(data):
             raise OSError(ENOSPC, os.strerror(ENOSPC))
 
     def _made(self, held: dict[int, bytes]) -> int:

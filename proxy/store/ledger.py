@@ -11,7 +11,7 @@ intends and settles is written down together: whoever lets bytes go calls `flush
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import time
@@ -57,7 +57,7 @@ class Ledger:
         self._fallen = ""  # why it is in memory only, although it has a folder
         self._unsound = ""  # why the last intent could not be written
         self._next = 1  # id of the next row
-        self._fresh = 0  # intents that wait for `flush`
+        self._fresh: set[int] = set()  # slots of intents that wait for `flush`
         self._is_due = False  # the loop will flush
         self.uncovered = 0  # attempts without an intent, whose rows a crash would lose
 
@@ -189,7 +189,7 @@ class Ledger:
         if self.is_hard:
             self._insist(self._intents, slot)
         else:
-            self._fresh += 1
+            self._fresh.add(slot)
             self._soon()
         return slot
 
@@ -209,31 +209,31 @@ class Ledger:
             self._soon()
 
     def flush(self) -> None:
-        """Write down what waits. Never raises: an intent that cannot be written is counted, and where it was settled,
-        its estimate stays until the database has the row.
+        """Write down what waits. Never raises: an intent that cannot be written is counted, and a settlement that
+        cannot be leaves the estimate in its slot.
         """
-        if self._intents is None or not self._intents.is_waiting:
-            return
-        fresh, self._fresh = self._fresh, 0
-        try:
-            self._intents.flush()
-        except OSError as error:
-            self.uncovered += fresh
+        if self._intents is not None and self._intents.is_waiting:
+            self._flushed(self._intents)
+
+    def _flushed(self, intents: Intents) -> Mapping[int, OSError]:
+        """Which slots could not be written."""
+        fresh, self._fresh = self._fresh, set()
+        failed = intents.flush()
+        self.uncovered += len(fresh & failed.keys())
+        for error in failed.values():
             self._doubt(error)
-        else:
-            if fresh and self._unsound:
-                self._trust()
+        if fresh and not failed and self._unsound:
+            self._trust()
+        return failed
 
     def _insist(self, intents: Intents, slot: int) -> None:
         """Write the intent now. Raises LedgerUnavailable where it cannot be written."""
-        try:
-            intents.flush()
-        except OSError as error:
+        failed = self._flushed(intents)
+        if slot in failed:
             intents.forget(slot)
-            self._uncover(error)
-        else:
-            if self._unsound:
-                self._trust()
+            self._uncover(failed[slot])
+        elif not failed and self._unsound:
+            self._trust()
 
     def _soon(self) -> None:
         if not self._is_due:

@@ -1,9 +1,9 @@
 """What writes the rows, and what happens if they cannot be written?
 
 One thread has the database. Rows gather for a moment and are written together; where they are many they gather for
-longer, because a thread that wants the interpreter's lock back from a busy loop costs both. A question is answered
-after all rows that came before it. If a write fails, the rows stay and are tried again after a pause, with a new
-connection where the error calls for one; `failed` says why until it works. At most HELD rows are kept.
+longer, because a thread that wants the interpreter's lock back from a busy loop costs the loop as well. A question is
+answered after all rows that came before it. If a write fails, the rows stay and are tried again after a pause, with a
+new connection where the error calls for one; `failed` says why until it works. At most HELD rows are kept.
 """
 
 import asyncio
@@ -84,15 +84,15 @@ class Writer:
 
     def put(self, slot: int, said: bytes) -> bool:
         """Never waits. False: too many are held, and this row is lost."""
-        held = len(self._held)
-        if held >= HELD:
+        if len(self._held) >= HELD:
             self.lost += 1
             return False
         self._held.append((slot, said))
         self._put += 1
         if self._recent is not None:
             self._recent.append(said)
-        if not held:
+        held = len(self._held)  # behind the append: the thread may have taken those before it meanwhile, and sleep
+        if held == 1:
             self._news.set()
         elif held == ENOUGH:
             self._hurry.set()
@@ -151,7 +151,7 @@ class Writer:
 
     def _gather(self) -> None:
         is_hurried = self._hurry.wait(PAUSE if self._error is not None else GATHER)
-        if not is_hurried and self._error is None and self.pending > MANY:
+        if not is_hurried and self._error is None and MANY < self.pending < ENOUGH:
             self._hurry.wait(LONGER)
         self._hurry.clear()
 
