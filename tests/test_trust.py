@@ -15,13 +15,13 @@ import trustme
 
 from proxy.edge import trust
 from proxy.edge.remote import Fetcher, NotFetched
-from proxy.errors import Down
+from proxy.errors import Down, Timeout
 from tests.client import OPENAI, ask, chat
 from tests.evil import Evil, authority
 from tests.gateway import pillion
 from tests.test_egress import ANSWER, LISTED, get, post, relay
 from tests.test_remote import LIMIT, PNG, SHOWN, is_here
-from tests.test_upstream import pool
+from tests.test_upstream import QUICK, pool
 
 # What aiohttp's own connector says to a provider that the machine trusts.
 ASK = """
@@ -197,6 +197,19 @@ async def test_a_file_that_could_not_be_read_is_looked_at_again(loads: Sequence[
         fill(machine, authority())
         assert await post(upstream, evil.url) == OPENAI.whole
     assert len(loads) == 2
+
+
+async def test_whoever_waits_for_it_waits_no_longer_than_for_a_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    may_go_on = threading.Event()
+    monkeypatch.setattr(trust, "_kept", [])
+    monkeypatch.setattr(trust, "machines", may_go_on.wait)
+    try:
+        async with Evil(ANSWER, tls=True) as evil, pool() as upstream:
+            with pytest.raises(Timeout, match=r"0\.3"):
+                await post(upstream, evil.url, QUICK)
+            assert evil.connections == 0
+    finally:
+        may_go_on.set()
 
 
 @pytest.mark.usefixtures("machine")
