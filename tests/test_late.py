@@ -6,16 +6,15 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from asyncio.subprocess import PIPE
 from typing import Any
 
 import pytest
 
-from proxy import late
+from proxy import admin, late
 from proxy.edge import loading
 from proxy.edge.address import Address
-from tests.client import OPENAI, ask, chat
+from tests.client import OPENAI, PATIENCE, ask, chat
 from tests.gateway import pillion
 from tests.test_cli import environ
 
@@ -97,14 +96,24 @@ async def test_the_first_scrape_loads_prometheus_client_and_knows_what_was_befor
 
 
 async def test_who_scrapes_first_at_once_is_answered_and_from_one_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = ["/metrics", "/providers/echo/health"] * 3
+    all_wait, waiting = threading.Event(), 0
+
+    async def loaded(place: str) -> Any:
+        nonlocal waiting
+        waiting += place == late.FAMILIES
+        if waiting == len(paths):
+            all_wait.set()
+        return await loading.loaded(place)
+
     def load(place: str) -> Any:
-        time.sleep(0.1)  # for all of them to come
+        assert all_wait.wait(PATIENCE)
         return late.load(place)
 
+    monkeypatch.setattr(admin, "loaded", loaded)
     monkeypatch.setattr(loading, "load", load)
     monkeypatch.setattr(loading, "_loaded", {late.TIME: late.load(late.TIME)})
     async with pillion() as gateway:
-        paths = ["/metrics", "/providers/echo/health"] * 3
         got = await asyncio.gather(*(ask(gateway, "GET", path) for path in paths))
         told = (await ask(gateway, "GET", "/metrics")).body.decode()
     assert [one.status for one in got] == [200] * len(paths)
