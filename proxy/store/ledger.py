@@ -48,7 +48,7 @@ class Ledger:
         self._config = config
         self.is_hard = is_hard
         self._clock = clock
-        self._loop: asyncio.AbstractEventLoop
+        self._loop: asyncio.AbstractEventLoop  # from `open` on
         self._aging = Aging(config.keep_days, clock)
         self._files = Files(folder) if folder is not None else None
         self._intents: Intents | None = None
@@ -222,7 +222,7 @@ class Ledger:
         self.uncovered += len(fresh & failed.keys())
         for error in failed.values():
             self._doubt(error)
-        if fresh and not failed and self._unsound:
+        if fresh and not failed:
             self._trust()
         return failed
 
@@ -232,7 +232,7 @@ class Ledger:
         if slot in failed:
             intents.forget(slot)
             self._uncover(failed[slot])
-        elif not failed and self._unsound:
+        elif not failed:
             self._trust()
 
     def _soon(self) -> None:
@@ -268,8 +268,9 @@ class Ledger:
             log.error(words, told(error, path), extra={"event": "ledger_failed"})
 
     def _trust(self) -> None:
-        self._unsound = ""
-        log.warning("a crash loses nothing again: intents are written", extra={"event": "ledger_recovered"})
+        if self._unsound:
+            self._unsound = ""
+            log.warning("a crash loses nothing again: intents are written", extra={"event": "ledger_recovered"})
 
     # --- questions ---
 
@@ -326,7 +327,7 @@ class Ledger:
         if self._intents.is_gone:
             self._intents.renew()
         with suppress(OSError):
-            if self._intents.grow() and self._unsound:
+            if self._intents.grow():
                 self._trust()
 
     def prunable(self) -> tuple[Young | None, int | None]:
