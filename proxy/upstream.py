@@ -213,7 +213,7 @@ class Upstream:
         while fresh and origin.idle:
             origin.idle.pop().connection.close()
         while True:
-            made: list[Wire] = []
+            made: list[None] = []
             _being_made.set(made)
             try:
                 connection = await self._connector.connect(origin.request, [], timeout)
@@ -282,13 +282,14 @@ def check_aiohttp() -> None:
 
 
 # The connector makes a protocol after the TCP handshake and before the TLS one: `_connect` tells the two apart by it.
-_being_made: ContextVar[list[Wire]] = ContextVar("_being_made")
+# They are only counted: a context, and what it holds, lives as long as any timer or task that was begun in it.
+_being_made: ContextVar[list[None]] = ContextVar("_being_made")
 
 
 def _wire(outbox: Outbox) -> Wire:
     wire = Wire(asyncio.get_running_loop(), outbox)
     if (made := _being_made.get(None)) is not None:
-        made.append(wire)
+        made.append(None)
     return wire
 
 

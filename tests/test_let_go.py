@@ -14,6 +14,7 @@ import pytest
 from proxy.edge.door import Door
 from proxy.edge.exchange import Exchange
 from proxy.edge.inbound import Inbound
+from proxy.edge.wire import Wire
 from proxy.envelope import Envelope
 from proxy.errors import GatewayError
 from proxy.ports import Call, Reply
@@ -50,6 +51,11 @@ def _no_collector() -> Iterator[None]:
 
 def living() -> Counter[str]:
     return Counter(type(each).__name__ for each in gc.get_objects() if isinstance(each, OF_A_CALL))
+
+
+def connections() -> int:
+    """To providers, open or not."""
+    return sum(isinstance(each, Wire) for each in gc.get_objects())
 
 
 async def idle(gateway: Gateway) -> Counter[str]:
@@ -119,6 +125,7 @@ async def test_however_its_targets_answer_a_request_leaves_nothing(
 @pytest.mark.parametrize("stream", [False, True])
 async def test_a_client_that_leaves_leaves_nothing(stream: bool) -> None:
     stall = replace(STREAM if stream else GOOD, cut_at=420 if stream else 1, how="stall")
+    others = connections()  # whatever an earlier test has left
     async with Evil(GOOD, stall) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
         assert (await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))).status == 200
         before = await idle(gateway)
@@ -128,3 +135,4 @@ async def test_a_client_that_leaves_leaves_nothing(stream: bool) -> None:
             if stream:
                 await one.head()
         await soon(lambda: living() == before)
+        assert connections() == others  # the one to the provider was aborted

@@ -66,7 +66,7 @@ class Wire(ResponseHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         exchange, self.exchange = self.exchange, None
-        self._alarm.stop()
+        self._alarm.end()
         super().connection_lost(exc)
         if exchange is not None:
             exchange.lost(exc)
