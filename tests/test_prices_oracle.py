@@ -12,6 +12,7 @@ from fractions import Fraction
 from functools import cache
 from typing import Any, NamedTuple
 
+import msgspec
 from genai_prices import Usage as Theirs
 from genai_prices import types
 from genai_prices.data_snapshot import get_snapshot
@@ -270,7 +271,12 @@ def names(row: Model) -> Iterator[str]:
 
 
 NAMES = sorted(
-    {(listing, name) for listing in LISTED for row in catalogue.lists[listing].models for name in names(row)}
+    {
+        (listing, name)
+        for listing in LISTED
+        for row in catalogue.lists[listing].models
+        for name in names(msgspec.json.decode(row, type=Model))
+    }
 )
 
 

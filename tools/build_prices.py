@@ -81,7 +81,7 @@ def build(day: str) -> bytes:
     return _json(head)[:-1] + b',\n"lists":{\n' + b",\n".join(bodies) + b"}}\n"
 
 
-def _encoded(name: str, listing: Listing) -> bytes:
+def _encoded(name: str, listing: Listing[Model]) -> bytes:
     models = b",\n".join(map(_json, listing.models))
     head = _json({name: {"fallback": listing.fallback, "dearest": listing.dearest}})
     return head[1:-2] + b',"models":[\n' + models + b"]}"
@@ -107,7 +107,7 @@ def _licence() -> str:
 # --- a list ----------------------------------------------------------------------------------------------------------
 
 
-def _listing(name: str, every: Mapping[str, types.Provider]) -> Listing:
+def _listing(name: str, every: Mapping[str, types.Provider]) -> Listing[Model]:
     models = [_model(name, model) for model in every[name].models]
     if len({model.id for model in models}) < len(models):
         raise Unforeseen(f"{name}: two models of one name")

@@ -5,11 +5,11 @@ of each day; from one such moment to the next its prices do not change, and are 
 """
 
 import re
-from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time
+from itertools import takewhile
 from math import inf
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import msgspec
 from msgspec import Struct, field
@@ -17,6 +17,7 @@ from msgspec import Struct, field
 from proxy.packaged import packaged
 from proxy.prices.rates import Amount, Row
 
+R = TypeVar("R", "Model", msgspec.Raw)  # a row, or one that is still to be read
 DAY = 86400  # seconds; unix time has no leap seconds
 
 Clause = dict[str, Any]  # which names match: {"starts_with": "gpt-4o"}, {"or": [clause, clause]}
@@ -78,35 +79,49 @@ class Model(Struct, frozen=True, omit_defaults=True):
         return since, min((turn for turn in turns if turn > when), default=inf)
 
 
-class Listing(Struct, frozen=True):
+class Listing(Struct, Generic[R], frozen=True):
     """A provider's list. `dearest`: the highest price of each kind, in this list and those that it falls back on."""
 
-    models: list[Model]
+    models: list[R]
     dearest: dict[str, Amount]
     fallback: list[str] = []
 
 
-class Index:
-    """Finds the first row of a list whose clause a name matches. Most rows have whole names, which need no search."""
+class _Matching(Struct):
+    """What of a row says whose it is."""
 
-    def __init__(self, models: Sequence[Model]) -> None:
-        self._models = models
+    match: Clause
+
+
+_matching = msgspec.json.Decoder(_Matching).decode
+_model = msgspec.json.Decoder(Model).decode
+
+
+class Index:
+    """Finds the first row of a list whose clause a name matches. Most rows have whole names, which need no search.
+
+    Rows are read when they are found: a sidecar asks for few, and those of one list take 0.2 MiB.
+    """
+
+    def __init__(self, rows: Sequence[msgspec.Raw]) -> None:
+        self._rows = rows
         self._whole: dict[str, int] = {}  # the number of the first row that has the name
-        self._others: list[int] = []  # rows that match by more than whole names
-        for number, model in enumerate(models):
-            clauses: Sequence[Clause] = model.match.get("or", [model.match])
+        self._others: list[tuple[int, Clause]] = []  # rows that match by more than whole names
+        for number, row in enumerate(rows):
+            match = _matching(row).match
+            clauses: Sequence[Clause] = match.get("or", [match])
             whole = [clause["equals"] for clause in clauses if "equals" in clause]
             for name in whole:
                 self._whole.setdefault(name, number)
             if len(whole) < len(clauses):
-                self._others.append(number)
+                self._others.append((number, match))
 
     def find(self, name: str) -> Model | None:
         """`name`: in lower case."""
-        end = self._whole.get(name, len(self._models))
-        before = self._others[: bisect_left(self._others, end)]
-        number = next((number for number in before if is_match(self._models[number].match, name)), end)
-        return self._models[number] if number < len(self._models) else None
+        end = self._whole.get(name, len(self._rows))
+        before = takewhile(lambda other: other[0] < end, self._others)
+        number = next((number for number, match in before if is_match(match, name)), end)
+        return _model(self._rows[number]) if number < len(self._rows) else None
 
 
 class _File(Struct, frozen=True):
@@ -123,7 +138,7 @@ class Catalogue:
         file = msgspec.json.decode(packaged("prices.json").read_bytes(), type=_File)
         self.source = file.source
         self.dearest: Row = file.dearest  # of all lists
-        self.lists: dict[str, Listing] = {}
+        self.lists: dict[str, Listing[msgspec.Raw]] = {}
         self._indices: dict[str, Index] = {}
         for name in names:
             if name not in file.lists:
@@ -133,7 +148,8 @@ class Catalogue:
     def _read(self, name: str, lists: Mapping[str, msgspec.Raw]) -> None:
         if name in self.lists:
             return
-        listing = self.lists[name] = msgspec.json.decode(lists[name], type=Listing)
+        mine = lists[name].copy()  # else a row would keep the whole file
+        listing = self.lists[name] = msgspec.json.decode(mine, type=Listing[msgspec.Raw])
         self._indices[name] = Index(listing.models)
         for other in listing.fallback:
             self._read(other, lists)
