@@ -21,10 +21,9 @@ import msgspec
 from proxy.adapters.http import HTTPProvider
 from proxy.adapters.keys import Key
 from proxy.config import Provider
-from proxy.dialects.ollama.faults import fault_of_body
 from proxy.errors import Refused, Timeout, UpstreamError
 from proxy.framing import FrameTooLong, NewlineDelimited
-from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, is_number
+from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, decode_json, dump, is_number, object_in
 from proxy.grammar.statuses import says_no_more
 from proxy.ports import Answer, Headers, Outgoing
 from proxy.upstream import Upstream
@@ -103,18 +102,18 @@ class Ollama(HTTPProvider):
         answer = await super().send(outgoing)
         if answer.status != 404:
             return answer
-        said = fault_of_body(404, answer.headers, await _read(answer))
-        if said.body is None:  # not Ollama's error: another server, or an unknown path
-            raise self._strange(said.message)
+        message, is_ollamas = await _reason(answer)
+        if not (message and is_ollamas):  # another server, or an unknown path
+            raise self._strange(message)
         if not self._may_pull(outgoing.model):
             ours = "; pillion does so itself for those in the provider's `models`" if self._config.pull else ""
-            raise self._missing(f"{said.message.rstrip('.')}: `ollama pull {outgoing.model}` fetches it{ours}.")
+            raise self._missing(f"{message.rstrip('.')}: `ollama pull {outgoing.model}` fetches it{ours}.")
         if failed := await self._pulled(outgoing):
-            raise self._missing(f"{said.message.rstrip('.')}; pulling it failed: {failed}")
+            raise self._missing(f"{message.rstrip('.')}; pulling it failed: {failed}")
         return await super().send(outgoing)
 
     def _strange(self, message: str) -> Refused:
-        if says_no_more(404, message, fault_of_body(404, {}, b"").message):
+        if says_no_more(404, message, ""):
             message = f"{self.name} answered with status 404 and no reason: check base_url."
         return Refused(self.hide(message), status=404, provider=self.name, upstream_status=404)
 
@@ -160,7 +159,8 @@ class Ollama(HTTPProvider):
     async def _follow(self, answer: Answer, model: str) -> str:
         """Read the progress to its end, and return why the pull failed, or "". Raises UpstreamError."""
         if answer.status != 200:
-            return fault_of_body(answer.status, answer.headers, await _read(answer)).message
+            message, _ = await _reason(answer)
+            return message or f"the provider answered with status {answer.status} and no reason."
         lines, told = NewlineDelimited(), time.monotonic()
         try:
             while chunk := await answer.chunk():
@@ -180,6 +180,12 @@ class Ollama(HTTPProvider):
 def _tagged(model: str) -> str:
     """The full name, [[HOST/]NAMESPACE/]MODEL:TAG."""
     return model if ":" in model.rpartition("/")[2] else f"{model}:latest"
+
+
+async def _reason(answer: Answer) -> tuple[str, bool]:
+    """What an error says, and is it Ollama's, a plain sentence? Its dialect would know too, but is large."""
+    error = object_in(await _read(answer)).get("error")
+    return as_text(error) or as_text(as_object(error).get("message")), isinstance(error, str)
 
 
 async def _read(answer: Answer) -> bytes:
