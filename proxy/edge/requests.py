@@ -182,6 +182,7 @@ class Requests:
             self.reject(400, "invalid_target", "The request's target is not a URL.")
             return
         self.reading = inbound
+        self._lines = []  # further lines are a trailer's, which nobody reads
         self._taker.take(inbound)
 
     def _length(self) -> int:

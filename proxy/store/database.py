@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 PATIENCE = 2.0  # seconds that a lock is waited for
 # The kernel caches what is read as well, so half a megabyte is enough for SQLite's own cache.
-_PRAGMAS = ("cell_size_check = ON", "cache_size = -512", "journal_mode = WAL")
+_PRAGMAS = ("cell_size_check = ON", "cache_size = -96", "journal_mode = WAL")
 
 # How many rows go into one statement. Each statement releases the interpreter's lock twice, and while the loop is busy
 # it takes a millisecond to get it back, in which each thread wakes the other many times in vain.
