@@ -135,4 +135,4 @@ async def test_a_client_that_leaves_leaves_nothing(stream: bool) -> None:
             if stream:
                 await one.head()
         await soon(lambda: living() == before)
-        assert connections() == others  # the one to the provider was aborted
+        await soon(lambda: connections() <= others)  # the one to the provider was aborted
