@@ -33,7 +33,8 @@ GOOD = Report(
     python="3.11.0",
     rows=[row(scenario, wire) for scenario in SCENARIOS for wire in WIRES],
     starts=Starts(ready=[0.3], chat=[0.3]),
-    rss_mib=50.0,
+    resident=dict.fromkeys(SCENARIOS, 50.0),
+    rss_mib=90.0,
 )
 
 
@@ -56,7 +57,7 @@ def with_row(changed: Row) -> Report:
         (with_row(row("long", "gemini", 5.1)), "long gemini: 5.10 times pass-through, where 5 is the bar"),
         (with_row(row("burst", "gemini", failed=1)), "burst gemini: 1 requests failed, where none may"),
         (replace(GOOD, starts=Starts([0.5, 0.7, 0.8], [1.0])), "ready after 0.70 s, where 0.6 s is the bar"),
-        (replace(GOOD, rss_mib=60.1), "60.1 MiB, where 60 MiB is the bar"),
+        (replace(GOOD, resident={"unary": 50.0, "paced": 60.1}), "paced: 60.1 MiB, where 60 MiB is the bar"),
     ],
 )
 def test_each_bar_bites_and_names_what_misses_it(

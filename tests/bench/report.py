@@ -61,7 +61,8 @@ class Report:
     python: str
     rows: list[Row]
     starts: Starts
-    rss_mib: float  # after all the load
+    resident: dict[str, float]  # MiB after a scenario that was passed through, each in a process of its own
+    rss_mib: float  # after all scenarios in all words, in one process
 
     def faults(self) -> list[str]:
         """The bars that do not hold, a line each."""
@@ -69,7 +70,11 @@ class Report:
         return [
             *(fault for row in self.rows for fault in _of_row(row)),
             *([f"ready after {ready:.2f} s, where {READY_BAR} s is the bar"] if ready > READY_BAR else []),
-            *([f"{self.rss_mib:.1f} MiB, where {MEMORY_BAR:.0f} MiB is the bar"] if self.rss_mib > MEMORY_BAR else []),
+            *(
+                f"{name}: {mib:.1f} MiB, where {MEMORY_BAR:.0f} MiB is the bar"
+                for name, mib in self.resident.items()
+                if mib > MEMORY_BAR
+            ),
         ]
 
     def json(self) -> str:
@@ -88,9 +93,11 @@ class Report:
         return "\n".join([head, rule, *map(_cells, self.rows), "", *self._notes()])
 
     def _notes(self) -> list[str]:
+        each = ", ".join(f"{name} {mib:.1f}" for name, mib in self.resident.items())
         return [
-            f"Ready {_spread(self.starts.ready)} after the start, first chat completion {_spread(self.starts.chat)}; "
-            f"{self.rss_mib:.0f} MiB resident after the load.",
+            f"Ready {_spread(self.starts.ready)} after the start, first chat completion {_spread(self.starts.chat)}.",
+            f"MiB resident after one scenario alone: {each} (bar {MEMORY_BAR:.0f}); after all of them in all words: "
+            f"{self.rss_mib:.0f}.",
             f"CPU is user and system time for one request. {self.cores} cores, Python {self.python}, {self.date}.",
         ]
 

@@ -9,8 +9,9 @@ little from run to run. Whatever else the machine does, it does to all alike: ng
 pillion as it passes an answer through, and the same pillion as it translates it for clients of other wires, are asked
 in turn, in slices of a few seconds, and each round begins with another. Every figure is the median of its rounds, and
 every ratio is of two slices of one round. What is under way when a slice ends was paid for and is not counted, on
-both sides; so those of `paced`, whose streams last half a second, are twice as long. Last comes the memory, and five
-starts, in which a client asks every five milliseconds until it is answered.
+both sides; so those of `paced`, whose streams last half a second, are twice as long. Then come five starts, in which a
+client asks every five milliseconds until it is answered; and the memory of processes that each carry one scenario
+alone, as in the yardstick, for as long as a pillion is asked for one wire.
 
 The exit code: 0, 1 where a bar does not hold, 2 where nothing could be measured.
 """
@@ -120,12 +121,14 @@ def _leave(number: int, frame: object) -> None:
 def _measure(stage: Stage, arguments: argparse.Namespace) -> Report:
     rows = [row for name in arguments.scenario for row in _rows(stage, name, arguments)]
     rss = stage.pillion.rss()
+    starts = _starts(stage)
     return Report(
         date=date.today().isoformat(),
         cores=len(os.sched_getaffinity(0)),
         python=platform.python_version(),
         rows=rows,
-        starts=_starts(stage),
+        starts=starts,
+        resident={name: _resident(stage, name, arguments) for name in arguments.scenario},
         rss_mib=rss,
     )
 
@@ -199,6 +202,18 @@ def _starts(stage: Stage) -> Starts:
             starts.ready.append(server.await_good(READINESS))
             starts.chat.append(server.await_good(exchange()))
     return starts
+
+
+def _resident(stage: Stage, name: str, arguments: argparse.Namespace) -> float:
+    """MiB of a pillion that has passed through this scenario, and nothing else. Raises NotMeasured."""
+    scenario, seconds = SCENARIOS[name], arguments.secs * SCENARIOS[name].longer
+    _progress(f"{name}: the memory")
+    asked = exchange(stream=scenario.stream, paced=scenario.paced, is_long=scenario.is_long)
+    with pillion(stage.folder, stage.upstream, arguments.on_disk) as server:
+        server.await_good(asked)
+        for _ in range(arguments.rounds):
+            load(asked, server.port, scenario.connections, seconds, stage.folder)
+        return server.rss()
 
 
 def _progress(text: str) -> None:

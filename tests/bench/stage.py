@@ -70,7 +70,7 @@ def pillion(folder: Path, upstream: Server, on_disk: bool = False) -> Server:
         "OPENAI_API_KEY": "sk-bench",
         "PILLION_OPENAI_BASE_URL": f"http://127.0.0.1:{upstream.port}/v1",
         "PILLION_LISTEN": f"127.0.0.1:{port}",
-        "PILLION_STATE_DIR": str(folder / "state") if on_disk else "",
+        "PILLION_STATE_DIR": str(folder / f"state-{port}") if on_disk else "",
     }
     command = [sys.executable, "-m", "proxy", "serve"]
     return Server(command, port, folder / "pillion.log", environ, CHECKOUT)
