@@ -16,8 +16,8 @@ _others = re.compile(
 
 class Choices:
     def __init__(self) -> None:
-        self._begun: frozenset[int] = frozenset()  # most streams have one choice, and an empty set takes 0.2 KiB
-        self._ended: frozenset[int] = frozenset()
+        self._begun: set[int] = set()
+        self._ended: set[int] = set()
 
     @property
     def over(self) -> bool:
@@ -39,6 +39,6 @@ class Choices:
     def note(self, choices: Iterable[tuple[int, bool]]) -> None:
         """Remember what an event says: the number of each choice, and whether that choice ends."""
         for number, ends in choices:
-            self._begun |= {number}
+            self._begun.add(number)
             if ends:
-                self._ended |= {number}
+                self._ended.add(number)

@@ -25,7 +25,7 @@ from proxy.store.sums import Sums
 T = TypeVar("T")
 
 PATIENCE = 2.0  # seconds that a lock is waited for
-# The kernel caches what is read as well, so half a megabyte is enough for SQLite's own cache.
+# The kernel caches what is read as well, so a tenth of a megabyte is enough for SQLite's own cache.
 _PRAGMAS = ("cell_size_check = ON", "cache_size = -96", "journal_mode = WAL")
 
 # How many rows go into one statement. Each statement releases the interpreter's lock twice, and while the loop is busy

@@ -212,7 +212,8 @@ def _resident(stage: Stage, name: str, arguments: argparse.Namespace) -> float:
     with pillion(stage.folder, stage.upstream, arguments.on_disk) as server:
         server.await_good(asked)
         for _ in range(arguments.rounds):
-            load(asked, server.port, scenario.connections, seconds, stage.folder)
+            if failed := load(asked, server.port, scenario.connections, seconds, stage.folder).failed:
+                raise NotMeasured(f"the memory of {name}: {failed} requests failed")
         return server.rss()
 
 
