@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # starte
 
 import uvloop
 
-from tests.bench.figures import Figure, Rows, knocking, latency, tell
+from tests.bench.figures import Figure, Rows, beside, knocking, tell
 from tests.bench.outages import LONG, at
 from tests.bench.parties import PATIENCE, Pillion, Provider, pillion
 from tests.bench.traffic import NotMeasured
@@ -71,18 +71,20 @@ ONCE = spell("POST", OPENAI.path, OPENAI.request(model="echo/text"))
 
 
 def c3(folder: Path) -> Iterator[Figure]:
-    with pillion(folder, Provider().url, {"PILLION_CLIENT_KEEP_ALIVE": str(KEPT)}) as gateway:
+    with ExitStack() as both:
+        environ = {"PILLION_CLIENT_KEEP_ALIVE": str(KEPT)}
+        gateway, at_peace = (both.enter_context(pillion(folder, Provider().url, environ)) for _ in range(2))
         with ExitStack() as stack:
             asked(stack, gateway, FIRST)
-            alone = latency(gateway)
+            beside(gateway, at_peace)
         before = gateway.server.rss()
         with ExitStack() as stack:
             idle = asked(stack, gateway, IDLE)
             each = KIB * (gateway.server.rss() - before) / IDLE
-            beside = latency(gateway)
+            share = 100 * beside(gateway, at_peace)
             off = let_go(idle)
         yield Figure("C3", f"{IDLE} clients that ask no more: memory of each", each, 20, "KiB")
-        yield Figure("C3", "meanwhile others' p99, of what it was", 100 * beside / alone, 110, "%")
+        yield Figure("C3", "meanwhile others' p99, of what it is without them", share, 110, "%")
         yield Figure("C3", f"closed sooner or later than after {KEPT:g} s, by at most", off, 5, "s")
 
 

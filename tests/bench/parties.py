@@ -34,8 +34,12 @@ class Pillion(NamedTuple):
 
     def stall(self) -> float:
         """Milliseconds that its loop stood still at most, since it was last asked."""
+        return 1000 * self.metric("bench_stall")
+
+    def metric(self, name: str) -> float:
+        """Of those without labels, the first that begins with this."""
         _, text = get(self.cluster, "/metrics")
-        return 1000 * next(float(line.split()[1]) for line in text.splitlines() if line.startswith("bench_stall"))
+        return next(float(line.split()[1]) for line in text.splitlines() if line.startswith(name))
 
 
 @contextmanager
@@ -52,7 +56,7 @@ def pillion(folder: Path, provider: str, more: Mapping[str, str], descriptors: i
         **more,
     }
     command = [sys.executable, str(HERE / "ticking.py"), *([str(descriptors)] if descriptors else [])]
-    with Server(command, port, folder / "pillion.log", environ, CHECKOUT) as server:
+    with Server(command, port, folder / f"pillion-{port}.log", environ, CHECKOUT) as server:
         server.await_good(READINESS)
         yield Pillion(server, cluster)
 
