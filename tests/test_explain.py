@@ -18,7 +18,7 @@ from proxy.canon import Usage
 from proxy.envelope import Envelope
 from proxy.errors import Down, GatewayError, Timeout
 from proxy.ports import Attempt, Heard, Target
-from proxy.reports.explain import Explain, Record, Tried, read, record_of
+from proxy.reports.explain import Explain, Record, Tried, facts_of, read
 from tests.client import ANTHROPIC, LANES, OPENAI, SPEECHES, Got, Speech, ask, chat, lane_name, showing
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, config_file, pillion
@@ -438,9 +438,9 @@ async def test_half_of_a_character_in_a_provider_s_own_id_is_told_escaped() -> N
 
 
 def test_an_error_before_the_head_gives_the_status() -> None:
-    assert record_of(seen(call(), 0, Timeout("slow", code="idle_timeout"))).status == 504
-    assert record_of(seen(call(), 0, asyncio.CancelledError())).status == 499
-    assert record_of(seen(call(), 200, Timeout("slow", code="idle_timeout"))).status == 200
+    assert Record(*facts_of(seen(call(), 0, Timeout("slow", code="idle_timeout")))).status == 504
+    assert Record(*facts_of(seen(call(), 0, asyncio.CancelledError()))).status == 499
+    assert Record(*facts_of(seen(call(), 200, Timeout("slow", code="idle_timeout")))).status == 200
 
 
 # --- what would become of it -----------------------------------------------------------------------------------------

@@ -64,26 +64,36 @@ def _is_refused_here(call: Call, error: BaseException) -> bool:
     return isinstance(error, GatewayError) and not (call.asked or isinstance(error, UpstreamError))
 
 
-def note(call: Call, target: Target, error: BaseException | None, number: int, status: int = 0) -> Attempt:
-    """What came of the attempt that has just come to its answer's head, or failed.
+def answered(call: Call, target: Target, status: int) -> Attempt:
+    """The attempt that has just come to its answer's head."""
+    seconds = call.headed - call.began
+    # In the order of its fields, as that is faster.
+    return Attempt(
+        target, call.attempts, seconds, seconds, "", "", "", status, _head(call), call.wire, call.is_translated
+    )
 
-    `number`: 0 if nobody was asked. `status`: of an answer; that of an error is in it.
-    """
-    began, how = call.began, outcome(error) if error is not None else None
-    answered = call.answer_head[0]
-    return Attempt(  # in the order of its fields, as that is faster
+
+def failed(call: Call, target: Target, error: BaseException, number: int) -> Attempt:
+    """The attempt that has just failed. `number`: 0 if nobody was asked."""
+    how = outcome(error)
+    return Attempt(
         target,
         number,
-        monotonic() - began,
-        call.headed - began if call.headed else 0.0,
-        how.code if how is not None else "",
-        "",
-        how.kind if how is not None else "",
-        status or (isinstance(error, UpstreamError) and error.upstream_status) or 0,
-        answered - began if answered > began else 0.0,
-        call.wire,
-        call.is_translated,
+        seconds=monotonic() - call.began,
+        first_byte=call.headed - call.began if call.headed else 0.0,
+        code=how.code,
+        kind=how.kind,
+        status=(isinstance(error, UpstreamError) and error.upstream_status) or 0,
+        head=_head(call),
+        wire=call.wire,
+        is_translated=call.is_translated,
     )
+
+
+def _head(call: Call) -> float:
+    """Seconds until the provider's head had come; 0 where it has not."""
+    seconds = call.answer_head[0] - call.began
+    return seconds if seconds > 0 else 0.0
 
 
 def _follow(call: Call, reply: Reply, reserved: Reserved) -> None:

@@ -54,10 +54,8 @@ class PeakEWMA:
         return value * (self.in_flight + 1) if value or not self.in_flight else _UNHEARD + self.in_flight
 
     def observe(self, seconds: float) -> None:
-        now = self._clock()
-        weight = self._weight(now)
-        mean = self._value * weight + seconds * (1 - weight)
-        self._value = seconds if seconds > mean else mean
+        mean, now = self._value, self._clock()
+        self._value = seconds if seconds >= mean else seconds + (mean - seconds) * self._weight(now)
         self._stamp = now
 
     def _weight(self, now: float) -> float:

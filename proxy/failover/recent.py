@@ -12,7 +12,7 @@ SLOTS = 10  # in the span
 class Recent:
     """Counts several things over one span. `kinds`: how many things; `span`: seconds; `clock`: never goes back."""
 
-    __slots__ = ("_at", "_clock", "_kinds", "_row", "_rows", "_sums", "_turn", "_until")
+    __slots__ = ("_at", "_clock", "_kinds", "_row", "_rows", "_turn", "_until")
 
     def __init__(self, kinds: int, span: float, clock: Callable[[], float]) -> None:
         self._kinds = kinds
@@ -25,28 +25,23 @@ class Recent:
 
     def clear(self) -> None:
         self._rows = [[0] * self._kinds for _ in range(SLOTS + 1)]
-        self._sums = [0] * self._kinds
         self._stand(int(self._clock() / self._turn))
 
     def add(self, kind: int) -> None:
         if (now := self._clock()) >= self._until:
             self._move(int(now / self._turn))
         self._row[kind] += 1
-        self._sums[kind] += 1
 
     def counts(self) -> list[int]:
-        """Of each kind. The list is ours, and changes with the next event."""
+        """Of each kind."""
         if (now := self._clock()) >= self._until:
             self._move(int(now / self._turn))
-        return self._sums
+        return [sum(counts) for counts in zip(*self._rows, strict=True)]
 
     def _move(self, at: int) -> None:
         """Forget the slots that come round again."""
         for slot in range(max(self._at + 1, at - SLOTS), at + 1):
-            row = self._rows[slot % (SLOTS + 1)]
-            for kind in range(self._kinds):
-                self._sums[kind] -= row[kind]
-                row[kind] = 0
+            self._rows[slot % (SLOTS + 1)] = [0] * self._kinds
         self._stand(at)
 
     def _stand(self, at: int) -> None:

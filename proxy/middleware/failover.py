@@ -21,7 +21,7 @@ from time import monotonic
 
 from proxy.config import Retry
 from proxy.errors import GatewayError, unwound
-from proxy.failover.attempts import Tell, attempt, note, tell_nobody
+from proxy.failover.attempts import Tell, answered, attempt, failed, tell_nobody
 from proxy.failover.hedging import Hedging
 from proxy.failover.pacing import Backoff, RetryBudget
 from proxy.failover.plan import Plan, Planner
@@ -68,16 +68,16 @@ class Failover:
         if plan is None:
             plan = await call.timed(in_time(call, self.planner.plan(call.model, call.key)))
         call.how = plan.how
-        failed = None
+        error = None
         if self.hedging is not None:
             self.hedging.asked()
         elif len(plan.targets) == 1 and self.may_ask(plan.targets[0]):
             call.target, call.is_named = plan.targets[0], plan.is_named  # nearly every call's way is no longer
             try:
                 return await self.attempt(call, handler, self.standings.of(call.target))
-            except GatewayError as error:
-                failed = unwound(error)
-        return await Way(self, call, handler, plan).go(failed)
+            except GatewayError as raised:
+                error = unwound(raised)
+        return await Way(self, call, handler, plan).go(error)
 
     def may_ask(self, target: Target) -> bool:
         """As far as we know, is its provider up, and is there a key to ask it for this model with?"""
@@ -116,12 +116,12 @@ class Failover:
             reply = await attempt(call, handler, self.tell)
         except BaseException as error:
             standing.ended(call, ticket, error, again)
-            call.history.append(note(call, standing.target, error, call.attempts if call.attempts > had else 0))
+            call.history.append(failed(call, standing.target, error, call.attempts if call.attempts > had else 0))
             if self.hedging is not None:
                 self.hedging.heard(call, standing, error)
             raise
         latency.observe(call.headed - call.began)
-        call.history.append(note(call, standing.target, None, call.attempts, reply.status))
+        call.history.append(answered(call, standing.target, reply.status))
         if self.hedging is not None:
             self.hedging.heard(call, standing, None)
         if isinstance(reply.body, bytes):

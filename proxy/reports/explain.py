@@ -27,7 +27,8 @@ from proxy.reports.replies import reply_of
 from proxy.reports.sight import Sight
 from proxy.spending.money import dollars
 
-COUNTS = Usage.__struct_fields__[: Usage.__struct_fields__.index("tier")]  # the fields before `tier` are counts
+_COUNTED = Usage.__struct_fields__.index("tier")  # the fields before it are counts
+COUNTS = Usage.__struct_fields__[:_COUNTED]
 NOT_ALLOWED = "not allowed"  # why a target was skipped that the client's key may not ask
 
 
@@ -86,7 +87,7 @@ class Record(Struct, array_like=True, gc=False):
 _OF_CALL = Record.__struct_fields__[: Record.__struct_fields__.index("dialect")]
 _facts: Callable[[Call], tuple[Any, ...]] = attrgetter(*_OF_CALL, "dialect.name")
 _tried: Callable[[Attempt], tuple[Any, ...]] = attrgetter("target.adapter.name", "target.model", *Tried._fields[2:])
-write: Callable[[Record], bytes] = msgpack.Encoder().encode
+write: Callable[[Record | tuple[Any, ...]], bytes] = msgpack.Encoder().encode
 read = msgpack.Decoder(Record).decode
 BEFORE_ID = 3  # bytes of a record: as an array, of 16 fields or more
 
@@ -109,12 +110,13 @@ class Explain:
     def keep(self, sight: Sight) -> None:
         """The call has ended."""
         if self._ring.maxlen:
-            record = record_of(sight)
-            names = record.model + record.answered_model + record.upstream_id
+            call, facts = sight.call, facts_of(sight)
+            names = call.model + call.answered_model + call.upstream_id
             is_plain = len(names) <= LONGEST_NAME and names.isascii()
-            if not is_plain or record.dropped or record.broke is not None or record.attempts > 1:
-                _shorten(record, self._hide)
-            self._ring.append(write(record))
+            if is_plain and not call.dropped and sight.how is None and call.attempts <= 1:
+                self._ring.append(write(facts))  # as a Record would be
+            else:
+                self._ring.append(write(_shortened(Record(*facts), self._hide)))
 
     async def tell(self, whose: Whose, call: Call) -> Reply:
         """Raises GatewayError, 404, where no request of that id is known that the caller may see."""
@@ -190,24 +192,24 @@ def short(name: str) -> str:
     return visible(name, LONGEST_NAME)
 
 
-def record_of(sight: Sight) -> Record:
-    """Copies only, so that nothing keeps a whole request alive."""
+def facts_of(sight: Sight) -> tuple[Any, ...]:
+    """The fields of a Record. Copies only, so that nothing keeps a whole request alive."""
     call, how = sight.call, sight.how
     target, usage = call.target, call.usage
-    beside = (
+    return (
+        *_facts(call),
         list(map(_tried, call.history)),
         [(one.adapter.name, one.model) for one in call.weighed] if call.weighed else (),
         "" if target is None else target.adapter.name,
         "" if target is None else target.model,
         call.started + sight.taken,
-        () if usage is None else astuple(usage.whole)[: len(COUNTS)],
+        () if usage is None else astuple(usage.whole)[:_COUNTED],
         sight.status or (0 if how is None else how.status),
         how,
     )
-    return Record(*(_facts(call) + beside))
 
 
-def _shorten(record: Record, hide: Callable[[str], str]) -> None:
+def _shortened(record: Record, hide: Callable[[str], str]) -> Record:
     """Clients choose names, and must not choose how much we remember. Secrets go first: half of one is not found.
 
     Half of a surrogate pair could not be written.
@@ -224,6 +226,7 @@ def _shorten(record: Record, hide: Callable[[str], str]) -> None:
     ]
     if record.broke is not None:
         record.broke = record.broke._replace(code=cut(record.broke.code))
+    return record
 
 
 def told(attempt: Tried, dialect: str, name: Callable[[str], str]) -> Mapping[str, Any]:
