@@ -10,7 +10,7 @@ import json
 import random
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -25,6 +25,7 @@ from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, pillion
 
 AT_A_TIME = 128
+TIMERS = {"connect": 5, "headers": 0.25, "first_event": 0.25, "idle": 0.25, "total": 0.25}
 SAMPLED = 80  # `make test` takes one of so many cuts
 SAID = "Grüße"
 SENTENCE: list[Event] = [
@@ -156,10 +157,9 @@ def check_with_another(got: Got, speech: Speech, shape: str, cut: Cut) -> None:
 
 
 @asynccontextmanager
-async def staged(folder: Path) -> AsyncIterator[Gateway]:
+async def staged(folder: Path, timers: Mapping[str, float] = TIMERS) -> AsyncIterator[Gateway]:
     """Each provider by itself, and a route of each with a spare one behind it."""
     async with Evil(answering=answer) as evil, Evil(answering=spare) as other:
-        timers = {"connect": 5, "headers": 0.25, "first_event": 0.25, "idle": 0.25, "total": 0.25}
         row = {"api_key": "sk-of-nobody", "timers": timers}
         rows = {name: {**row, "base_url": evil.url + "/v1" * (name in ("openai", "groq"))} for name in SHAPES}
         rows["spare"] = {"kind": "openai", "base_url": f"{other.url}/v1", "api_key": "sk-of-nobody"}
@@ -192,6 +192,30 @@ async def test_a_cut_answer_is_an_error_or_another_ones(
         for some in batched(cuts(shape)):
             await asyncio.gather(*(one(cut, SPEECHES[cut.at % 2]) for cut in some))
     assert len(heard) > 1 or shape == WHOLE  # of those that were cut early, and of those that were cut late
+
+
+CONCLUDED = ("groq", "anthropic", "bedrock", "ollama")  # whose stream has a last event of its own
+FRAMING = b"\r\n0\r\n\r\n"  # behind it
+
+
+@pytest.mark.parametrize("how", ["fin", "rst", "stall"])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("speech", SPEECHES, ids=lambda speech: speech.name)
+@pytest.mark.parametrize("shape", CONCLUDED)
+async def test_what_breaks_the_connection_behind_the_last_event_breaks_no_answer(
+    shape: str, speech: Speech, stream: bool, how: How, tmp_path: Path
+) -> None:
+    """Where it is translated, a provider that is silent then is not waited for until a timer rings. What passes through
+    ends when its provider ends it.
+    """
+    wire = SHAPES[shape].wire()
+    cut = Cut(random.Random(5).randrange(len(wire) - len(FRAMING), len(wire)), how)
+    passes = (shape, speech) in [("groq", OPENAI), ("anthropic", ANTHROPIC)]
+    async with staged(tmp_path, TIMERS if passes else {}) as gateway:
+        said = [{"role": "user", "content": f"{cut.text} of {shape}"}]
+        got = await chat(gateway, speech, speech.request(stream, f"{shape}/m", messages=said))
+    assert looks_whole(got, speech, stream), got
+    assert text(got) == SAID
 
 
 def batched(every: Sequence[Cut]) -> Iterator[Sequence[Cut]]:

@@ -269,6 +269,9 @@ class Chunks:
     def begun(self) -> None:
         pass
 
+    def concluded(self) -> None:
+        pass
+
     def ended(self) -> bool:
         return self.knows_its_end and not self.left
 

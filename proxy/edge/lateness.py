@@ -14,6 +14,8 @@ from proxy.edge.failures import within
 from proxy.edge.wire import Wire
 from proxy.errors import Timeout, UpstreamError
 
+LINGER = 0.5  # seconds that an answer may go on after its last event
+
 
 class Allowed(NamedTuple):
     """Seconds; 0: for ever."""
@@ -34,6 +36,7 @@ class Timed:
     _waiter: asyncio.Future[bool] | None = None  # its result: may the sink have more?
     _headed = _done = False  # has the head come, and the end?
     _watched = False  # the answer has said something, and its silences are timed
+    _concluded = False  # the answer has said its last
     _speaks = False  # since the last look it has sent more than signs of life
     _began = 0.0  # seconds, by the loop's clock
     _allowed = Allowed()
@@ -48,6 +51,13 @@ class Timed:
             allowed = self._allowed
             if allowed.idle or allowed.quiet:
                 self._wire.wake_at(self._last + soonest(allowed.idle, allowed.quiet))
+
+    def concluded(self) -> None:
+        """The answer has said its last. Its end has to come for the connection to be used again, but not much later."""
+        if not (self._done or self._concluded):
+            self._concluded = True
+            self._allowed = Allowed(total=self._clock.time() - self._began + LINGER)
+            self._wire.wake_at(self._began + self._allowed.total)
 
     def look(self) -> float:
         """Fail if a timer has run out. Else: when to look again, by the loop's clock; 0: there is nothing to time."""

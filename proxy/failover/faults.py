@@ -70,6 +70,9 @@ class MadeUp:
     def begun(self) -> None:
         """No timer runs here."""
 
+    def concluded(self) -> None:
+        """It ends at once."""
+
     def ended(self) -> bool:
         return not self._left
 
@@ -84,6 +87,7 @@ class Broken:
         self.status = answer.status
         self.headers = answer.headers
         self.begun = answer.begun
+        self.concluded = answer.concluded
         self.abort = answer.abort
         self.answer = answer
         self._left = cut

@@ -71,6 +71,10 @@ class EventMeter(ABC):
         self.error: UpstreamError | None = None
         self._batches = Batches(limit)
 
+    @property
+    def over(self) -> bool:
+        return self.finished
+
     def feed(self, data: bytes) -> None:
         self._look(self._batches.feed(data))
 

@@ -36,6 +36,8 @@ class Decoder(ABC):
 class Meter(ABC):
     """An answer is finished if its bytes are a JSON object."""
 
+    over = False  # how long it is says its head
+
     def __init__(self) -> None:
         self.usage: Usage | None = None
         self.model = ""

@@ -12,6 +12,7 @@ class Begun:
         self.status = answer.status
         self.headers = answer.headers
         self.begun = answer.begun
+        self.concluded = answer.concluded
         self.abort = answer.abort
         self._answer = answer
         self._held = held

@@ -15,7 +15,7 @@ from proxy.ports import Answer, Call, Meter, Pour, Sink, Strip
 
 class Relay(Pouring):
     """The body of a live answer. `held`: its beginning, which the meter has seen. Raises UpstreamError where the
-    provider's bytes end before the answer does.
+    provider's bytes end before the answer does: what breaks the connection behind its last event breaks no answer.
     """
 
     def __init__(self, call: Call, answer: Answer, meter: Meter, strip: Strip | None, held: bytes) -> None:
@@ -41,8 +41,12 @@ class Relay(Pouring):
             held, self._held = self._held, b""
             if held and not self._hand_on(passed(held), sink):
                 return False
-            if not await pour(hear):
-                return False
+            try:
+                if not await pour(hear):
+                    return False
+            except UpstreamError:
+                if self._fault is not None or not self._meter.over:
+                    raise
             if rest := self._rest():
                 sink(rest)
             self._check_end()
@@ -64,7 +68,7 @@ class Relay(Pouring):
                     yield events
                 if self._fault is not None:
                     raise self._fault
-                if chunk := await self._answer.chunk():
+                if chunk := await self._chunk():
                     self._meter.feed(chunk)
             if rest := self._rest():
                 yield rest
@@ -73,6 +77,14 @@ class Relay(Pouring):
             raise self._senseless(error) from None
         finally:
             self._over()
+
+    async def _chunk(self) -> bytes:
+        try:
+            return await self._answer.chunk()
+        except UpstreamError:
+            if not self._meter.over:
+                raise
+            return b""
 
     def _passed(self, chunk: bytes) -> bytes:
         """The whole events that are there now, as the client gets them. Raises Unframed."""

@@ -2,13 +2,17 @@
 
 from collections.abc import AsyncGenerator
 
+from proxy.errors import UpstreamError
 from proxy.lanes.pouring import Pouring
 from proxy.lanes.telling import Telling
 from proxy.ports import Answer, Pour, Sink
 
 
 class Retelling(Pouring):
-    """The body. `first`: what was translated already. Raises UpstreamError, after what came before it."""
+    """The body. `first`: what was translated already. Raises UpstreamError, after what came before it.
+
+    What breaks a connection behind the last event of its answer breaks no answer.
+    """
 
     def __init__(self, answer: Answer, telling: Telling, first: bytes) -> None:
         super().__init__(answer)
@@ -22,6 +26,8 @@ class Retelling(Pouring):
             may_go_on = not out or sink(out)
             if telling.fault is not None:
                 raise telling.fault
+            if telling.finished:
+                self._answer.concluded()
             return may_go_on
 
         def hear(chunk: bytes) -> bool:
@@ -30,8 +36,12 @@ class Retelling(Pouring):
         first, self._first = self._first, b""
         if not hand_on(first):
             return False
-        if not telling.ended and not await pour(hear):
-            return False
+        try:
+            if not telling.ended and not await pour(hear):
+                return False
+        except UpstreamError:
+            if telling.fault is not None or not telling.finished:
+                raise
         if not telling.ended:
             hand_on(telling.feed(b"", last=True))
         return True
@@ -47,7 +57,18 @@ class Retelling(Pouring):
                     raise telling.fault
                 if telling.ended:
                     return
-                chunk = await answer.chunk()
+                chunk = await next_of(answer, telling)
                 out = telling.feed(chunk, last=not chunk or answer.ended())
         finally:
             self._over()
+
+
+async def next_of(answer: Answer, telling: Telling) -> bytes:
+    """The next chunk; b"" at the end. Raises UpstreamError."""
+    if not telling.finished:
+        return await answer.chunk()
+    answer.concluded()
+    try:
+        return await answer.chunk()
+    except UpstreamError:
+        return b""

@@ -16,10 +16,12 @@ from proxy.spending.tokens import tokens_in
 
 
 class Telling:
-    """One answer. `begun`: it has said something. `ended`: nothing more is heard. `fault`: what broke it."""
+    """One answer. `begun`: it has said something. `finished`: it has said its last. `ended`: nothing more is heard.
+    `fault`: what broke it.
+    """
 
     def __init__(self, call: Call, request: Request, hearing: Hearing, renderer: Renderer) -> None:
-        self.begun = self.ended = False
+        self.begun = self.finished = self.ended = False
         self.fault: UpstreamError | None = None
         self._call = call
         self._hearing = hearing
@@ -79,5 +81,7 @@ class Telling:
                 self._call.answered_model = event.model
             elif type(event) is Usage:
                 self._call.usage = event
+            elif type(event) is Finish:
+                self.begun = self.finished = True
             elif not (type(event) is Open and type(event.part) is Text):  # a text that begins is empty
                 self.begun = True

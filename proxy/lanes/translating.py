@@ -35,7 +35,7 @@ from proxy.lanes.naming import AS_THEY_ARE, Names, named
 from proxy.lanes.pairing import pair
 from proxy.lanes.prefill import go_on
 from proxy.lanes.respelling import as_sent
-from proxy.lanes.retelling import Retelling
+from proxy.lanes.retelling import Retelling, next_of
 from proxy.lanes.telling import Telling
 from proxy.lanes.windows import window
 from proxy.limits import ratelimits
@@ -292,7 +292,7 @@ async def _first(call: Call, answer: Answer, telling: Telling) -> bytes:
     """All of a whole answer; of a stream up to the first event that says something. Raises UpstreamError."""
     out = b""
     while not (telling.ended or (call.stream and telling.begun and out)):
-        chunk = await call.timed(answer.chunk())
+        chunk = await call.timed(next_of(answer, telling))
         out += telling.feed(chunk, last=not chunk or answer.ended())
         if telling.fault is not None and not (call.stream and telling.begun and out):
             raise telling.fault

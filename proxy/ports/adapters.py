@@ -45,6 +45,10 @@ class Answer(Protocol):
         """It has said something: from now on its silences are timed, no longer the wait for its first event."""
         ...
 
+    def concluded(self) -> None:
+        """It has said its last: nobody waits for long until its connection says so as well."""
+        ...
+
     def ended(self) -> bool:
         """Has all of the body come, and been read? False where that is not known."""
         ...

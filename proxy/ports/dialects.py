@@ -173,6 +173,8 @@ class Meter(Protocol):
     """Watches a copy of a provider's bytes in the pass-through lane. It is cheap, and never raises.
 
     `finished`: the answer has reached its own end, that is a stream's last event or a whole answer's closing brace.
+    `over`: so much so that nothing behind it would count. A cut does no harm there, where `finished` alone may yet be
+    followed by the usage.
     `error`: an error that the provider sent in place of an answer, under status 200.
     """
 
@@ -182,6 +184,8 @@ class Meter(Protocol):
     def model(self) -> str: ...
     @property
     def finished(self) -> bool: ...
+    @property
+    def over(self) -> bool: ...
     @property
     def error(self) -> UpstreamError | None: ...
 

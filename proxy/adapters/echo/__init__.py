@@ -230,6 +230,9 @@ class EchoAnswer:
     def begun(self) -> None:
         """Only the client's own timers apply here."""
 
+    def concluded(self) -> None:
+        """It ends with its last token."""
+
     def ended(self) -> bool:
         return False  # tokens come one by one
 

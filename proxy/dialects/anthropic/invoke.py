@@ -232,6 +232,10 @@ class StreamMeter:
         return self._events.finished or self._stopped
 
     @property
+    def over(self) -> bool:
+        return self._events.over
+
+    @property
     def error(self) -> UpstreamError | None:
         return self._fault or self._events.error
 

@@ -32,6 +32,10 @@ class StreamMeter:
         self._more: object = None  # additionalModelResponseFields
         self._is_over = False  # nothing that follows counts, as for a decoder
 
+    @property
+    def over(self) -> bool:
+        return self.finished and self._told
+
     def feed(self, data: bytes) -> None:
         if self._is_over:
             return
@@ -60,7 +64,7 @@ class StreamMeter:
             with suppress(*UNREADABLE):
                 told = ANSWER.decode(message.payload)
                 self.usage = usage_of(told.usage, told.service_tier, self._more) or self.usage
-        self._is_over = self.error is not None or (self.finished and self._told)
+        self._is_over = self.error is not None or self.over
 
 
 class WholeMeter(whole.Meter):

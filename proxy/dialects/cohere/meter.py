@@ -28,6 +28,10 @@ class StreamMeter:
         self._begun = False
         self._batches = Batches(MAX_EVENT)
 
+    @property
+    def over(self) -> bool:
+        return self.finished
+
     def feed(self, data: bytes) -> None:
         self._look(self._batches.feed(data))
 

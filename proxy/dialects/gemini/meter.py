@@ -43,7 +43,11 @@ _read = msgspec.json.Decoder(_Said).decode
 
 
 class StreamMeter(LateMeter):
-    """Watches a stream. It finishes when every candidate has its finishReason, or the prompt was blocked."""
+    """Watches a stream. It finishes when every candidate has its finishReason, or the prompt was blocked. No event is
+    known to be its last.
+    """
+
+    over = False
 
     def __init__(self) -> None:
         super().__init__()

@@ -29,6 +29,10 @@ class StreamMeter:
         self._parts: list[bytes] = []  # of the unfinished line
         self._held = 0  # the length of these parts, in bytes
 
+    @property
+    def over(self) -> bool:
+        return self.finished
+
     def feed(self, data: bytes) -> None:
         end = data.rfind(b"\n") + 1
         if end:

@@ -78,8 +78,12 @@ class StreamMeter(LateMeter):
 
     @property
     def finished(self) -> bool:
+        return self.over or self._choices.over
+
+    @property
+    def over(self) -> bool:
         self._catch_up()
-        return (self._done and self._begun) or self._choices.over
+        return self._done and self._begun
 
     def _catch_up(self) -> None:
         if self._kept:
