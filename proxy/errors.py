@@ -22,6 +22,17 @@ Kind = Literal[
 Headers = Sequence[tuple[str, str]]
 
 
+def excerpt(text: str, longest: int = 40) -> str:
+    """What a client, a provider or a file has said, as a sentence may cite it: not much longer than so many characters.
+
+    No word is cut. It may be a secret, and half of one would not be found by whoever takes secrets out of the sentence.
+    """
+    if len(text) <= longest:
+        return text
+    words = text[: longest + 1].rsplit(maxsplit=1)
+    return f"{words[0]} …" if len(words) > 1 else "…"
+
+
 class Particulars(TypedDict, total=False):
     """What any error may say in place of what its class says."""
 

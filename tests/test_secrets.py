@@ -28,7 +28,7 @@ from proxy.framing.eventstream import encode_frame, encode_headers
 from proxy.logs import Handler, Log, as_json, as_words
 from proxy.logs.redaction import Redaction, secrets_of, spellings
 from tests import laws
-from tests.client import OPENAI, Got, Place, ask, client
+from tests.client import ANTHROPIC, OPENAI, SPEECHES, Got, Place, Speech, ask, client
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, opened, pillion
 from tests.test_cli import environ as environment
@@ -98,6 +98,7 @@ MALFORMED: Mapping[str, str] = {
     "a chunk": "POST /v1/messages HTTP/1.1\r\nHost: pillion\r\nTransfer-Encoding: chunked\r\n\r\nKEY\r\n{}\r\n0\r\n",
 }
 USERINFO = "GET http://user:KEY@pillion/v1/models HTTP/1.1\r\nHost: pillion\r\nConnection: close\r\n\r\n"
+EVENTS = "text/event-stream"
 CONFIGURED = ("client key", "key of a file", "key in YAML", "key by variable", "header", "password", "second header")
 PLACES = (*HEADERS, *QUERIES, *BODIES, *MALFORMED, "userinfo", *CONFIGURED)
 
@@ -447,6 +448,70 @@ async def test_no_key_that_a_provider_repeats_gets_out(spell: Callable[[str], st
         sinks = await with_gateway(folder, evil.url, words, use)
         shown = {value for request in evil.requests for _, value in request.headers}
     assert {key("key of a file"), f"Bearer {key('key by variable')}", key("header")} <= shown  # so they are in use
+    assert sinks.leaks() == ""
+
+
+def post(path: str, body: object, lines: str = "") -> str:
+    return f"POST {path} HTTP/1.1\r\nHost: pillion\r\n{lines}\r\n{json.dumps(body)}"
+
+
+# Places where a sentence cites what it was sent, but no more than so many characters of it.
+CITED: Mapping[str, str] = {
+    "a role": post("/v1/messages", {"model": "openai/m", "messages": [{"role": "KEY", "content": "Hi"}]}),
+    "a type": post("/v1/messages", {"model": "openai/m", "messages": [{"role": "user", "content": [{"type": "KEY"}]}]}),
+    "a block": post("/model/m/converse", {"messages": [{"role": "user", "content": [{"text": "x", "KEY": 1}]}]}),
+    "two models": post("/v1beta/models/x:generateContent", {"model": "KEY", "contents": []}),
+    "a wish": post("/v1/chat/completions", {"model": "openai/m", "messages": []}, "x-pillion-cache: KEY\r\n"),
+    "a format": "GET /v1/usage?format=KEY HTTP/1.1\r\nHost: pillion\r\n",
+    "a parameter": "GET /v1/usage?KEY=1 HTTP/1.1\r\nHost: pillion\r\n",
+    "a number": "GET /v1beta/models?pageSize=KEY HTTP/1.1\r\nHost: pillion\r\n",
+    "a host": "GET /v1/models HTTP/1.1\r\nHost: KEY\r\n",
+    "a model": post("/v1/chat/completions", {"model": "KEY", "messages": []}),
+}
+CUTS = (40, 80, 200, 256, 2000)  # characters after which texts are cut
+
+
+@pytest.mark.parametrize("place", CITED)
+async def test_no_half_of_a_key_gets_out_where_a_text_is_cut(place: str, folder: Path) -> None:
+    """A client may know the key of a provider, or may be made to repeat it; whoever reads the log may not."""
+    whole, log = "sk-canary-" + "0123456789abcdef" * 2, b""
+
+    async def use(planted: Planted) -> None:
+        nonlocal log
+        for padding in ["", *("a" * (cut - some) for cut in CUTS for some in (34, 26, 14))]:
+            head, _, body = CITED[place].replace("KEY", padding + whole).partition("\r\n\r\n")
+            lines = f"api-key: {key('client key')}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
+            assert await sent(planted.gateway, f"{head.rstrip()}\r\n{lines}{body}".encode())
+        log = planted.sinks.said["the log"]
+
+    (folder / "key").write_text(whole)
+    async with Evil(answering=lambda _: Scenario(body=OPENAI.whole, headers=JSON)) as evil:
+        await with_gateway(folder, evil.url, False, use)
+    assert log.count(b"\n") > 3 * len(CUTS)
+    assert whole[:20].encode() not in log
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("field", ["type", "code", "param", "message"])
+@pytest.mark.parametrize("wire", [OPENAI, ANTHROPIC], ids=lambda wire: wire.name)
+async def test_nor_where_a_providers_word_is(wire: Speech, field: str, stream: bool, folder: Path) -> None:
+    plays, places = Scenario(), {"openai": "key by variable", "anthropic": "key of a file"}
+
+    async def use(planted: Planted) -> None:
+        nonlocal plays
+        for cut in CUTS:
+            for some in (32, 24, 14):
+                error = {"type": "t", "code": "c", "message": "m", "param": "p", field: "a" * (cut - some) + shown}
+                body, headers = json.dumps({"type": "error", "error": error}).encode(), JSON
+                plays = Scenario(body=body, headers=headers, status=400)
+                if stream:
+                    plays = Scenario(body=b"event: error\ndata: %b\n\n" % body, headers=[("Content-Type", EVENTS)])
+                for path, asked in ((one.path, one.request(stream, f"{wire.provider}/m")) for one in SPEECHES):
+                    await planted.ask("POST", path, asked)
+
+    shown = key(places[wire.provider])
+    async with Evil(answering=lambda _: plays) as evil:
+        sinks = await with_gateway(folder, evil.url, False, use)
     assert sinks.leaks() == ""
 
 

@@ -7,7 +7,7 @@ the patterns of a key's `models`, `*` is any run of characters, slashes included
 from collections.abc import Callable
 
 from proxy.access.allowance import ClientKey, reaches
-from proxy.errors import GatewayError
+from proxy.errors import GatewayError, excerpt
 from proxy.ports import Call, Reply
 
 LONGEST_NAME = 200  # characters of a model that are repeated
@@ -89,7 +89,7 @@ def not_allowed(key: ClientKey | None, provider: str, model: str) -> GatewayErro
     models, providers = (", ".join(names) for names in ((key.models, key.providers) if key else ((), ())))
     at = f", at {providers}" if models and providers else providers
     return GatewayError(
-        f"This key may not use {model[:LONGEST_NAME]!r} at {provider}. It may use: {models}{at}.",
+        f"This key may not use {excerpt(model, LONGEST_NAME)!r} at {provider}. It may use: {models}{at}.",
         status=403,
         kind="authentication",
         code="model_not_allowed",

@@ -8,7 +8,7 @@ https://www.freedesktop.org/software/systemd/man/latest/sd_listen_fds.html
 import os
 from collections.abc import MutableMapping
 
-from proxy.errors import ConfigError
+from proxy.errors import ConfigError, excerpt
 
 _VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 
@@ -19,5 +19,5 @@ def handed_over(environ: MutableMapping[str, str] = os.environ) -> int:
     if pid != str(os.getpid()):
         return 0
     if not count.isascii() or not count.isdigit():
-        raise ConfigError(f"LISTEN_FDS must be a number of sockets, but is {count[:40]!r}")
+        raise ConfigError(f"LISTEN_FDS must be a number of sockets, but is {excerpt(count)!r}")
     return int(count[:9])

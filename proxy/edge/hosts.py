@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
-from proxy.errors import BadRequest, GatewayError
+from proxy.errors import BadRequest, GatewayError, excerpt
 
 LOCAL = frozenset({"localhost", "127.0.0.1", "::1"})
 REMEMBERED = 100  # Host headers that were let in
@@ -50,7 +50,7 @@ class Hosts:
             raise BadRequest("The Host header does not name a host.", code="invalid_host")
         if not (self._is_ours(name, port) or _may_be_called(name)):
             raise GatewayError(
-                f"The Host {name[:80]!r} is not allowed; PILLION_ALLOWED_HOSTS can add it.",
+                f"The Host {excerpt(host, 80)!r} is not allowed; PILLION_ALLOWED_HOSTS can add it.",
                 status=421,
                 kind="invalid_request",
                 code="host_not_allowed",

@@ -13,7 +13,7 @@ from typing import Any, TypeGuard, TypeVar
 
 import msgspec
 
-from proxy.errors import BadRequest, Down
+from proxy.errors import BadRequest, Down, excerpt
 
 T = TypeVar("T")
 Object = dict[str, Any]
@@ -48,7 +48,7 @@ def wrong(path: str, expected: str, value: object) -> BadRequest:
 
 
 def wrong_word(path: str, expected: str, word: str) -> BadRequest:
-    return BadRequest(f"{path} must be {expected}, not {word[:40]!r}.", param=path)
+    return BadRequest(f"{path} must be {expected}, not {excerpt(word)!r}.", param=path)
 
 
 class Left(Object):

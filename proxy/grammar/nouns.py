@@ -13,6 +13,7 @@ from proxy.canon import (
     ToolResult,
     Video,
 )
+from proxy.errors import excerpt
 from proxy.grammar.fields import as_text
 
 _APIS = {
@@ -36,7 +37,6 @@ _NOUNS: dict[type, str] = {
     ToolCall: "a tool call",
     ToolResult: "a tool result",
 }
-_LONGEST = 40  # characters of a type that somebody else chose
 
 
 def api_of(wire: str) -> str:
@@ -49,4 +49,4 @@ def noun_of(part: Part) -> str:
     if not isinstance(part, Opaque):
         return _NOUNS[type(part)]
     kind = as_text(part.value.get("type")) or next(iter(part.value), "")
-    return f"a block of {api_of(part.wire)}" + (f" ({kind[:_LONGEST]})" if kind else "")
+    return f"a block of {api_of(part.wire)}" + (f" ({excerpt(kind)})" if kind else "")

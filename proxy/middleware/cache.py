@@ -20,7 +20,7 @@ from proxy.answers import Answer, Answers, Found, Gathering, Shelf, lasting, str
 from proxy.answers.flights import Flights, Key
 from proxy.answers.sameness import identity, is_deterministic, stands_alone
 from proxy.edge.aside import LARGE, aside
-from proxy.errors import BadRequest, GatewayError, LedgerUnavailable, OverBudget
+from proxy.errors import BadRequest, GatewayError, LedgerUnavailable, OverBudget, excerpt
 from proxy.ports import Call, Handler, Headers, Reply
 
 CACHE = "x-pillion-cache"
@@ -109,7 +109,7 @@ class Cache:
         if word == "shared":
             return self._on._replace(shares=True) if self._is_wanted(call) else TOGETHER
         if (mode := self._said.get(word)) is None:
-            raise BadRequest(f"{CACHE} must be on, off, refresh or shared, not {said[:40]!r}.", param=CACHE)
+            raise BadRequest(f"{CACHE} must be on, off, refresh or shared, not {excerpt(said)!r}.", param=CACHE)
         return mode
 
     def _is_wanted(self, call: Call) -> bool:

@@ -23,7 +23,7 @@ import msgspec
 from proxy import config
 from proxy.config import Fault
 from proxy.edge.failures import within
-from proxy.errors import BadRequest, Timeout
+from proxy.errors import BadRequest, Timeout, excerpt
 from proxy.failover.faults import Failing
 from proxy.ports import Adapter, Call, Dialect, Handler, Reply, Target
 from proxy.wishes import FAULT
@@ -86,7 +86,7 @@ class Faults:
         """Raises BadRequest."""
         if FAULT in headers and (name := parse(headers[FAULT]).provider) and name not in self._named:
             raise BadRequest(
-                f"{FAULT}: there is no provider {name[:40]!r}. The providers are: {', '.join(self._named)}.",
+                f"{FAULT}: there is no provider {excerpt(name)!r}. The providers are: {', '.join(self._named)}.",
                 param=FAULT,
             )
 
@@ -139,7 +139,7 @@ def parse(text: str) -> Said:
         if name not in EXPECTED or name in fields:
             known = ", ".join(EXPECTED)
             raise _wrong(
-                f"{name[:40]!r} was given twice" if name in fields else f"{pair[:40]!r} must be one of {known}"
+                f"{excerpt(name)!r} was given twice" if name in fields else f"{excerpt(pair)!r} must be one of {known}"
             )
         fields[name] = _value(name, value)
     provider = fields.pop("provider", "")
@@ -154,7 +154,7 @@ def _value(name: str, text: str) -> Any:
     with suppress(msgspec.ValidationError, UnicodeEncodeError):  # the latter: of bytes that are no text
         value = msgspec.convert(text, _TYPES.get(name, str), strict=False)
     if value in (None, ""):
-        raise _wrong(f"{name} must be {EXPECTED[name]}, not {text[:40]!r}")
+        raise _wrong(f"{name} must be {EXPECTED[name]}, not {excerpt(text)!r}")
     return value
 
 

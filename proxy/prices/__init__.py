@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from proxy.canon import NO_USAGE, Iteration, Usage
 from proxy.config import NOWHERE, Places, schema
-from proxy.errors import BadRequest, ConfigError
+from proxy.errors import BadRequest, ConfigError, excerpt
 from proxy.prices.counts import is_absurd
 from proxy.prices.lists import Catalogue, Model, UnknownList
 from proxy.prices.price import CHEAPER, MOST, OTHER, STANDARD, Price
@@ -210,8 +210,8 @@ def _text(dollars: float) -> str:
 
 
 def _refusal(provider: str, model: str, tier: str) -> UnknownPrice:
-    name = f"{provider}/{model}"[:LONGEST]
-    within = f" in the tier {tier[:LONGEST]}" if tier else ""
+    name = excerpt(f"{provider}/{model}", LONGEST)
+    within = f" in the tier {excerpt(tier, LONGEST)}" if tier else ""
     return UnknownPrice(
         f"The price of {name}{within} is unknown, and unknown_price is refuse: set it under prices in config.yaml,"
         f" as {name},"

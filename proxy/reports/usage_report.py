@@ -15,7 +15,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
-from proxy.errors import BadRequest
+from proxy.errors import BadRequest, excerpt
 from proxy.logs import visible
 from proxy.spending.money import dollars
 from proxy.store.row import TOKENS
@@ -47,7 +47,7 @@ def said_in(query: str) -> dict[str, str]:
     pairs = parse_qsl(query, keep_blank_values=True)
     words = dict(pairs)
     if len(words) < len(pairs):
-        twice = next(name for name in words if sum(name == other for other, _ in pairs) > 1)[:40]
+        twice = excerpt(next(name for name in words if sum(name == other for other, _ in pairs) > 1))
         raise BadRequest(f"{twice!r} was given twice: give it once, with commas between several names.", param=twice)
     return words
 
@@ -66,13 +66,13 @@ def asked(words: Mapping[str, str], by: tuple[str, ...] = ("day",)) -> Query:
 def form(words: Mapping[str, str], accept: str) -> str:
     """The one of FORMATS that is wanted. `accept`: the header. Raises BadRequest, also for unknown parameters."""
     if unknown := [name for name in words if name not in PARAMETERS and name != _KEY]:
-        named = ", ".join(repr(name[:40]) for name in unknown)
+        named = ", ".join(repr(excerpt(name)) for name in unknown)
         raise BadRequest(
-            f"Unknown parameter {named}; the parameters are {', '.join(PARAMETERS)}.", param=unknown[0][:40]
+            f"Unknown parameter {named}; the parameters are {', '.join(PARAMETERS)}.", param=excerpt(unknown[0])
         )
     said = words.get("format", "csv" if "text/csv" in accept else "json")
     if said not in FORMATS:
-        raise BadRequest(f"format must be {' or '.join(FORMATS)}, not {said[:40]!r}.", param="format")
+        raise BadRequest(f"format must be {' or '.join(FORMATS)}, not {excerpt(said)!r}.", param="format")
     if said == "csv" and (paging := [name for name in _PAGING if name in words]):
         raise BadRequest(f"{paging[0]} works only with json: csv has all lines in one answer.", param=paging[0])
     return said

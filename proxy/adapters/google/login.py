@@ -19,7 +19,7 @@ from math import inf
 from time import monotonic, time
 
 from proxy.config import Provider, Secret
-from proxy.errors import ConfigError, Down, Refused, Timeout, UpstreamError
+from proxy.errors import ConfigError, Down, Refused, Timeout, UpstreamError, excerpt
 from proxy.headers import spell
 from proxy.ports import Headers
 
@@ -181,5 +181,5 @@ def _code(error: Exception) -> str:
 
 def _detail(error: Exception) -> str:
     """What goes into the log, including the files and hosts that google-auth tried."""
-    told = str(error)[:300] if isinstance(error, DefaultCredentialsError | TransportError) else _code(error)
+    told = excerpt(str(error), 300) if isinstance(error, DefaultCredentialsError | TransportError) else _code(error)
     return " ".join(f"{type(error).__name__} {told}".split())

@@ -11,7 +11,7 @@ import re
 from proxy.canon import Request
 from proxy.dialects.anthropic import Anthropic
 from proxy.envelope import Envelope
-from proxy.errors import BadRequest
+from proxy.errors import BadRequest, excerpt
 from proxy.grammar.fields import Fields, encode_json
 from proxy.ports import Forward, Path, Peek
 
@@ -36,7 +36,8 @@ class AnthropicVertex(Anthropic):
             return Peek(top.need_name("model"), False)
         named, stream = top.text("model"), top.flag("stream")
         if named and named != model:
-            message = f"model is {named[:80]!r}, but the path names {model[:80]!r}: leave it out or give the same."
+            said, meant = excerpt(named, 80), excerpt(model, 80)
+            message = f"model is {said!r}, but the path names {meant!r}: leave it out or give the same."
             raise BadRequest(message, param="model")
         return Peek(model, verb == "streamRawPredict" if stream is None else stream)
 

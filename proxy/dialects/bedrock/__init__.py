@@ -51,7 +51,7 @@ from proxy.dialects.bedrock.parse import parse_request
 from proxy.dialects.bedrock.render import StreamRenderer, WholeRenderer
 from proxy.dialects.bedrock.words import NAME, STREAM_TYPE, VERBS, family_of
 from proxy.envelope import Envelope, parse_object
-from proxy.errors import BadRequest, GatewayError, UpstreamError
+from proxy.errors import BadRequest, GatewayError, UpstreamError, excerpt
 from proxy.framing import Unframed
 from proxy.framing.eventstream import BadMessage, Frames
 from proxy.framing.gates import MessageGate
@@ -128,7 +128,7 @@ class Bedrock:
         model, _, verb = path.rest.rpartition("/")
         if verb not in self.verbs or not model:
             known = " or ".join(self.verbs)
-            message = f"There is no operation {verb[:40]!r}: the path must be /model/<id>/ followed by {known}."
+            message = f"There is no operation {excerpt(verb)!r}: the path must be /model/<id>/ followed by {known}."
             raise BadRequest(message, status=404, code="unknown_url")
         return Peek(model, self.verbs[verb])
 

@@ -14,6 +14,7 @@ from proxy.canon import Citation, Image, Inline, Opaque, Part, Text, Thinking, T
 from proxy.dialects.bedrock.blobs import join, unwrap
 from proxy.dialects.bedrock.citations import citations_of
 from proxy.dialects.bedrock.words import NAME, media_type_of
+from proxy.errors import excerpt
 from proxy.grammar.fields import UNREADABLE, Object, as_list, as_object, as_text, nonsense
 
 
@@ -71,7 +72,7 @@ def shell_of(start: Object) -> tuple[Part, bool]:
         case {"image": dict(image)}:
             return Image(source=Inline(data="", media_type=_media_type(image))), True
         case _:
-            raise nonsense(f"a block is of unknown type ({', '.join(start)[:80]})")
+            raise nonsense(f"a block is of unknown type ({excerpt(', '.join(start), 80)})")
 
 
 def _media_type(image: object) -> str:

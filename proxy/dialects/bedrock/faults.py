@@ -8,7 +8,7 @@ type `exception`. https://docs.aws.amazon.com/bedrock/latest/APIReference/Common
 from collections.abc import Mapping
 
 from proxy.dialects.bedrock.words import ERROR_STATUS, ERROR_WORDS, EXCEPTION_WORDS
-from proxy.errors import Down, GatewayError, Headers, Kind, UpstreamError
+from proxy.errors import Down, GatewayError, Headers, Kind, UpstreamError, excerpt
 from proxy.framing.eventstream import Message, encode_message
 from proxy.grammar.fields import Object, as_object, as_text, dump, kept_headers, no_answer, object_in
 from proxy.grammar.overflow import in_words_of
@@ -79,7 +79,7 @@ def _name_in(said: Object) -> str:
 
 def _bare(word: str) -> str:
     """`ValidationException`, out of `com.amazon.bedrock#ValidationException:http://...`."""
-    return word.partition(":")[0].rpartition("#")[2].strip()[:200]
+    return excerpt(word.partition(":")[0].rpartition("#")[2].strip(), 200)
 
 
 # --- ours ------------------------------------------------------------------------------------------------------------

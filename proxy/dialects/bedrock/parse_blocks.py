@@ -22,7 +22,7 @@ from proxy.canon import (
 from proxy.dialects.bedrock.blobs import blob_of_text, unwrap
 from proxy.dialects.bedrock.citations import citations_of
 from proxy.dialects.bedrock.words import NAME, WHOLE, media_type_of
-from proxy.errors import BadRequest
+from proxy.errors import BadRequest, excerpt
 from proxy.grammar.claude.quoting import cited_in, in_pieces
 from proxy.grammar.fields import (
     Fields,
@@ -60,7 +60,7 @@ def member_of(value: object, at: str) -> tuple[str, object]:
     members = Fields(value, at).rest
     if len(members) != 1:
         names = ", ".join(members) or "none"
-        raise BadRequest(f"{at} must be an object with exactly one member, but it has {names[:80]}.", param=at)
+        raise BadRequest(f"{at} must be an object with exactly one member, but it has {excerpt(names, 80)}.", param=at)
     return next(iter(members.items()))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from math import ceil
 
 from proxy.dialects.gemini.words import ERROR_STATUS, ERROR_WORDS
-from proxy.errors import GatewayError, Headers, Kind, Refused, UpstreamError
+from proxy.errors import GatewayError, Headers, Kind, Refused, UpstreamError, excerpt
 from proxy.grammar.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, dump, kept_headers
 from proxy.grammar.overflow import in_words_of
 from proxy.grammar.statuses import class_of, is_servers
@@ -39,7 +39,7 @@ def error_in(said: object) -> object:
 def fault(error: object, status: int = 200, headers: Headers = (), body: bytes | None = None) -> UpstreamError:
     """The error that a provider's error object and status mean. `error`: an object, a text, or anything at all."""
     said = as_object(error)
-    word = as_text(said.get("status"))[:200]
+    word = excerpt(as_text(said.get("status")), 200)
     message = (
         as_text(error) or as_text(said.get("message")) or f"The provider answered {status} with no readable error."
     )

@@ -27,7 +27,7 @@ from proxy.dialects.gemini.words import (
     TIERS_READ,
     UNDECIDED,
 )
-from proxy.errors import BadRequest
+from proxy.errors import BadRequest, excerpt
 from proxy.grammar.fields import Fields, Left, Object, is_number, wrong, wrong_word
 from proxy.grammar.receipts import names_in
 from proxy.ports import Peek
@@ -97,7 +97,8 @@ def check_model(top: Fields, model: str) -> None:
     """The path names the model: a body may repeat it, but must not name another."""
     named = top.text("model")
     if named and bare(named) != bare(model):
-        message = f"model is {named[:80]!r}, but the path names {model[:80]!r}: leave it out or give the same."
+        said, meant = excerpt(named, 80), excerpt(model, 80)
+        message = f"model is {said!r}, but the path names {meant!r}: leave it out or give the same."
         raise BadRequest(message, param="model")
 
 

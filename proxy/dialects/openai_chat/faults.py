@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 
 from proxy.dialects.openai_chat.words import ERROR_STATUS
-from proxy.errors import GatewayError, Headers, UpstreamError
+from proxy.errors import GatewayError, Headers, UpstreamError, excerpt
 from proxy.grammar.fields import (
     UNREADABLE,
     Object,
@@ -128,7 +128,7 @@ def _read(text: str) -> object:
 
 
 def _word(value: object) -> str:
-    return as_text(value)[:200]
+    return excerpt(as_text(value), 200)
 
 
 def error_body(error: GatewayError) -> bytes:

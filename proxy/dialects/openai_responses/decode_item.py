@@ -29,6 +29,7 @@ from proxy.dialects.openai_responses.citations import citations_of
 from proxy.dialects.openai_responses.parse_input import texts_of
 from proxy.dialects.openai_responses.seals import opened
 from proxy.dialects.openai_responses.words import CALLS, DRAWING, NAME, OF_CALL
+from proxy.errors import excerpt
 from proxy.grammar.arguments import as_json
 from proxy.grammar.fields import Object, as_list, as_object, as_text, nonsense
 
@@ -141,7 +142,7 @@ class Item:
 
     def _must_be(self, kind: str) -> None:
         if self._kind not in ("", kind):
-            raise nonsense(f"an item changed its type from {self._kind[:40]!r} to {kind[:40]!r}")
+            raise nonsense(f"an item changed its type from {excerpt(self._kind)!r} to {excerpt(kind)!r}")
         self._kind = kind
 
     def _part(self, number: int, part: Object) -> None:

@@ -6,7 +6,7 @@ https://platform.openai.com/docs/guides/error-codes
 from collections.abc import Mapping
 
 from proxy.dialects.openai_responses.words import ERROR_STATUS, FAILURE_CODES
-from proxy.errors import GatewayError, Headers, UpstreamError
+from proxy.errors import GatewayError, Headers, UpstreamError, excerpt
 from proxy.framing import sse
 from proxy.grammar.fields import Object, as_object, as_text, dump, kept_headers, object_in
 from proxy.grammar.openai import ERROR_WORDS
@@ -29,7 +29,7 @@ def error_in(said: Object) -> object:
 def fault(error: object, status: int = 200, headers: Headers = (), body: bytes | None = None) -> UpstreamError:
     """The error that a provider's error object and status mean. `error`: an object, a text, or anything at all."""
     said = as_object(error)
-    code, word = as_text(said.get("code"))[:200], as_text(said.get("type"))[:200]
+    code, word = excerpt(as_text(said.get("code")), 200), excerpt(as_text(said.get("type")), 200)
     message = (as_text(error) or as_text(said.get("message")) or as_text(said.get("detail"))).strip()
     told = message or f"The provider answered {status} with no readable error."
     meant = _meant(status, f"{code} {word}".lower())
@@ -40,7 +40,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
         status=meant,
         kind=kind,
         code=code or None,
-        param=as_text(said.get("param"))[:200] or None,
+        param=excerpt(as_text(said.get("param")), 200) or None,
         headers=headers,
         upstream_status=status,
         upstream_type=word,
