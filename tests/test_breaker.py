@@ -27,7 +27,7 @@ class Beside(RuleBasedStateMachine):
         self.breaker = Breaker(RULES, self.clock)
         self.state, self.era = "closed", object()
         self.outcomes: list[tuple[float, bool]] = []
-        self.openings, self.until, self.credit = 0, 0.0, 0.0
+        self.openings, self.until, self.pause, self.credit = 0, 0.0, 0.0, 0.0
         self.out: list[Ticket] = []  # let in, and not yet heard of
 
     @rule(seconds=st.sampled_from([1, 2, 4, 10, 40]))
@@ -58,11 +58,13 @@ class Beside(RuleBasedStateMachine):
         self.breaker.let_go(ticket.number)
         if ticket.era is self.era and self.state == "half_open":
             self.turn("open")
+            self.until = self.clock()
 
     @invariant()
     def they_agree(self) -> None:
-        waits = self.state == "open" and self.clock() < self.until
-        assert self.breaker.rest == (self.until - self.clock() if waits else 0)
+        waits, left = self.state == "open" and self.clock() < self.until, max(self.until - self.clock(), 0)
+        assert self.breaker.rest == (left if waits else 0)
+        assert self.breaker.wait == (left if self.state in ("open", "half_open") else 0)
         assert self.breaker.state == (self.state if waits or self.state != "open" else "half_open")
         assert repr(self.breaker) == f"<Breaker {self.breaker.state}>"
 
@@ -71,8 +73,10 @@ class Beside(RuleBasedStateMachine):
             self.credit += 1 - (self.until - self.clock()) / RULES.ramp
             self.credit -= (allowed := self.credit >= 1)
             return allowed
-        if self.state == "open" and self.clock() >= self.until:
-            self.turn("half_open")
+        if self.state in ("open", "half_open") and self.clock() >= self.until:
+            if self.state == "open":
+                self.turn("half_open")
+            self.until = self.clock() + self.pause
             return True
         return self.state == "closed"
 
@@ -87,7 +91,8 @@ class Beside(RuleBasedStateMachine):
         sick = len(recent) >= RULES.least and recent.count(False) * 2 >= len(recent)
         if not good and (self.state == "half_open" or last == [False] * RULES.failures or sick):
             self.turn("open")
-            self.until = self.clock() + min(RULES.longest, RULES.cool * 2**self.openings)
+            self.pause = min(RULES.longest, RULES.cool * 2**self.openings)
+            self.until = self.clock() + self.pause
             self.openings += 1
 
     def turn(self, state: str) -> None:
@@ -163,6 +168,29 @@ def test_what_was_begun_before_it_opened_tells_nothing_of_the_probe(good: bool) 
     assert not breaker.allow()
     breaker.succeeded(probe)
     assert repr(breaker) == "<Breaker ramp>"
+
+
+def test_a_stream_that_begins_is_a_probe_that_succeeds() -> None:
+    clock = Clock()
+    breaker = opened(clock)
+    assert not breaker.begun(breaker.allow())
+    clock.sleep(RULES.cool)
+    assert breaker.begun(probe := breaker.allow())
+    assert breaker.state == "ramp"
+    assert not breaker.failed(probe)  # it broke off, minutes later
+    assert breaker.state == "ramp"
+
+
+def test_while_a_probe_lasts_there_is_another_each_time_that_it_was_open() -> None:
+    clock = Clock()
+    breaker = opened(clock)
+    clock.sleep(RULES.cool)
+    first = breaker.allow()
+    clock.sleep(RULES.cool)
+    assert [bool(breaker.allow()) for _ in range(3)] == [True, False, False]
+    assert 0 < breaker.wait <= RULES.cool
+    breaker.succeeded(first)
+    assert breaker.state == "ramp"
 
 
 def test_a_probe_that_nobody_heard_of_makes_room_for_another() -> None:

@@ -815,6 +815,20 @@ async def test_who_is_alone_waits_for_it() -> None:
     assert (upstreams.asked, len(upstreams.slept)) == (["a/m"], 1)
 
 
+async def test_a_stream_that_has_begun_keeps_nobody_waiting() -> None:
+    async def live() -> AsyncGenerator[bytes]:
+        yield b"data: {}"
+
+    upstreams = Upstreams(a=[down(), Reply(200, [], live()), Reply(200, [], live())])
+    rules = Rules(failures=1, cool=0.0)
+    world = World([Provider("a")], upstreams, retry=Retry(max_retries=0), rules=rules)
+    with pytest.raises(Down):
+        await world.ask()
+    await world.ask()  # the probe, which nobody has heard to its end
+    await world.ask()
+    assert upstreams.asked == ["a/m"] * 3
+
+
 async def test_that_a_target_rests_and_is_back_is_said_once_each(caplog: pytest.LogCaptureFixture) -> None:
     upstreams = Upstreams(a=[down(), down(), down()])
     world = three(upstreams, retry=Retry(max_retries=0), rules=Rules(failures=2, cool=0.0, ramp=0.0))

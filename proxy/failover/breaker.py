@@ -1,7 +1,7 @@
 """Is this target to be asked at all, or left alone until it is well?
 
     closed --`failures` in a row, or a `share` of the last `window` seconds--> open
-    open --its time is over--> half_open: one probe, and nobody beside it
+    open --its time is over--> half_open: one probe, and nobody beside it until as much time is over again
     half_open --the probe fails--> open, for twice as long, up to `longest`
     half_open --the probe succeeds--> ramp: a share of the requests that grows from nothing to all over `ramp` seconds
     ramp --its time is over--> closed;  --as from closed--> open, for twice as long
@@ -15,6 +15,7 @@ from typing import Literal, NamedTuple
 
 from proxy.failover.recent import Recent
 
+NEXT = 1.0  # seconds, at least, from one probe to the next
 State = Literal["closed", "open", "half_open", "ramp"]
 
 
@@ -33,7 +34,18 @@ class Rules(NamedTuple):
 class Breaker:
     """One target's. `clock`: seconds, never going back."""
 
-    __slots__ = ("_clock", "_credit", "_generation", "_in_a_row", "_opened", "_outcomes", "_rules", "_state", "_until")
+    __slots__ = (
+        "_clock",
+        "_credit",
+        "_generation",
+        "_in_a_row",
+        "_opened",
+        "_outcomes",
+        "_pause",
+        "_rules",
+        "_state",
+        "_until",
+    )
 
     def __init__(self, rules: Rules, clock: Callable[[], float]) -> None:
         self._rules = rules
@@ -43,7 +55,8 @@ class Breaker:
         self._generation = 1  # the ticket of all that this state lets in; each change of state has its own
         self._in_a_row = 0  # failures
         self._opened = 0  # times since it was closed
-        self._until = 0.0  # open: when its probe may go; ramp: when it is closed again
+        self._until = 0.0  # open: when its probe may go; half_open: when another may; ramp: when it is closed again
+        self._pause = 0.0  # seconds that it was open for the last time
         self._credit = 0.0  # ramp: shares that have added up; a whole one lets a request in
 
     def __repr__(self) -> str:
@@ -65,6 +78,11 @@ class Breaker:
     def rest(self) -> float:
         """Seconds until it lets its probe in; 0 where it is not open."""
         return max(self._until - self._clock(), 0.0) if self._state == "open" else 0.0
+
+    @property
+    def wait(self) -> float:
+        """Seconds until it lets its probe in, or the next one; 0 where others are let in, too."""
+        return max(self._until - self._clock(), 0.0) if self._state in ("open", "half_open") else 0.0
 
     def allow(self, is_last: bool = False) -> int:
         """A ticket, for one attempt; 0: leave it alone. Each ticket is handed back to one of the three below, once.
@@ -88,6 +106,10 @@ class Breaker:
         self._outcomes.add(_GOOD)
         return False
 
+    def begun(self, ticket: int) -> bool:
+        """The target has begun a stream, which may last for minutes. If it is the probe, has that brought it back?"""
+        return self._state == "half_open" and self.succeeded(ticket)
+
     def failed(self, ticket: int, again: bool = False) -> bool:
         """The target did not answer as it should: a 5xx, a timeout, no connection. Is it left alone now?
 
@@ -110,11 +132,16 @@ class Breaker:
         """Nobody knows how it would have ended: the client has left, say. If it was the probe, the next request is."""
         if ticket == self._generation and self._state == "half_open":
             self._change("open")
+            self._until = self._clock()
 
     def _allow_probe(self) -> int:
-        if self._state == "half_open" or self._clock() < self._until:
+        """A whole answer may take minutes too, so in time the next one is a probe as well. Any of them decides."""
+        now = self._clock()
+        if now < self._until:
             return 0
-        self._change("half_open")
+        self._until = now + max(self._pause, NEXT)
+        if self._state == "open":
+            self._change("half_open")
         return self._generation
 
     def _end_ramp(self) -> None:
@@ -139,7 +166,8 @@ class Breaker:
 
     def _open(self) -> None:
         self._change("open")
-        self._until = self._clock() + min(self._rules.cool * 2 ** min(self._opened, 32), self._rules.longest)
+        self._pause = min(self._rules.cool * 2 ** min(self._opened, 32), self._rules.longest)
+        self._until = self._clock() + self._pause
         self._opened += 1
 
     def _start_ramp(self) -> None:

@@ -54,6 +54,11 @@ class Standing:
         """As operators read it: <Standing openai/gpt-4o closed, 3 in flight>"""
         return f"<Standing {self._name} {self.breaker.state}, {self.latency.in_flight} in flight>"
 
+    def begun(self, ticket: int) -> None:
+        """A stream, which has said something."""
+        if self.breaker.begun(ticket):
+            self._tell_back()
+
     def ended(self, call: Call, ticket: int, error: BaseException | None, again: bool = False) -> None:
         """The call's last attempt has ended. A refusal is an answer too; one that was broken off early tells nothing.
 
@@ -65,7 +70,7 @@ class Standing:
             self._heads[call.stream].append((call.began, call.headed))
         if error is None or (isinstance(error, UpstreamError) and error.kind not in SICK):
             if self.breaker.succeeded(ticket):
-                log.info("%s answers again", self._name, extra={"event": "target_back"})
+                self._tell_back()
         elif isinstance(error, UpstreamError) and self.target.adapter.real and not self._had_no_chance(call, error):
             if self.breaker.failed(ticket, again):
                 words = "%s has failed too often, and is not used for %d s: %s"
@@ -73,6 +78,9 @@ class Standing:
                 log.warning(words, self._name, self._rest, error.message, extra=told)
         else:
             self.breaker.let_go(ticket)
+
+    def _tell_back(self) -> None:
+        log.info("%s answers again", self._name, extra={"event": "target_back"})
 
     def _had_no_chance(self, call: Call, error: UpstreamError) -> bool:
         """Was it the client's time that ran out, which was less than the target usually takes? Else one impatient
@@ -97,7 +105,7 @@ class Standing:
     @property
     def _rest(self) -> int:
         """Whole seconds for which it is left alone."""
-        return max(1, ceil(self.breaker.rest))
+        return max(1, ceil(self.breaker.wait))
 
     def resting(self) -> Down:
         """The error of a target that is left alone. It counts as no attempt."""

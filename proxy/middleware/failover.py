@@ -127,6 +127,7 @@ class Failover:
         if isinstance(reply.body, bytes):
             standing.ended(call, ticket, None)
         else:
+            standing.begun(ticket)
             reply.endings.append(partial(standing.ended, call, ticket, again=again))
         return reply
 
