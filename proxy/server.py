@@ -88,7 +88,9 @@ class Server:
         """Bind the address, or use the sockets that were handed over; connections wait for `start`. Raises OSError."""
         loop = asyncio.get_running_loop()
         outbox = Outbox(loop, self._before)
-        self._listener = await listen(lambda: Door(self, loop, outbox), address, self._room, handed)
+        self._listener = await listen(
+            lambda: Door(self, loop, outbox), address, self._room, handed, self.patience.write_stall
+        )
 
     def start(self) -> None:
         """Accept connections."""

@@ -25,6 +25,7 @@ from proxy.config import Timers
 from proxy.edge.aside import LARGE
 from proxy.edge.exchange import Exchange
 from proxy.edge.failures import mapped, too_slow, turned_back
+from proxy.edge.kernel import watch
 from proxy.edge.lateness import Allowed
 from proxy.edge.names import KNOWN_FOR, Names
 from proxy.edge.origins import Held, Origin, Proxy
@@ -40,9 +41,6 @@ IDLE_LIFE = 15.0  # seconds that a connection waits for another request: few pro
 PROXY_REFUSES = 407  # no provider says this (RFC 9110, 15.5.8); through a tunnel it comes before there is a connection
 TOLD = 10.0  # seconds that a webhook has to answer
 LIST_LIMIT = 8 * 1024 * 1024  # bytes of a list
-# A provider that vanishes without a word is noticed after a minute: the kernel probes a silent one, and gives up when
-# nothing is acknowledged (tcp(7)). A whole answer has no other timer that is as short.
-WATCHED = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 60_000}
 
 
 class Upstream:
@@ -296,10 +294,7 @@ def _wire(outbox: Outbox) -> Wire:
 def _socket(address: aiohttp.AddrInfoType) -> socket.socket:
     family, kind, protocol, *_ = address
     made = socket.socket(family, kind, protocol)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in WATCHED.items():
-        if hasattr(socket, name):  # not every system has all of them
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+    watch(made)  # a whole answer has no other timer that is as short
     return made
 
 

@@ -20,6 +20,7 @@ from typing import Any, Literal
 import pytest
 
 from proxy.edge.exchange import Exchange
+from proxy.edge.kernel import WATCHED
 from proxy.edge.wire import Wire
 from tests.client import ANTHROPIC, LANES, OPENAI, Client, Speech, client, lane_name, spell
 from tests.evil import Evil, Scenario
@@ -250,3 +251,17 @@ def held(gateway: Gateway) -> list[int]:
     came = sorted(wire.exchange._held for wire in wires(gateway) if isinstance(wire.exchange, Exchange))
     gone = sorted(door.transport.get_write_buffer_size() for door in gateway.app.server._doors if door.transport)
     return [one + other for one, other in zip(came, gone, strict=True)]
+
+
+@pytest.mark.parametrize(("stall", "watched"), [("1", 60_000), ("90", 90_000)])
+async def test_the_kernel_watches_for_a_client_that_vanishes(stall: str, watched: int) -> None:
+    """B4: it sends no FIN, and a stream that says little fills no buffer whose stalling would tell."""
+    async with pillion(PILLION_CLIENT_WRITE_STALL=stall) as gateway, client(gateway) as one:
+        await one.send(spell("POST", OPENAI.path, OPENAI.request(True, "echo/text+stall-2")))
+        await soon(lambda: len(gateway.app.server._doors) == 1)
+        (door,) = gateway.app.server._doors
+        assert door.transport is not None
+        there = door.transport.get_extra_info("socket")
+        assert there.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        options = {name: there.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in WATCHED}
+        assert options == WATCHED | {"TCP_USER_TIMEOUT": watched}

@@ -443,6 +443,12 @@ def test_an_error_before_the_head_gives_the_status() -> None:
     assert Record(*facts_of(seen(call(), 200, Timeout("slow", code="idle_timeout")))).status == 200
 
 
+def test_of_an_answer_that_broke_off_it_tells_what_was_booked() -> None:
+    one = call()
+    one.usage, one.booked = Usage(input=29), Usage(input=29, output=100)
+    assert Record(*facts_of(seen(one, 200, asyncio.CancelledError()))).usage[:6] == (29, 0, 0, 0, 0, 100)
+
+
 # --- what would become of it -----------------------------------------------------------------------------------------
 
 

@@ -71,8 +71,9 @@ def test_a_browser_that_says_no_origin_says_where_its_page_is_from() -> None:
         hosts.check({"host": "localhost", "sec-fetch-site": near})
 
 
-def test_http_1_0_need_not_say_a_host() -> None:
-    Hosts().check({})
+def test_only_a_probe_of_http_1_0_need_not_say_a_host() -> None:
+    Hosts(private=True).check({})
+    assert refused({}) == (400, "invalid_host")
 
 
 @pytest.mark.parametrize(

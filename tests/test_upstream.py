@@ -18,11 +18,12 @@ import trustme
 from proxy.config import Timers
 from proxy.edge.aside import LARGE
 from proxy.edge.exchange import Exchange
+from proxy.edge.kernel import WATCHED
 from proxy.edge.lateness import Allowed
 from proxy.edge.origins import request_head
 from proxy.edge.wire import Wire
 from proxy.errors import Down, Timeout, UpstreamError
-from proxy.upstream import IDLE_LIFE, WATCHED, Upstream
+from proxy.upstream import IDLE_LIFE, Upstream
 from tests.evil import Evil, Received, Scenario, Split, trust
 from tests.nowhere import free_port
 

@@ -35,9 +35,9 @@ class Hosts:
         return f"<Hosts {', '.join(sorted(self._names))}>"
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """Raises GatewayError: 400, 403 or 421. HTTP/1.0 needs no Host, and no browser speaks it."""
-        host = headers.get("host")
-        if host is not None and host not in self._met:
+        """Raises GatewayError: 400, 403 or 421. HTTP/1.0 needs no Host: probes of that age may do without."""
+        host = headers.get("host", "")
+        if host not in self._met and not (self._private and not host):
             self._check_host(host)
         if "origin" in headers:
             self._check_origin(headers["origin"])

@@ -1,6 +1,6 @@
 """What does the kernel know about a connection before we do?
 
-How many bytes are still on their way, and whether the other side has reset it.
+How many bytes are still on their way, whether the other side has reset it, and whether it has vanished without a word.
 """
 
 import asyncio
@@ -8,6 +8,23 @@ import fcntl
 import socket
 import struct
 import termios
+
+# One that vanishes without a word is noticed after a minute: the kernel probes a silent one, and gives up when nothing
+# is acknowledged (tcp(7)).
+WATCHED = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 60_000}
+
+
+def watch(sock: socket.socket, patience: float = 0.0) -> None:
+    """Close it when the other side has vanished. What is accepted from a listening socket is watched as that one is.
+
+    `patience`: seconds that the other side may leave what we send unread, where they are more than a minute: to the
+    kernel it has vanished, too.
+    """
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    longest = max(WATCHED["TCP_USER_TIMEOUT"], int(1000 * patience))
+    for name, value in (WATCHED | {"TCP_USER_TIMEOUT": longest}).items():
+        if hasattr(socket, name):  # not every system has all of them
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def unread(transport: asyncio.Transport) -> int:

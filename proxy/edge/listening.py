@@ -16,6 +16,7 @@ from contextlib import suppress
 from errno import EADDRINUSE, EEXIST, EMFILE, ENFILE, ENOBUFS, ENOMEM
 
 from proxy.edge.address import Address
+from proxy.edge.kernel import watch
 from proxy.edge.room import Room
 
 BACKLOG = 1024  # connections that wait to be accepted
@@ -105,17 +106,24 @@ class Listener:
 
 
 async def listen(
-    doors: Doors, address: Address, room: Room | None = None, handed: Sequence[socket.socket] = ()
+    doors: Doors,
+    address: Address,
+    room: Room | None = None,
+    handed: Sequence[socket.socket] = (),
+    patience: float = 0.0,
 ) -> Listener:
     """`doors` makes a protocol for each connection. `handed`: sockets that exist already, and stay when we go.
+    `patience`: seconds that a client may leave its answer unread.
 
     Raises OSError where the address is taken or cannot be used.
     """
     socks = handed or ([_at_path(address.path)] if address.path else await _at_address(address.host, address.port))
     for sock in socks:
         sock.setblocking(False)
-        if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Linux and macOS
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)  # accepted connections inherit it
+        if sock.family != socket.AF_UNIX:  # accepted connections inherit the options
+            watch(sock, patience)
+            if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Linux and macOS
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     return Listener(doors, socks, room or Room(), "" if handed else address.path)
 
 

@@ -195,7 +195,7 @@ def short(name: str) -> str:
 def facts_of(sight: Sight) -> tuple[Any, ...]:
     """The fields of a Record. Copies only, so that nothing keeps a whole request alive."""
     call, how = sight.call, sight.how
-    target, usage = call.target, call.usage
+    target, usage = call.target, call.usage if call.booked is None else call.booked
     return (
         *_facts(call),
         list(map(_tried, call.history)),
