@@ -70,6 +70,11 @@ class GatewayError(Exception):
         self.kind = self.kind if kind is None else kind
         self.code = self.code if code is None else code
 
+    @property
+    def logged(self) -> str:
+        """The message, as far as it may stand in the log."""
+        return self.message
+
 
 class BadRequest(GatewayError):
     """The client's request cannot be served, here or anywhere."""
@@ -128,7 +133,7 @@ class UpstreamError(GatewayError):
     SDKs would not take them for an error. `of_key`: the provider refused the key, and
     the adapter leaves that one out. `lost`: there is nothing at that path, by all that was said. `date`: when the
     provider said so, by its own clock, as HTTP spells it. `heard`: those of the `headers` that are the provider's own,
-    where the client's wire has others beside them.
+    where the client's wire has others beside them. `unmirrored`: the message without what it repeats of the request.
     """
 
     status, code = 502, "upstream_error"
@@ -158,6 +163,11 @@ class UpstreamError(GatewayError):
         self.lost = False
         self.date = ""
         self.heard: Headers | None = None
+        self.unmirrored = ""
+
+    @property
+    def logged(self) -> str:
+        return self.unmirrored or self.message
 
 
 class Refused(UpstreamError):

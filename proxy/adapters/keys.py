@@ -134,10 +134,10 @@ class Keys:
         elif error.kind == "quota_exceeded" and not (was_out and index in self._spent):  # a rate limit is no news of it
             self._spent.add(index)
             words = "%s has used up its quota, and is not used for %.0f s: %s"
-            log.warning(words, self._named(index), seconds, error.message, extra={"event": "key_spent"})
+            log.warning(words, self._named(index), seconds, error.logged, extra={"event": "key_spent"})
         elif error.kind == "authentication" and not was_out:
             words = "%s is not allowed to use %s, and is not used for it for %.0f s: %s"
-            log.warning(words, self._named(index), model, seconds, error.message, extra={"event": "key_forbidden"})
+            log.warning(words, self._named(index), model, seconds, error.logged, extra={"event": "key_forbidden"})
 
     # --- who is left out ---
 

@@ -75,7 +75,7 @@ class Standing:
             if self.breaker.failed(ticket, again):
                 words = "%s has failed too often, and is not used for %d s: %s"
                 told = {"event": "target_resting", "code": error.code, "detail": error.detail}
-                log.warning(words, self._name, self._rest, error.message, extra=told)
+                log.warning(words, self._name, self._rest, error.logged, extra=told)
         else:
             self.breaker.let_go(ticket)
 

@@ -44,4 +44,5 @@ Errors:
     complaints    the message
     overflow      a conversation that is too long
     repeating     a provider's message, without keys
+    mirrored      the same for the log, without what the client has said
 """

@@ -13,6 +13,7 @@ from time import monotonic, time
 from proxy.errors import Down, UpstreamError
 from proxy.framing import MAX_WHOLE, Unframed
 from proxy.grammar.complaints import understand
+from proxy.grammar.mirrored import unmirrored
 from proxy.grammar.repeating import repeated, shows_key, unescaped
 from proxy.grammar.statuses import says_no_more
 from proxy.lanes.begun import Begun
@@ -57,6 +58,7 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
     blame(call, error)
     if not lack and (found := _stranger(answer, body, error, dialect)):
         error.message = f"{error.provider} answered with status {answer.status} and {found}: check base_url."
+        error.unmirrored = ""
     target.adapter.refused(answer, error)
     if dialect is not call.dialect:
         error.body, error.heard = None, error.headers
@@ -198,6 +200,7 @@ def blame(call: Call, error: UpstreamError) -> None:
         refused = f"does not allow {key} to do this" if error.status == 403 else f"refused {key}"
         error.message = f"{error.provider} {refused}: {error.message}"
     error.param = hide(error.param) if error.param else None
+    error.unmirrored = unmirrored(error.message, call.envelope.body, names)
     if error.body is not None:
         text = error.body.decode("utf-8", "surrogateescape")
         if any(shows_key(said, names) or hide(said) != said for said in {text, unescaped(text)}):

@@ -84,7 +84,7 @@ class Journal:
         if call.target is not None:
             entry.model_sent = clean(call.target.model, LONGEST_NAME)
         if isinstance(error, GatewayError):
-            entry.param, entry.message = clean(error.param or ""), clean(error.message)
+            entry.param, entry.message = clean(error.param or ""), clean(error.logged)
         if isinstance(error, UpstreamError) and error.detail:
             entry.detail = clean(error.detail)
         if call.booked is not None and any(counts := astuple(call.booked.whole)[: len(BUCKETS)]):
