@@ -18,8 +18,8 @@ from proxy import prices as module
 from proxy.canon import BUCKETS, Usage
 from proxy.config import schema
 from proxy.errors import ConfigError
+from proxy.grammar.counts import SANE
 from proxy.prices import Price, Prices, UnknownPrice, is_absurd
-from proxy.prices.counts import MOST
 from proxy.prices.lists import Clause, Dated, Index, Model
 from proxy.prices.price import MOST as DEAREST
 from proxy.prices.rates import Rates
@@ -174,12 +174,12 @@ def test_whatever_a_provider_tells_costs_something_from_nothing_up(
         assert 0 <= every_list.of(listing, model, NOW.timestamp(), tier).cost(usage) <= DEAREST
 
 
-@pytest.mark.parametrize("count", [-1, MOST + 1, -(10**40), 2**39, 2**40, 10**40])
+@pytest.mark.parametrize("count", [-1, SANE + 1, -(10**40), 2**39, 2**40, 10**40])
 @pytest.mark.parametrize("bucket", BUCKETS)
 def test_an_absurd_count_costs_nothing_and_is_told(bucket: str, count: int) -> None:
     price = every_list.of("openai", "gpt-5", NOW.timestamp())
     usage = used({"output": 100, bucket: count})
-    is_sane = 0 <= count <= MOST
+    is_sane = 0 <= count <= SANE
     assert is_absurd(usage) is not is_sane
     rest = Usage() if bucket == "output" else Usage(output=100)
     assert (price.cost(usage) == price.cost(rest)) is not is_sane
@@ -187,13 +187,13 @@ def test_an_absurd_count_costs_nothing_and_is_told(bucket: str, count: int) -> N
 
 def test_no_cost_outgrows_the_ledger() -> None:
     price = priced(x=schema.Price(input=10**9, output=10**9)).of("openai", "x", 0.0)
-    usage = used(dict.fromkeys(BUCKETS, MOST))
+    usage = used(dict.fromkeys(BUCKETS, SANE))
     assert price.cost(usage) == price.bound(usage.total_input, usage.total_output) == DEAREST < 2**63
 
 
 def test_a_sane_count_is_not_told() -> None:
     assert not is_absurd(Usage())
-    assert not is_absurd(used(dict.fromkeys(BUCKETS, MOST)))
+    assert not is_absurd(used(dict.fromkeys(BUCKETS, SANE)))
 
 
 # --- when -------------------------------------------------------------------------------------------------------------

@@ -466,7 +466,7 @@ def is_main(path: tuple[str, ...]) -> bool:
 
 
 PLACES = [(each, path) for each in COUNTS for path in each.paths]
-NONSENSE: list[Any] = [-1, -1.0, 1.5, 1e30, 10**12 + 1, 10**40, "12", True, [], {}]
+NONSENSE: list[Any] = [-1, -1.0, 1.5, 1e30, 10**8 + 1, 10**40, "12", True, [], {}]
 
 
 def spoilt(used: Json, path: tuple[str, ...], value: Any) -> Json:
@@ -485,7 +485,7 @@ def test_a_count_that_is_none_is_told_and_counts_as_nothing(each: Counts, path: 
     for value in NONSENSE:
         usage = counted(each.wire, each.body(spoilt(each.used, path, value)))
         assert usage.is_odd, value
-        assert all(0 <= getattr(usage, bucket) <= 10**12 for bucket in BUCKETS), value
+        assert all(0 <= getattr(usage, bucket) <= 10**8 for bucket in BUCKETS), value
 
 
 GONE = object()
@@ -588,7 +588,7 @@ def test_no_answer_costs_less_than_nothing(each: Counts, data: st.DataObject) ->
 
 def test_what_is_not_told_is_no_nonsense() -> None:
     assert are_counts({}, ["x"])
-    assert are_counts({"x": None, "y": 3.0, "z": 10**12}, "xyz")
+    assert are_counts({"x": None, "y": 3.0, "z": 10**8}, "xyz")
     assert not are_counts({"x": float("nan")}, "x")
 
 

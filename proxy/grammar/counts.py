@@ -5,7 +5,7 @@ from math import ceil
 
 from proxy.grammar.fields import Object
 
-SANE = 10**12  # tokens; no real count is larger
+SANE = 10**8  # tokens of one kind, in one request: ten times the longest context that any model has
 
 # Anthropic's words: https://platform.claude.com/docs/en/build-with-claude/data-residency
 _ANYWHERE = ("", "global", "not_available")

@@ -16,6 +16,7 @@ from proxy.config import LimitsRow
 from proxy.edge.aside import LARGE, aside
 from proxy.errors import GatewayError, OverLimit
 from proxy.fleet import Fleet
+from proxy.grammar.counts import SANE
 from proxy.limits.admission import Admission
 from proxy.limits.announced import Announcements, leave_plenty, rows_in
 from proxy.limits.fleet import FleetAdmission
@@ -32,7 +33,6 @@ MOST_CLIENTS = 10_000  # whose limits are remembered even if they are as good as
 MOST_TARGETS = 256  # whose announced limits are
 NOBODYS = (None, None, None)
 NOTHING = Held((), (), NO_TOKENS)  # is held where nothing limits an attempt
-MOST_TOKENS = 10**8  # of one request; whoever counts more counts wrong
 
 
 class Place(NamedTuple):
@@ -252,4 +252,4 @@ def _used(call: Call, need: Need, error: BaseException | None) -> int | None:
     elif not (read or written) or (usage.is_odd and not (read and written)):
         return None
     used = (read or need.read) + written  # nobody reads nothing
-    return used if 0 <= used <= MOST_TOKENS else None
+    return used if 0 <= used <= SANE else None

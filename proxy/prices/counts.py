@@ -9,10 +9,8 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from proxy.canon import BUCKETS, Usage
-from proxy.grammar.counts import are_counts, count_of
+from proxy.grammar.counts import SANE, are_counts, count_of
 from proxy.grammar.fields import as_list, as_object
-
-MOST = 10**12  # tokens in one bucket; nobody read or wrote more
 
 # Counts besides the tokens, and where they are. Both are Perplexity's, https://docs.perplexity.ai/getting-started/pricing:
 # most of its models search for a fee by request, so that there a search has a price only where the list says so.
@@ -45,12 +43,12 @@ DETAILS: Mapping[str, Detail] = {
 
 def is_absurd(usage: Usage) -> bool:
     """Is a count negative, or more than anybody can have used? Such a bucket costs nothing, and should be flagged."""
-    return any(not 0 <= getattr(usage, bucket) <= MOST for bucket in BUCKETS)
+    return any(not 0 <= getattr(usage, bucket) <= SANE for bucket in BUCKETS)
 
 
 def sane(usage: Usage) -> Usage:
     """The same, with 0 in every absurd bucket."""
-    absurd = [bucket for bucket in BUCKETS if not 0 <= getattr(usage, bucket) <= MOST]
+    absurd = [bucket for bucket in BUCKETS if not 0 <= getattr(usage, bucket) <= SANE]
     return replace(usage, **dict.fromkeys(absurd, 0))
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from msgspec.structs import astuple
 
 from proxy.canon import BUCKETS, Usage
-from proxy.grammar.counts import count_of
+from proxy.grammar.counts import SANE, count_of
 from proxy.prices.counts import CALLS, DETAILS, billed, details, is_absurd, sane
 from proxy.spending.money import NANOS
 
@@ -53,7 +53,6 @@ FEES = frozenset({"search", "request"})  # without a price these cost nothing; a
 _READ = [kind for kind, chain in CHAINS.items() if chain[-1] == "input"]
 _WRITTEN = [kind for kind, chain in CHAINS.items() if chain[-1] == "output" and kind not in CALLS]
 _NO_ROW: Row = {}
-_SUSPECT = 10**11  # tokens: a negative count, or one above this, is looked at more closely
 
 
 class Band(NamedTuple):
@@ -86,7 +85,7 @@ class Rates:
         if usage.extra and "billed_units" in usage.extra:
             usage = billed(usage)
         counts: tuple[int, ...] = astuple(usage)[: len(BUCKETS)]
-        if not 0 <= reduce(or_, counts) <= _SUSPECT and is_absurd(usage):
+        if not 0 <= reduce(or_, counts) <= SANE and is_absurd(usage):
             return self.total(sane(usage))
         band = self._bands[bisect_left(self._starts, usage.total_input)] if self._starts else self._bands[0]
         total: int = sum(map(mul, counts, band.tokens))
