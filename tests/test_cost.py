@@ -273,6 +273,7 @@ async def test_under_a_strict_budget_it_is_booked_with_all_that_it_may_have_cost
             await one.send(spell("POST", OPENAI.path, OPENAI.request(model="openai/m", max_tokens=5000)))
             await evil.received(1)
             reserved = counter.reserved
+            assert [row.nanos for row in found(tmp_path / "state" / "ledger.intents").rows] == [reserved]
             one.leave("rst")
             await evil.closed()
         (row,) = await booked(gateway)
@@ -381,6 +382,19 @@ async def test_a_request_that_may_cost_more_than_its_client_will_pay(tmp_path: P
         if status == 400:
             assert json.loads(got.body)["error"]["code"] == "cost_limit_exceeded"
             assert await booked(gateway) == []
+
+
+@pytest.mark.parametrize("less", [0, 1])
+async def test_what_a_client_will_pay_is_for_all_its_attempts(tmp_path: Path, less: int) -> None:
+    """The first one was cut, and is booked by what was heard of it: less than the limit is left for the second one."""
+    text = "routes: {both: {targets: [openai/m, anthropic/m]}}\nretry: {max_retries: 0}\n"
+    body = OPENAI.request(model="both", max_tokens=100)
+    cut = Scenario(body=OPENAI.whole, headers=JSON, cut_at=len(OPENAI.whole) - 1, how="rst")
+    bound = (len(body) + TEMPLATE) * 1000 + 100 * 3000
+    limit = bound + 1000 * 1000 * (1 - less)  # enough for both, or for one
+    async with Evil(cut, Scenario(body=ANTHROPIC.whole, headers=JSON)) as evil, priced(evil, tmp_path, text) as gateway:
+        got = await ask(gateway, "POST", OPENAI.path, body, [("x-pillion-cost-limit", f"0.{limit:09}")])
+        assert (len(evil.requests), got.status == 200) == ((1, False) if less else (2, True))
 
 
 async def test_a_cost_that_nobody_can_bound_is_above_every_limit(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ async def test_a_fleet_spends_what_there_is_and_no_more(server: Server, seed: in
 async def test_what_one_needs_another_can_have_once_it_is_given_back(server: Server) -> None:
     async with sidecar(server) as one, sidecar(server) as two:
         held = await one.reserve(NANOS)
-        with pytest.raises(OverBudget, match="in progress"):
+        with pytest.raises(OverBudget, match="Other sidecars of the fleet hold"):
             await two.reserve(NANOS // 2)
         one.budgets.settle(held, NANOS // 4)
         one.leases.report()

@@ -23,6 +23,7 @@ HINTS: Mapping[Cause, str] = {
     "spent": "",
     "reserved": "Try again when requests in progress have ended.",
 }
+ELSEWHERE = "Other sidecars of the fleet hold what is left of it: try again in some seconds."
 PASSING: Collection[Cause] = ("alone", "reserved")  # which other requests take with them when they end
 SOON = 60.0  # seconds for which SDKs wait at most
 
@@ -34,7 +35,8 @@ def refusal(counter: Counter, bound: int | None, cause: Cause, now: float) -> Ov
         if amount is None
         else f"this request may cost up to {dollars(amount)}"
     )
-    parts = (f"Budget {_name(counter)} has {_left(counter)}, but {costs}.", HINTS[cause], _anew(counter, cause))
+    hint = ELSEWHERE if cause == "reserved" and not counter.reserved else HINTS[cause]
+    parts = (f"Budget {_name(counter)} has {_left(counter)}, but {costs}.", hint, _anew(counter, cause))
     error = OverBudget(" ".join(filter(None, parts)), headers=list(_headers(counter, cause, now)))
     error.cheaper = counter.terms.cheaper
     return error
