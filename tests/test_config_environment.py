@@ -261,6 +261,18 @@ def test_the_last_good_key_stays_while_the_file_is_broken(key: Path, clock: Cloc
     assert secret.reveal() == "second"
 
 
+@pytest.mark.parametrize(("text", "value"), [("a" * 15, "k" * 16), ("a" * 16, "a" * 16), ("kkk", "k" * 16)])
+def test_a_key_that_strangers_could_guess_takes_no_longer_ones_place(
+    key: Path, clock: Clock, text: str, value: str
+) -> None:
+    """Most likely it is half of one."""
+    key.write_text("k" * 16)
+    secret = Secret("k" * 16, key, clock)
+    key.write_text(text)
+    clock.now += LOOK_AGAIN
+    assert secret.reveal() == value
+
+
 def test_a_file_of_several_keys_with_another_number_of_them_says_so(
     key: Path, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 LIMIT = 64 * 1024  # bytes; a longer file is no key
 LOOK_AGAIN = 0.1  # seconds: a key that was replaced is used no longer than that
+SHORTEST = 16  # characters of a key that strangers may guess at
 WRITTEN_IN = 5.0  # seconds after which nobody is writing a file any more
 
 _SENDABLE = re.compile(r"[\t -~]*")
@@ -92,7 +93,10 @@ class Secret:
         self._value = value
 
     def _look(self, file: Path) -> None:
-        """Read the file if it has changed. One that is gone, empty or broken is being written: the last value stays."""
+        """Read the file if it has changed. One that is gone, empty or broken is being written: the last value stays.
+
+        So is one whose key has become so short that strangers might guess at it, as a start would not allow it.
+        """
         try:
             found = file.stat()
             seen = (found.st_mtime_ns, found.st_ino, found.st_size)
@@ -103,7 +107,7 @@ class Secret:
                 value = self._own(items(value), self._item, file)
         except (OSError, ValueError):
             value, seen = "", None
-        if value and sendable(value):
+        if value and sendable(value) and not len(value) < SHORTEST <= len(self._value):
             self._value, self._seen, self._lost_since = value, seen, inf
         else:
             self._lost(file)
@@ -122,7 +126,7 @@ class Secret:
         self._lost_since = min(self._lost_since, now)
         if -inf < self._lost_since <= now - WRITTEN_IN:
             self._lost_since = -inf
-            words = "%s holds no key any more: its last one is used until pillion stops, and then it will not start"
+            words = "%s holds no key any more, or part of one: the last one is used until pillion stops, and no longer"
             log.warning(words, file, extra={"event": "key_file_lost"})
 
 
