@@ -139,6 +139,10 @@ class Ledger(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         Meta(description="`normal` survives a killed process; `full` also a power cut, and waits for the disk."),
     ] = "normal"
     create: Annotated[
-        bool, Meta(description="Create a new ledger where a strict budget needs one that is missing or corrupt; the budget begins anew.")
+        bool,
+        Meta(
+            description="Create a new ledger where a strict budget needs one that is missing or corrupt;"
+            " the budget begins anew."
+        ),
     ] = False
     keep_days: Annotated[Count, Meta(description="How many days single rows are kept; sums are kept forever.")] = 400
