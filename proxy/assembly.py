@@ -126,7 +126,8 @@ class Assembly:
         return routes.for_cluster(admin, self._ways)
 
     def checks(self, hosts: Hosts) -> Sequence[Check]:
-        return hosts.check, self._lasting.upstream.trail.check, self.faults.check if self.faults else refuse
+        """First whether we sent it ourselves: by a name that is none of ours, Host would hide that."""
+        return self._lasting.upstream.trail.check, hosts.check, self.faults.check if self.faults else refuse
 
     @property
     def patience(self) -> Patience:

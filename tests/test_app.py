@@ -117,6 +117,13 @@ async def test_the_way_is_shown_to_the_provider_in_its_order() -> None:
         assert (got.status, OPENAI.error(got.body)["code"]) == (508, "loop_detected")
 
 
+async def test_a_request_that_comes_round_by_a_name_of_others_is_told_of_the_round() -> None:
+    async with pillion(PILLION_ALLOWED_HOSTS="other") as gateway:
+        ours = gateway.app.upstream.trail.via("openai")[1]
+        for via, status in ((ours, 508), ("1.1 pillion-elsewhere (openai)", 421)):
+            assert (await ask(gateway, "GET", "/v1/models", headers=[("Via", via)])).status == status
+
+
 @pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
 async def test_the_limits_of_the_configuration_are_the_listeners(speech: Speech) -> None:
     client = {"HEADER": "1", "BODY_STALL": "2", "BODY": "3", "KEEP_ALIVE": "4", "WRITE_STALL": "5"}

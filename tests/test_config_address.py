@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.config import address as config_address
 from proxy.config import load
 from proxy.config.address import clash, is_base, is_proxy, leads_to
 from proxy.edge.address import Address, address
@@ -111,6 +112,46 @@ def test_what_leads_elsewhere(listen: str, url: str) -> None:
     where = address(listen)
     assert where is not None
     assert not leads_to(url, where)
+
+
+NAMES = """
+127.0.0.1  localhost
+127.0.0.1	VM.example vm  # elsewhere
+::1        six
+192.0.2.9  far
+no-address odd
+"""
+
+
+@pytest.mark.parametrize(
+    ("listen", "url", "leads"),
+    [
+        ("127.0.0.1:7455", "http://vm:7455", True),
+        ("127.0.0.1:7455", "http://VM.Example.:7455/v1", True),
+        ("localhost:7455", "http://six:7455", True),
+        ("0.0.0.0:7455", "http://vm:7455", True),
+        ("vm:7455", "http://127.0.0.1:7455", True),
+        ("far:7455", "http://192.0.2.9:7455", True),
+        ("127.0.0.1:7455", "http://six:7455", False),
+        ("127.0.0.1:7455", "http://far:7455", False),
+        ("127.0.0.1:7455", "http://elsewhere:7455", False),
+        ("127.0.0.1:7455", "http://odd:7455", False),
+        ("127.0.0.1:7455", "http://vm:7456", False),
+    ],
+)
+def test_a_name_in_this_machines_own_table_is_as_good_as_its_address(
+    listen: str, url: str, leads: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hosts").write_text(NAMES)
+    monkeypatch.setattr(config_address, "_HOSTS", tmp_path / "hosts")
+    where = address(listen)
+    assert where is not None
+    assert leads_to(url, where) == leads
+
+
+def test_a_machine_without_such_a_table_knows_no_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(config_address, "_HOSTS", tmp_path / "none")
+    assert not leads_to("http://vm:7455", Address("127.0.0.1", 7455))
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,13 @@
 
 import re
 import socket
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from proxy.edge.address import Address, is_loopback, parsed
 
 _PORTS = {"http": 80, "https": 443}
+_HOSTS = Path("/etc/hosts")  # hosts(5)
 
 
 def is_base(url: str) -> bool:
@@ -57,16 +59,33 @@ def leads_to(url: str, listen: Address) -> bool:
     """Would a call to this URL arrive at this listener of ours? Asks no name server, so as not to wait for one."""
     parts = urlsplit(url)
     port = parts.port or _PORTS.get(parts.scheme, 0)
-    host = (parts.hostname or "").rstrip(".")
     if listen.path or listen.port == 0 or port != listen.port:
         return False
-    if listen.host.lower() == host:
+    names, ours = _meant((parts.hostname or "").rstrip(".")), _meant(listen.host.lower())
+    return any(_arrives(host, at) for host in names for at in ours)
+
+
+def _meant(host: str) -> set[str]:
+    """The host, and the addresses that this machine's own table of names has for it."""
+    if parsed(host) is not None:
+        return {host}
+    try:
+        lines = _HOSTS.read_text(encoding="utf-8", errors="replace").lower().splitlines()
+    except OSError:
+        return {host}
+    rows = (line.partition("#")[0].split() for line in lines)
+    return {host} | {row[0] for row in rows if host in row[1:] and parsed(row[0]) is not None}
+
+
+def _arrives(host: str, at: str) -> bool:
+    """Does a call to this host arrive where we listen, if the port is the same?"""
+    if at == host:
         return True
-    if _is_any(listen.host):
+    if _is_any(at):
         return _is_any(host) or is_loopback(host) or _is_own_name(host) or _is_own_ip(host)
-    if is_loopback(listen.host):
-        return bool(_loopbacks(listen.host) & _loopbacks(host))
-    return parsed(host) == parsed(listen.host) if parsed(host) else _is_own_name(host)
+    if is_loopback(at):
+        return bool(_loopbacks(at) & _loopbacks(host))
+    return parsed(host) == parsed(at) if parsed(host) else _is_own_name(host)
 
 
 def clash(one: Address, other: Address) -> bool:
