@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from proxy import registry
-from proxy.config import Config, Provider, Secret, Timers, load
+from proxy.config import Config, Provider, Secret, Timers, layered, load
 from proxy.config.targets import BEGIN_ANEW
 from proxy.errors import ConfigError
 
@@ -321,6 +321,24 @@ def test_a_secret_shows_itself_to_nobody() -> None:
     assert KEY not in repr(config)
     assert KEY not in f"{config.client_key} {config.providers}"
     assert [repr(Secret(KEY)), repr(Secret(""))] == ["***", "(none)"]
+
+
+def test_what_a_configuration_is_made_of_shows_no_secret(file: Path) -> None:
+    file.write_text(f"""
+client_key: {KEY}
+store: redis://:{KEY}@h
+alerts: {{webhook: 'https://h/{KEY}'}}
+keys: {{ann: {{key: {KEY}-of-ann}}}}
+providers:
+  x: {{base_url: 'http://h', api_key: {KEY}, headers: {{X-Key: {KEY}}}, proxy: 'http://u:{KEY}@h:1'}}
+  y: {{base_url: 'http://h', api_keys: [{KEY}, {{key: '{KEY}2', weight: 2}}]}}
+""")
+    layers = layered(file, {"OPENAI_API_KEY": KEY})
+    there, y = layers.file, layers.file.providers["y"]
+    assert y is not None
+    held = [layers, there, there.alerts, *there.keys.values(), *there.providers.values(), *y.api_keys[1:]]
+    for one in (*held, *layers.rows.values(), *(row.node for row in layers.rows.values())):
+        assert KEY not in f"{one!r} {one}"
 
 
 def test_headers_and_proxies_show_their_values_to_nobody(file: Path) -> None:

@@ -41,6 +41,10 @@ class Scalar(NamedTuple):
     origin: Origin
     hidden: bool = False  # it may be a secret, so no message shows it
 
+    def __repr__(self) -> str:
+        """Any may be a secret: which they are, only the schema says."""
+        return f"<Scalar {self.origin}>"
+
 
 class Series(NamedTuple):
     items: tuple["Node", ...]

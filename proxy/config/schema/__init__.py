@@ -4,7 +4,7 @@
     providers  a provider, its models, a preset
     failover   whom to ask, and whom next
     spending   who may ask, how much, and what it may cost
-    scalars    the numbers and texts that these have in common
+    scalars    the numbers, texts and secrecy that these have in common
 
 Every key with its type, its default and its sentence: the messages, the JSON Schema, `config show`, the names of the
 variables and docs/configuration.md are all made of these structs. In `extra`, `secret` marks what is never shown, and

@@ -7,7 +7,7 @@ from msgspec import Meta, Struct, field
 from proxy.access.allowance import Count
 from proxy.config.schema.failover import Breaker, Failover, Health, Hedge, Retry, RouteRow
 from proxy.config.schema.providers import ProviderRow
-from proxy.config.schema.scalars import Delay, Seconds, SecretText, Share
+from proxy.config.schema.scalars import Delay, Seconds, SecretText, Share, Unshown
 from proxy.config.schema.spending import JWT, Alerts, Budget, ClientKeyRow, Ledger, LimitsRow, Price
 from proxy.edge.address import LISTEN
 
@@ -109,7 +109,7 @@ class Overload(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     wait: Annotated[Delay, Meta(description="How long a request may wait for a place.")] = 10.0
 
 
-class File(Struct, kw_only=True, forbid_unknown_fields=True):
+class File(Unshown, Struct, kw_only=True, forbid_unknown_fields=True):
     """The configuration of pillion, an LLM gateway that rides beside one app."""
 
     listen: Annotated[str, Meta(description="Where apps find pillion: HOST:PORT or unix:/path.")] = LISTEN

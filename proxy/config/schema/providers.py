@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 from msgspec import Meta, Struct, field
 
 from proxy.access.allowance import Count, Limits
-from proxy.config.schema.scalars import Seconds, SecretText, Weight
+from proxy.config.schema.scalars import Seconds, SecretText, Unshown, Weight
 
 Sampling = Literal["always", "unthinking", "never"]
 Thoughts = Literal["refused", "taken", "demanded"]
@@ -66,14 +66,14 @@ class Model(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     timers: Annotated[Timers | None, Meta(description="Those that differ from the provider's.")] = None
 
 
-class APIKey(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class APIKey(Unshown, Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One of a provider's several keys."""
 
     key: Annotated[SecretText, Meta(description="The key.")]
     weight: Annotated[Weight, Meta(description="Its share, relative to the others.")] = 1
 
 
-class ProviderRow(Struct, kw_only=True, forbid_unknown_fields=True):
+class ProviderRow(Unshown, Struct, kw_only=True, forbid_unknown_fields=True):
     """A provider. What its row does not say comes from the preset of the same name."""
 
     preset: Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct, field
 
 from proxy.access.allowance import Count, Limits
-from proxy.config.schema.scalars import Delay, Dollars, SecretText, Share
+from proxy.config.schema.scalars import Delay, Dollars, SecretText, Share, Unshown
 
 
 class Queue(Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,7 +69,7 @@ class Budget(KeyBudget, frozen=True, kw_only=True, forbid_unknown_fields=True):
     model: Annotated[str | None, Meta(description="Only what is spent on this model: PROVIDER/MODEL.")] = None
 
 
-class ClientKeyRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class ClientKeyRow(Unshown, Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A key that an app may show, and what it may do with it."""
 
     key: Annotated[SecretText | None, Meta(description="The key itself.")] = None
@@ -125,7 +125,7 @@ class Price(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ] = None
 
 
-class Alerts(Struct, frozen=True, forbid_unknown_fields=True):
+class Alerts(Unshown, Struct, frozen=True, forbid_unknown_fields=True):
     """Where a budget that nears its end is reported."""
 
     webhook: Annotated[SecretText | None, Meta(description="A URL to which alerts are sent, as a POST of JSON.")] = None
