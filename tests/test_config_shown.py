@@ -87,6 +87,14 @@ def test_of_several_keys_none_is_shown(keys: str, tmp_path: Path) -> None:
     assert "'***'" in shown
 
 
+def test_the_query_of_a_key_sets_url_is_not_shown(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(f"jwt: {{jwks: 'https://idp.example/keys?app={KEY}', issuer: i, audience: a}}")
+    shown = show(layered(file, {}))
+    assert KEY not in shown
+    assert '  jwks: "https://idp.example/keys?***"' in shown
+
+
 def test_what_is_shown_is_a_file_that_says_the_same(file: Path, environ: dict[str, str], tmp_path: Path) -> None:
     again = tmp_path / "again.yaml"
     again.write_text(show(layered(file, environ)).replace("proxy: '***'", "proxy: null"))

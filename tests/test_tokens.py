@@ -529,13 +529,14 @@ async def test_a_token_opens_the_door_and_is_told_to_nobody(tls: bool, tmp_path:
 async def test_where_the_identity_provider_fails_tokens_are_not_checked_and_keys_are(
     answer: Scenario, tmp_path: Path
 ) -> None:
-    async with Evil(answer, tls=True) as evil, trusting(tmp_path, f"{evil.url}/keys") as (gateway, sinks):
+    async with Evil(answer, tls=True) as evil, trusting(tmp_path, f"{evil.url}/keys?app=canary") as (gateway, sinks):
         for shown, status in ((token(), 503), (token(), 503), ("the-key-of-the-team", 200)):
             body = OPENAI.request(model="echo/text")
             got = await chat(gateway, OPENAI, body, [("Authorization", f"Bearer {shown}")])
             assert got.status == status
         told = [json.loads(line) for line in sinks.said["the log"].splitlines()]
         assert [line["level"] for line in told if line["event"] == "jwks_failed"] == ["warning"]
+        assert b"canary" not in sinks.said["the log"]
 
 
 async def test_the_keys_outlive_another_configuration_and_what_was_found_good_does_not(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ import msgspec
 
 from proxy.access.allowance import ClientKey, Limits
 from proxy.config import JWT
-from proxy.config.address import scheme_of
+from proxy.config.address import scheme_of, without_query
 from proxy.config.secret import secret_text, why_unreadable
 from proxy.config.spending import LARGEST_KEY_SET
 from proxy.errors import ConfigError, GatewayError, Unauthorized, UpstreamError
@@ -88,7 +88,7 @@ class KeySet:
         self._asking: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
-        return f"<KeySet of {len(self._keys)} keys from {self._place}>"
+        return f"<KeySet of {len(self._keys)} keys from {without_query(self._place)}>"
 
     def current(self) -> Keys:
         """Those that are good now; there may be none. Another object once they were fetched anew."""
@@ -127,7 +127,7 @@ class KeySet:
             self._got, self._failed = monotonic(), False
         except Exception as error:  # PyJWT may raise anything at what others wrote: then there are no new keys
             words = "cannot read the identity provider's keys from %s: %s"
-            log.warning(words, self._place, _why(error), extra={"event": "jwks_failed"})
+            log.warning(words, without_query(self._place), _why(error), extra={"event": "jwks_failed"})
         finally:
             self._tried = monotonic()
             self._asking = None

@@ -34,6 +34,12 @@ def scheme_of(url: str) -> str:
     return parts.scheme if parts.hostname else ""
 
 
+def without_query(url: str) -> str:
+    """As it may be shown: a key may stand in a URL's query. A file's name stays as it is."""
+    head, _, query = url.partition("?")
+    return f"{head}?***" if query and scheme_of(url) else url
+
+
 def is_store(url: str) -> bool:
     """Is it a URL of Redis? Without a host, or with a path that is no number, redis-py silently uses a default."""
     return scheme_of(url) in ("redis", "rediss") and re.fullmatch(r"/?\d*", urlsplit(url).path) is not None

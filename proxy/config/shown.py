@@ -12,6 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct, inspect
 from msgspec.inspect import BoolType, FloatType, IntType, ListType, LiteralType
 
+from proxy.config.address import without_query
 from proxy.config.environment import Leaf, is_secret, leaves
 from proxy.config.layers import Layers
 from proxy.config.schema import File
@@ -134,6 +135,8 @@ def _entry(name: str, value: Any, origins: Origins, keys: Keys, secret: bool) ->
             yield f"{name}:"
             for n, item in enumerate(value):
                 yield from _item(item, origins, (*keys, f"[{n}]"), secret)
+        case str() if keys == ("jwt", "jwks"):
+            yield f"{name}: {_text(without_query(value))}  # {_place(origins, keys)}"
         case _:
             yield f"{name}: {_shown(value, secret)}  # {_place(origins, keys)}"
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from proxy.access.allowance import reaches
-from proxy.config.address import is_here, is_store, scheme_of
+from proxy.config.address import is_base, is_here, is_store, scheme_of
 from proxy.config.checks import A_MODEL, UNSENDABLE, note
 from proxy.config.layers import Layers
 from proxy.config.schema import Budget, ClientKeyRow, File, KeyBudget
@@ -136,6 +136,8 @@ def _tokens(layers: Layers) -> None:
         )
     elif scheme not in ("http", "https") and (problem := _why_no_key_set(jwt.jwks)):
         note(layers, ("jwt", "jwks"), problem)
+    elif scheme and not is_base(jwt.jwks.partition("?")[0]):
+        note(layers, ("jwt", "jwks"), "must be https://HOST[:PORT][/PATH][?QUERY], without a user or a password")
     if weak := [name for name in jwt.algorithms if name.lower() == "none" or name.startswith("HS")]:
         note(layers, ("jwt", "algorithms"), f"must not contain {', '.join(weak)}: with it, anybody could sign tokens")
 
