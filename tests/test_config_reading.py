@@ -120,12 +120,53 @@ def test_what_stands_for_something_else_is_no_number_and_not_shown(file: Path, w
 @pytest.mark.parametrize(
     ("written", "value"),
     [
-        ("${A}", "one"), ("${A}-${B:-two}", "one-two"), ("${EMPTY:-two}", "two"), ("${EMPTY}", ""), ("${B:-}", ""),
+        ("${A}", "one"), ("${A}-${B:-two}", "one-two"), ("${EMPTY:-two}", "two"), ("echo/${EMPTY}", "echo/"),
         ("$${A}", "${A}"), ("$$${A}", "$${A}"), ("$A", "$A"), ("$${${A}", "${one"), ("a$", "a$"),
     ],
 )  # fmt: skip
 def test_references(file: Path, written: str, value: str) -> None:
     assert aliases(file, f"aliases: {{x: '{written}'}}", A="one", EMPTY="") == {"x": value}
+
+
+SETTINGS = """
+upstream: @
+metrics_address: @
+client: {header: "@"}
+strict: @
+allowed_hosts: @
+log: {level: "@"}
+budgets: @
+aliases: {a: "@", b: echo/text}
+limits: {models: {echo/text: "@"}, client: {concurrent: "@"}}
+providers:
+  groq: {api_key: "@", model: "@", headers: {A: "@", B: b}, timers: "@", body: {user: "@", a: {b: "@"}}}
+"""
+
+
+@pytest.mark.parametrize("written", ["${EMPTY}", "${UNSET:-}", "${EMPTY:-}", "${BLANK}", "${EMPTY}${UNSET:-}"])
+def test_a_key_whose_variables_hold_nothing_counts_as_unset(file: Path, written: str) -> None:
+    config = read(file, SETTINGS.replace("@", written), EMPTY="", BLANK=" ")
+    unset = "aliases: {b: echo/text}\nproviders: {groq: {headers: {B: b}, body: {a: {}}}}"
+    assert repr(config) == repr(read(file, unset))
+
+
+@pytest.mark.parametrize("written", ["${EMPTY}", "${UNSET:-}"])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("client_key: {}", ":1: client_key: is empty: leave it out to have no client key"),
+        ("keys: {{a: {{key: '{}'}}}}", ":1: keys.a: needs either key or sha256"),
+        ("keys: {{a: {{key: k, models: ['{}']}}}}", ":1: keys.a.models[0]: matches no model"),
+        ("budgets: {{a: {{usd: '{}'}}}}", ":1: budgets.a: usd is missing"),
+        ("upstrem: {}", ":1: upstrem: unknown key; did you mean upstream?"),
+    ],
+)
+def test_what_an_empty_variable_must_not_take_away_is_told(file: Path, text: str, says: str, written: str) -> None:
+    assert refused(file, text.format(written), EMPTY="").startswith(says)
+
+
+def test_a_key_that_is_empty_text_is_not_unset(file: Path) -> None:
+    assert aliases(file, "aliases: {x: ''}") == {"x": ""}
 
 
 def test_what_a_reference_holds_is_not_looked_into(file: Path) -> None:

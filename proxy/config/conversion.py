@@ -14,7 +14,7 @@ import msgspec
 from msgspec import NODEFAULT, UNSET, Struct, inspect
 
 from proxy.config.meant import in_place, meant
-from proxy.config.values import Keys, Mistakes, Node, Origin, Scalar, Series, Table, is_null, separated, what
+from proxy.config.values import Keys, Mistakes, Node, Origin, Scalar, Series, Table, is_null, is_unset, separated, what
 
 T = TypeVar("T", bound=Struct)
 Notes = Mapping[str, Any]  # `extra` of the schema's Meta
@@ -58,8 +58,7 @@ class Conversion:
         if isinstance(wanted, inspect.StructType) and isinstance(node, Table):
             return self._struct(node, wanted, keys)
         if isinstance(wanted, inspect.DictType) and isinstance(node, Table):
-            values = {key: self._of(item, wanted.value_type, (*keys, key)) for key, item in node.entries.items()}
-            return {key: value for key, value in values.items() if value is not UNSET}
+            return self._dict(node, wanted.value_type, keys)
         if isinstance(wanted, inspect.ListType) and isinstance(node, Series):
             items = [self._of(item, wanted.item_type, (*keys, f"[{n}]")) for n, item in enumerate(node.items)]
             return [item for item in items if item is not UNSET]
@@ -81,12 +80,16 @@ class Conversion:
         good = {name: value for name, value in values.items() if value is not UNSET}
         return UNSET if any(fields[name].required and name not in good for name in fields) else wanted.cls(**good)
 
+    def _dict(self, node: Table, wanted: inspect.Type, keys: Keys) -> dict[str, Any]:
+        said = {key: item for key, item in node.entries.items() if not is_unset(item)}
+        values = {key: self._of(item, wanted, (*keys, key)) for key, item in said.items()}
+        return {key: value for key, value in values.items() if value is not UNSET}
+
     def _any(self, node: Node, keys: Keys) -> Any:
         """A value of any type that JSON has; UNSET where it was a mistake."""
         match node:
             case Table():
-                members = {key: self._of(item, _ANY, (*keys, key)) for key, item in node.entries.items()}
-                return {key: value for key, value in members.items() if value is not UNSET}
+                return self._dict(node, _ANY, keys)
             case Series():
                 items = [self._of(item, _ANY, (*keys, f"[{n}]")) for n, item in enumerate(node.items)]
                 return [item for item in items if item is not UNSET]

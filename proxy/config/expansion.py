@@ -2,7 +2,7 @@
 
 Expanded after parsing and only in values, so the contents of a variable or a file are never read as YAML. `$${` is a
 plain `${`. A value that is one reference and nothing else gets the type that the schema wants there; if it refers to a
-file, it is read again when the file changes.
+file, it is read again when the file changes. A key of which nothing is left counts as unset.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from proxy.config.secret import secret_text, why_unreadable
-from proxy.config.values import Keys, Mistakes, Node, Scalar, Series, Table
+from proxy.config.values import Keys, Mistakes, Node, Origin, Scalar, Series, Table
 
 _REFERENCE = re.compile(
     r"\$\$\{|\$\{(?:(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?P<default>:-[^}]*)?|file:(?P<file>/[^}]+))\}|(?P<odd>\$\{)"
@@ -25,7 +25,8 @@ class Expansion:
     def of(self, node: Node, keys: Keys = ()) -> Node:
         match node:
             case Table():
-                return node._replace(entries={key: self.of(item, (*keys, key)) for key, item in node.entries.items()})
+                entries = {key: self.of(item, (*keys, key)) for key, item in node.entries.items()}
+                return node._replace(entries={key: _or_unset(item, key) for key, item in entries.items()})
             case Series():
                 items = enumerate(node.items)
                 return node._replace(items=tuple(self.of(item, (*keys, f"[{n}]")) for n, item in items))
@@ -58,6 +59,17 @@ class Expansion:
         if value is None:
             raise LookupError(f"${{{found['name']}}} is not set in the environment, and has no default")
         return value
+
+
+def _or_unset(node: Node, key: str) -> Node:
+    """A key counts as unset if its variables hold nothing. Not if a file holds nothing, since it may yet be written.
+
+    Whoever has an empty `client_key` must be told, since without one everybody may come in.
+    """
+    match node:
+        case Scalar(kind="text" | "given", hidden=True, origin=Origin(file=None)) if not node.text.strip():
+            return node if key == "client_key" else node._replace(text="", kind="null")
+    return node
 
 
 def _file(path: Path) -> str:

@@ -114,6 +114,11 @@ def is_null(node: Node | None) -> bool:
     return node is None or (isinstance(node, Scalar) and node.kind == "null")
 
 
+def is_unset(node: Node) -> bool:
+    """Did it refer to variables that hold nothing? Where names are the operator's, a plain null is a mistake."""
+    return isinstance(node, Scalar) and node.kind == "null" and node.hidden
+
+
 def table(node: Node | None) -> Table:
     """The node, where it is a table; else an empty one, in its place."""
     return node if isinstance(node, Table) else Table({}, DEFAULT if node is None else node.origin)
