@@ -140,7 +140,7 @@ class Assembly:
     # --- the chain ---
 
     def _make_ways(self) -> routes.Ways:
-        """A request that asks no model meets only the beginning of the list."""
+        """A request that asks no model meets only the beginning of the list, and keeps to its client's time."""
         auth, config, lasting = self._auth(), self.config, self._lasting
         journal = Journal(lasting.log)
         witness = Witness(journal.ended, lasting.metrics.ended, lasting.active.ended, said=lasting.active.said)
@@ -158,7 +158,7 @@ class Assembly:
             *([auth.lend] if isinstance(auth, Transparent) else []),  # with whose key?
             *([self.faults] if self.faults else []),  # what goes wrong on purpose?
         ]
-        keyed = middlewares[: middlewares.index(auth) + 1]
+        keyed = [*middlewares[: middlewares.index(auth) + 1], self._intake.without_model]
         # In transparent mode there is no key that would tell an operator from anybody else.
         operators = [each for each in keyed if not isinstance(each, Transparent)]
         anybody: list[Middleware] = [Witness(journal.ended)]

@@ -22,6 +22,7 @@ COST_LIMIT = "x-pillion-cost-limit"  # dollars
 SUMMARY = "x-pillion-summary"
 FAULT = "x-pillion-fault"  # what is to go wrong on purpose
 
+ASKED = "a provider could be asked"
 LONGEST = 40  # characters of an amount: more than any double has
 
 _seconds = re.compile(r"[0-9]+(?:\.[0-9]+)?").fullmatch
@@ -43,19 +44,19 @@ def seconds(text: str, longest: float) -> float:
     return said
 
 
-async def in_time(call: Call, waiting: Awaitable[T]) -> T:
-    """Await it for as long as the client has time. Raises GatewayError, 504."""
+async def in_time(call: Call, waiting: Awaitable[T], aim: str = ASKED) -> T:
+    """Await it for as long as the client has time. `aim`: what it is for. Raises GatewayError, 504."""
     if call.timeout is None:
         return await waiting
     try:
         return await call.in_time(waiting)
     except TimeoutError:
-        raise too_late(call.timeout) from None
+        raise too_late(call, aim) from None
 
 
-def too_late(timeout: float) -> GatewayError:
-    """The client's `timeout`, in seconds, was over before anybody was asked."""
-    message = f"{TIMEOUT}: the {timeout:g} s passed before a provider could be asked."
+def too_late(call: Call, aim: str = ASKED) -> GatewayError:
+    """The client's time was over before that."""
+    message = f"{TIMEOUT}: the {call.timeout:g} s passed before {aim}."
     return GatewayError(message, status=504, kind="timeout", code="total_timeout")
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from proxy.adapters import http
-from tests.client import ANTHROPIC, OPENAI, SPEECHES, Speech, chat, client, lane_name, spell
+from tests.client import ANTHROPIC, OPENAI, SPEECHES, Speech, ask, chat, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import config_file, pillion
 from tests.nowhere import refusing
@@ -182,6 +182,29 @@ async def test_who_had_no_time_for_more_than_his_body_asks_nobody() -> None:
             got = await one.answer()
         assert (got.status, OPENAI.error(got.body)["code"]) == (504, "total_timeout")
         assert evil.requests == []
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/openai/m", "/api/tags", "/providers/openai/health"])
+async def test_a_list_of_models_takes_no_longer_than_the_clients_time(
+    path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "SIDE_TIMEOUT", 60.0)
+    async with Evil(MUTE) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await ask(gateway, "GET", path, headers=[("x-pillion-timeout", "0.1")])
+        assert got.status == 504
+        assert b"x-pillion-timeout: the 0.1 s passed before there was an answer." in got.body
+        await evil.closed()
+
+
+@pytest.mark.parametrize("said", ["bad", "0", "-1", "61"])
+async def test_a_list_of_models_is_asked_for_with_a_time_that_there_is(said: str) -> None:
+    async with pillion(PILLION_MAX_REQUEST_TIMEOUT="60") as gateway:
+        for path in ("/v1/models", "/v1/models/echo/text", "/v1/usage"):
+            got = await ask(gateway, "GET", path, headers=[("x-pillion-timeout", said)])
+            assert got.status == 400
+            error = OPENAI.error(got.body)
+            assert error["message"] == "x-pillion-timeout must be a number of seconds above 0 and at most 60."
+        assert (await ask(gateway, "GET", "/v1/models", headers=[("x-pillion-timeout", "60")])).status == 200
 
 
 LIMIT = {"PILLION_OPENAI_LIMITS_CONCURRENT": "1", "PILLION_LIMITS_QUEUE_SECONDS": "60"}

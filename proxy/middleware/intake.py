@@ -15,7 +15,7 @@ from proxy.edge.failures import TIMEOUT
 from proxy.envelope import Envelope, check_values
 from proxy.errors import BadRequest
 from proxy.ports import NO_WISHES, Call, Handler, Path, Reply, Wishes, Wishing
-from proxy.wishes import COST_LIMIT, SUMMARY, seconds, too_late, wishing, with_headers
+from proxy.wishes import COST_LIMIT, SUMMARY, in_time, seconds, too_late, wishing, with_headers
 
 
 class Intake:
@@ -43,14 +43,24 @@ class Intake:
         if call.wishes.provider:
             call.model = self._named(bounded(call.wishes.provider, "provider"), call.model, call.key)
         if TIMEOUT in call.headers:
-            call.timeout = seconds(call.headers[TIMEOUT], self._longest)
+            self._set_timeout(call)
             if not call.has_time():
-                raise too_late(call.timeout)
+                raise too_late(call)
         if COST_LIMIT in call.headers or SUMMARY in call.headers:
             call.wishes = with_headers(call.wishes, call.headers)
             if call.wishes.summary and dialect is None:
                 raise BadRequest(f"{SUMMARY}: the {call.dialect.name} API has no place for a summary.", param=SUMMARY)
         return await handler(call)
+
+    async def without_model(self, call: Call, handler: Handler) -> Reply:
+        """For requests that ask no model, such as a list of them. Raises BadRequest; GatewayError, 504."""
+        if TIMEOUT not in call.headers:
+            return await handler(call)
+        self._set_timeout(call)
+        return await in_time(call, handler(call), "there was an answer")
+
+    def _set_timeout(self, call: Call) -> None:
+        call.timeout = seconds(call.headers[TIMEOUT], self._longest)
 
 
 def _read(body: bytes, dialect: Wishing | None) -> tuple[Wishes, Envelope]:
