@@ -529,6 +529,19 @@ def test_models_that_think_first_have_longer_by_the_presets(provider: str, model
     assert load(environ=given).providers[provider].timers_for(model).first_event == seconds
 
 
+def test_a_row_of_ones_own_has_the_timers_of_its_kind(file: Path) -> None:
+    rows = """
+  gpu: {kind: ollama, base_url: 'http://gpu:11434'}
+  odd: {preset: openai, kind: ollama, base_url: 'http://odd:11434', timers: {headers: 7}}
+  host: {base_url: 'http://host'}
+  said: {base_url: 'http://said'}
+"""
+    providers = configured(read(file, f"providers: {rows}", PILLION_SAID_KIND="ollama"))
+    timers = {name: (row.timers.headers, row.timers.first_event) for name, row in providers.items()}
+    assert timers == {"gpu": (300, 300), "odd": (7, 300), "host": (30, 120), "said": (300, 300)}
+    assert providers["gpu"].timers_for("deepseek-r1:8b").first_event == 600
+
+
 def test_what_is_said_of_a_provider_wins_over_the_presets_and_of_a_model_over_all(file: Path) -> None:
     models = "[plain, o1, {name: o3, timers: {idle: 7}}, {name: o4, timers: {first_event: 9}}]"
     text = f"providers: {{openai: {{timers: {{idle: 5}}, models: {models}}}}}"

@@ -217,8 +217,10 @@ class Rows:
             preset = replace(preset, variables={})
         own = preset.keys if chosen == name else [own_key(name, chosen, preset)]
         key_names = tuple(texts(table(row).entries.get("keys")) or own)
-        below = merged(self._preset_row(chosen), self._environment.vendors(name, preset.variables))
-        said = merged(row, self._environment.row(name, key_names))
+        base, said = self._preset_row(chosen), merged(row, self._environment.row(name, key_names))
+        below = merged(
+            self._timers(merged(base, said).at("kind")), base, self._environment.vendors(name, preset.variables)
+        )
         timers = Around(below.at("timers"), said.at("timers"))
         is_odd = not is_null(row) and not isinstance(row, Table)
         merge = with_cards(merged(below, said), timers)
@@ -238,6 +240,11 @@ class Rows:
         if {"kind", "base_url"} & row.entries.keys():
             return ""  # a host of its own
         return instance_of or max((each for each in self._presets if name.startswith(f"{each}-")), key=len, default="")
+
+    def _timers(self, kind: Node | None) -> Table:
+        """Those of the preset that is named like the kind: what speaks Ollama's API loads models as Ollama does."""
+        timers = self._preset_row(kind.text).at("timers") if isinstance(kind, Scalar) else None
+        return Table({"timers": timers} if timers else {}, DEFAULT)
 
     def _preset_row(self, name: str) -> Table:
         row = table(self._data.tree.at("providers", name))
