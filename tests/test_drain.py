@@ -6,13 +6,16 @@ In this process, against an upstream that is slow on demand; test_serving.py has
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from errno import ECONNREFUSED
+from math import inf
+from typing import Any
 
 import pytest
 
+from proxy.process import serving
 from proxy.process.serving import drain
 from tests.client import ANTHROPIC, LANES, OPENAI, Client, Got, Speech, ask, client, lane_name, spell
 from tests.evil import Evil, Scenario
@@ -249,6 +252,35 @@ async def test_a_client_that_does_not_read_holds_nobody_up() -> None:
         await one.head()
         async with draining(gateway, most=0.05) as end:
             assert await end == 1
+
+
+async def test_who_is_in_a_hurry_waits_no_second_for_a_client_that_does_not_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the waits that begin once a second signal is there, and not by the clock, which counts a slow machine too."""
+    waits: list[float] = []
+    hurry = asyncio.Event()
+    real = serving._wait_for
+
+    async def noted(doing: Coroutine[Any, Any, None], event: asyncio.Event, seconds: float | None = None) -> None:
+        if not event.is_set():
+            waits.append(inf if seconds is None else seconds)
+        await real(doing, event, seconds)
+
+    monkeypatch.setattr(serving, "_wait_for", noted)
+    big = Scenario(body=b'{"x":"' + b"x" * 8_000_000 + b'"}')
+    async with (
+        Evil(big) as evil,
+        pillion(**OPENAI.environ(evil.url)) as gateway,
+        client(gateway, receive_buffer=4096) as one,
+    ):
+        await asked(one, OPENAI, False, "gpt")
+        await one.head()
+        hurry.set()
+        async with draining(gateway, hurry, least=30, most=60) as end:
+            assert await end == 1
+    assert len(waits) == 1
+    assert sum(waits) < 1
 
 
 async def test_what_is_cut_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:

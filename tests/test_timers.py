@@ -135,6 +135,14 @@ async def test_connecting_is_a_part_of_the_clients_time(stream: bool) -> None:
             assert 0 < within(said) <= 0.1
 
 
+async def test_a_client_may_ask_for_as_much_time_as_the_operator_says() -> None:
+    async with pillion(PILLION_MAX_REQUEST_TIMEOUT="60") as gateway:
+        for said, status in (("60", 200), ("61", 400)):
+            got = await chat(gateway, OPENAI, OPENAI.request(model="echo/text"), [("x-pillion-timeout", said)])
+            assert got.status == status
+            assert (b"above 0 and at most 60." in got.body) == (status == 400)
+
+
 async def test_finding_out_who_has_the_model_is_a_part_of_the_clients_time() -> None:
     async with Evil(MUTE, MUTE) as evil:
         here = {
