@@ -95,6 +95,23 @@ def test_the_query_of_a_key_sets_url_is_not_shown(tmp_path: Path) -> None:
     assert '  jwks: "https://idp.example/keys?***"' in shown
 
 
+def test_a_location_is_shown_in_its_url(tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text("""
+providers:
+  bedrock: {location: us-west-2}
+  vertex: {location: global}
+  own: {base_url: 'https://{location}.example/', location: here}
+""")
+    shown = show(layered(file, {})).replace(str(file), "config.yaml")
+    for url in (
+        'https://bedrock-runtime.us-west-2.amazonaws.com"  # preset',
+        'https://aiplatform.googleapis.com"  # preset',
+        'https://here.example"  # config.yaml:5',
+    ):
+        assert f'    base_url: "{url}' in shown.splitlines()
+
+
 def test_what_is_shown_is_a_file_that_says_the_same(file: Path, environ: dict[str, str], tmp_path: Path) -> None:
     again = tmp_path / "again.yaml"
     again.write_text(show(layered(file, environ)).replace("proxy: '***'", "proxy: null"))

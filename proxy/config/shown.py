@@ -11,8 +11,10 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 from msgspec import UNSET, Struct, inspect
 from msgspec.inspect import BoolType, FloatType, IntType, ListType, LiteralType
+from msgspec.structs import replace
 
 from proxy.config.address import without_query
+from proxy.config.checks import base_url
 from proxy.config.environment import Leaf, is_secret, leaves
 from proxy.config.layers import Layers
 from proxy.config.schema import File
@@ -109,8 +111,12 @@ def _with_variables(schema: Any) -> Any:
 
 
 def show(layers: Layers) -> str:
-    """The effective configuration as YAML, without its secrets."""
-    return "\n".join(_struct(layers.file, layers.origins, ())) + "\n"
+    """The effective configuration as YAML, without its secrets, and with each location in its URL."""
+    rows = {
+        name: value and replace(value, base_url=base_url(value, layers.rows[name]))
+        for name, value in layers.file.providers.items()
+    }
+    return "\n".join(_struct(replace(layers.file, providers=rows), layers.origins, ())) + "\n"
 
 
 def _struct(value: Struct, origins: Origins, keys: Keys) -> Iterator[str]:
