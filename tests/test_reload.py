@@ -267,6 +267,44 @@ async def test_no_part_of_a_file_is_ever_in_force(tmp_path: Path) -> None:
         assert await say(gateway, "a") == 200
 
 
+YAML = """\
+strict: true
+overload:
+  max_requests: 400
+aliases:
+  a: echo/text
+  b: echo/tool-12
+"""
+
+
+async def test_no_part_of_a_line_is_ever_in_force(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Cut at each byte. At the end of a line YAML cannot tell, and most of those are taken."""
+    async with changing(tmp_path) as gateway:
+        taken: list[str] = []
+        for size in range(len(YAML)):
+            gateway.file.write_text(YAML)
+            assert await gateway.reload() == SUCCESS
+            now = gateway.app.now
+            gateway.file.write_text(YAML[:size])
+            if await gateway.reload() == SUCCESS:
+                taken.append(YAML[:size])
+            else:
+                assert gateway.app.now is now
+            assert gateway.app.config.overload.max_requests in (None, 400)
+            assert gateway.app.config.aliases.get("b", "echo/tool-12") == "echo/tool-12"
+    lines = YAML.splitlines(keepends=True)
+    assert {*taken} <= {"".join(lines[:n]) for n in range(1, len(lines))}
+    assert "config.yaml: half written? Its last line has no line end, as it had before: add one" in caplog.text
+
+
+async def test_a_file_whose_last_line_never_had_an_end_needs_none(tmp_path: Path) -> None:
+    async with changing(tmp_path) as gateway:
+        for text, result in (("strict: true", SUCCESS), ("strict: false\n", SUCCESS), ("strict: true", FAILURE)):
+            gateway.file.write_text(text)
+            assert await gateway.reload() == result
+        assert not gateway.app.config.strict
+
+
 KEPT: dict[str, Any] = {
     "providers": {"openai": {"api_key": KEY}},
     "keys": {"ann": {"key": "the-key-of-ann"}},

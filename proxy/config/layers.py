@@ -76,12 +76,18 @@ class _Data(NamedTuple):
     tree: Table
 
 
-def gathered(path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str]) -> Layers:
-    """All layers, with what is wrong in `mistakes`. Raises ConfigError where the file is not YAML."""
+def gathered(
+    path: Path | None, environ: Mapping[str, str], flags: Mapping[str, str], text: str | None = None
+) -> Layers:
+    """All layers, with what is wrong in `mistakes`. `text`: the file's, if it has been read. Raises ConfigError where
+    the file is not YAML.
+    """
     mistakes = Mistakes()
     data = _data()
     environment = Environment(environ, flags, mistakes)
-    file = Table({}, DEFAULT) if path is None else read(contents(path), str(path), mistakes)
+    file = Table({}, DEFAULT)
+    if path is not None:
+        file = read(contents(path) if text is None else text, str(path), mistakes)
     top = merged(Expansion(environ, mistakes).of(file), environment.server())
     providers = top.at("providers")
     rows = Rows(data, environment, table(providers), mistakes).all(_upstream(top, data.presets), _transparent(top))

@@ -26,13 +26,14 @@ def load(
     environ: Mapping[str, str] = os.environ,
     flags: Mapping[str, str] | None = None,
     no_adapter: NoAdapter = any_kind,
+    text: str | None = None,
 ) -> Config:
     """The configuration in force. Without a path, the file is the one in PILLION_CONFIG, if any.
 
-    `flags`: what was typed, by the names of the variables. `no_adapter`: without it every `kind` is accepted. Raises
-    ConfigError, a line for each mistake.
+    `flags`: what was typed, by the names of the variables. `no_adapter`: without it every `kind` is accepted. `text`:
+    what the file says, if it has been read. Raises ConfigError, a line for each mistake.
     """
-    return _config(layered(path, environ, flags, no_adapter))
+    return _config(layered(path, environ, flags, no_adapter, text))
 
 
 def located(path: Path | None, environ: Mapping[str, str]) -> Path | None:
@@ -51,9 +52,10 @@ def layered(
     environ: Mapping[str, str] = os.environ,
     flags: Mapping[str, str] | None = None,
     no_adapter: NoAdapter = any_kind,
+    text: str | None = None,
 ) -> Layers:
     """What `load` makes its Config from: every value, and its origin. Raises ConfigError likewise."""
-    layers = gathered(located(path, environ), environ, flags or {})
+    layers = gathered(located(path, environ), environ, flags or {}, text)
     checks.check(layers, no_adapter)
     spending.check(layers)
     targets.check(layers)

@@ -1,8 +1,9 @@
 """Where does the configuration come from, and has it changed?
 
 Flags and environment stay the same as long as the process lives; the file does not. It counts as changed once it
-differs from what was read and has stayed the same from one look to the next, because it may be half written. Symbolic
-links are followed: Kubernetes puts a new version of a ConfigMap behind one.
+differs from what was read and has stayed the same from one look to the next, because it may be half written. Nor may
+its last line have lost its end: half a number is a number. Symbolic links are followed: Kubernetes puts a new version
+of a ConfigMap behind one.
 """
 
 import os
@@ -15,6 +16,7 @@ from proxy.config.checks import NoAdapter, any_kind
 from proxy.config.effective import Config
 from proxy.config.layers import Layers
 from proxy.config.loading import layered, load, located
+from proxy.config.reading import contents
 from proxy.config.secret import why_unreadable
 from proxy.errors import ConfigError
 
@@ -45,6 +47,7 @@ class Source:
         self._read: _Stamp | None = None
         self._seen: _Stamp | None = None
         self._is_loaded = False
+        self._is_ended = False  # the last line of what was loaded had an end
         self._is_missing = False
 
     def __repr__(self) -> str:
@@ -63,7 +66,13 @@ class Source:
             raise ConfigError(f"{self._path}: is a pipe, which can be read only once: restart pillion, or use a file")
         self._is_loaded = True
         self._read = self._seen = self._stamp()  # before it is read: what is written meanwhile is a change
-        return load(self._path, self._environ, self._flags, self._no_adapter)
+        text = "" if self._path is None else contents(self._path)
+        is_ended = text.endswith("\n")
+        if self._is_ended and not is_ended:
+            raise ConfigError(f"{self._path}: half written? Its last line has no line end, as it had before: add one")
+        config = load(self._path, self._environ, self._flags, self._no_adapter, text)
+        self._is_ended = is_ended
+        return config
 
     def layered(self) -> Layers:
         """What `load` would make its Config from. Raises ConfigError likewise."""
