@@ -61,7 +61,7 @@ def parser() -> argparse.ArgumentParser:
     told, usage = _configured(is_told=True), "pillion serve [-h] [--config FILE] [FLAG ...]"
     commands.add_parser("serve", parents=[told], allow_abbrev=False, help=serve_help, usage=usage)
     hidden = _configured(is_told=False)
-    _add(commands, "check", "report every mistake in the configuration", hidden)
+    _add(commands, "check", "report the mistakes in the configuration", hidden)
     what = _subcommands(commands.add_parser("config", help="print the configuration in force, or its schema"))
     what.add_parser("schema", help="print the JSON Schema of config.yaml, for editors")
     _add(what, "show", "print what is in force, without secrets, and where each value comes from", hidden)
