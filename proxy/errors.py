@@ -5,7 +5,9 @@ One shallow tree. An error is raised anywhere and caught twice: by `failover`, w
 no internal address ever goes in. `kind` is the taxonomy that operators alert on.
 """
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Literal, TypedDict, Unpack
 
 Kind = Literal[
@@ -197,6 +199,27 @@ class Timeout(UpstreamError):
 
 class ConfigError(Exception):
     """Start-up only, exit code 2: one line per mistake."""
+
+
+_UNSENT = "Nothing had been sent yet."
+
+
+@contextmanager
+def unsent() -> Iterator[None]:
+    """Around what comes before a request's first byte: whatever ends it there, nothing is owed to the provider.
+
+    The error gets a note, since a CancelledError of a kind of our own would be none for `asyncio.timeout`.
+    """
+    try:
+        yield
+    except (UpstreamError, asyncio.CancelledError) as error:
+        error.add_note(_UNSENT)
+        raise
+
+
+def is_unsent(error: BaseException) -> bool:
+    """Is it known that nothing had been sent yet?"""
+    return _UNSENT in getattr(error, "__notes__", ())
 
 
 def unwound(error: GatewayError) -> GatewayError:

@@ -32,7 +32,7 @@ from proxy.edge.origins import Held, Origin, Proxy
 from proxy.edge.outbox import Outbox
 from proxy.edge.trust import Connector
 from proxy.edge.wire import Wire
-from proxy.errors import ConfigError, Down
+from proxy.errors import ConfigError, Down, unsent
 from proxy.headers import Trail
 
 STANDARD = Timers()
@@ -134,7 +134,8 @@ class Upstream:
         while True:
             held = None if fresh else origin.waiting(IDLE_LIFE)
             if held is None:
-                held = await self._connect(origin, fresh, _left(until), allowed or 0)
+                with unsent():
+                    held = await self._connect(origin, fresh, _left(until), allowed or 0)
                 if total is not None:
                     times = times._replace(total=_left(until))
             exchange = Exchange(held.wire, partial(self._release, origin, held))

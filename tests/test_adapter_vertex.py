@@ -35,7 +35,7 @@ from proxy.adapters.google.login import Login
 from proxy.config import Secret
 from proxy.dialects.anthropic.vertex import AnthropicVertex
 from proxy.envelope import Envelope
-from proxy.errors import BadRequest, ConfigError, Down, Refused, Timeout
+from proxy.errors import BadRequest, ConfigError, Down, Refused, Timeout, is_unsent
 from proxy.ports import Adapter, Outgoing, Peek
 from proxy.ports import Path as Asked
 from tests import recordings, replay
@@ -666,6 +666,7 @@ async def test_a_token_endpoint_that_does_not_answer_is_left(key_file: Path, mon
         with pytest.raises(Timeout, match=r"did not issue an access token for mine within 0\.02 s") as caught:
             await speak(adapter)
         assert caught.value.code == "token_timeout"
+        assert is_unsent(caught.value)
 
 
 async def test_a_login_that_fails_leaves_a_good_token_alone(key_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from proxy.store.intents import found
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Got, ask, client, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import DEFAULTS, Gateway, config_file, pillion, registry, telling
+from tests.test_cancel import full
 from tests.test_logs import Kept, log_to
 from tests.waiting import soon
 
@@ -157,6 +158,33 @@ async def test_who_was_never_reached_is_no_row(tmp_path: Path) -> None:
         assert (await chat(gateway)).status == 502
         assert await booked(gateway) == []
         assert gateway.app.accounting.ledger.pending == 0
+
+
+STRICT = "budgets: {all: {usd: 1000, window: day, unbounded_usd: 1}}\nledger: {create: true}\n"
+
+
+async def test_a_client_that_leaves_while_nobody_is_reached_is_no_row(tmp_path: Path) -> None:
+    with full() as url:
+        async with Evil() as other, priced(other, tmp_path, STRICT, **OPENAI.environ(url)) as gateway:
+            async with client(gateway) as one:
+                await one.send(spell("POST", OPENAI.path, OPENAI.request(model="openai/m")))
+                await soon(lambda: gateway.app.upstream.in_use == 1)
+                one.leave("rst")
+            await soon(lambda: gateway.app.upstream.in_use == 0)
+            assert await booked(gateway) == []
+            (budget,) = gateway.app.accounting.budgets.statements()
+            assert (budget.spent, budget.reserved, gateway.app.accounting.ledger.pending) == (0, 0, 0)
+
+
+async def test_a_hedge_that_is_outrun_while_it_connects_is_no_row(tmp_path: Path) -> None:
+    route = "routes: {r: {targets: [openai/m, anthropic/m]}}\nhedge: {enabled: true, after: 0.02, share: 1}\n"
+    slow = Scenario(body=OPENAI.whole, headers=JSON, delay_head=0.2)
+    with full() as url:
+        async with Evil(slow) as evil, priced(evil, tmp_path, STRICT + route, **ANTHROPIC.environ(url)) as gateway:
+            got = await chat(gateway, "r")
+            assert [got.header(f"x-pillion-{name}") for name in ("attempts", "cost-usd")] == ["2", ELEVEN]
+            (row,) = await booked(gateway)
+            assert (row["provider"], *sums(row)) == ("openai", 1, 0, 5, 2, ELEVEN, 0)
 
 
 async def test_each_attempt_is_a_row(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import lru_cache
 from time import monotonic, time
 
-from proxy.errors import Down, UpstreamError
+from proxy.errors import Down, UpstreamError, is_unsent
 from proxy.framing import MAX_WHOLE, Unframed
 from proxy.grammar.complaints import understand
 from proxy.grammar.mirrored import unmirrored
@@ -36,11 +36,11 @@ Find = Callable[[str], Dialect]  # the dialect of this name
 
 async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> Answer:
     """Send, and return the answer at its head, where that is no error. Raises UpstreamError."""
-    call.asked, began = True, monotonic()  # now, as the client may leave while nobody knows how much was sent
+    call.asked, began = True, monotonic()  # unless it turns out that nothing was sent
     try:
         answer = await target.adapter.send(sent)
-    except UpstreamError as failed:
-        call.asked = failed.code not in NEVER_REACHED
+    except (UpstreamError, asyncio.CancelledError) as failed:
+        call.asked = not (is_unsent(failed) or getattr(failed, "code", "") in NEVER_REACHED)
         raise
     finally:
         call.waited += monotonic() - began

@@ -21,7 +21,7 @@ from proxy.adapters.bedrock.signing import Clock, Signer
 from proxy.adapters.http import HTTPProvider, segment
 from proxy.adapters.keys import Key
 from proxy.config import Provider
-from proxy.errors import Down, Refused
+from proxy.errors import Down, Refused, unsent
 from proxy.headers import spell
 from proxy.ports import Answer, Headers, Outgoing
 from proxy.upstream import Upstream
@@ -84,7 +84,8 @@ class Bedrock(HTTPProvider):
         shown = None
         if not self.keys:
             content = ("content-type", "application/json")
-            shown = spell(await self._signed("POST", target, [("host", self._host), content], outgoing.body))
+            with unsent():
+                shown = spell(await self._signed("POST", target, [("host", self._host), content], outgoing.body))
         return await self.post(outgoing, target, outgoing.body, shown)
 
     async def models(self, via: str = "") -> list[str]:

@@ -24,7 +24,7 @@ from proxy.adapters.keys import Key
 from proxy.config import Provider
 from proxy.dialects.gemini.count import WHOLE
 from proxy.envelope import Envelope
-from proxy.errors import Refused
+from proxy.errors import Refused, unsent
 from proxy.grammar.claude.betas import lifted
 from proxy.grammar.fields import encode_json
 from proxy.ports import Answer, Headers, Outgoing
@@ -75,7 +75,8 @@ class Vertex(HTTPProvider):
 
     async def send(self, outgoing: Outgoing) -> Answer:
         login = self._login
-        lines = None if login is None else await login.lines()
+        with unsent():
+            lines = None if login is None else await login.lines()
         if outgoing.dialect == _ANTHROPIC:
             head, body = lifted(outgoing.headers, outgoing.body)
             outgoing = replace(outgoing, headers=head, body=body)
