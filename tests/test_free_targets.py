@@ -186,6 +186,20 @@ async def test_whoever_asks_us_to_wait_is_left_for_one_who_does_not() -> None:
     assert (upstreams.asked, upstreams.slept, call.attempts) == (["a/m", "b/m"], [], 2)
 
 
+@pytest.mark.parametrize("status", [429, 529])
+async def test_whoever_is_busy_is_left_for_one_who_is_not_though_it_does_not_say_for_how_long(status: int) -> None:
+    upstreams = Upstreams(a=[Busy("busy", status=status, upstream_status=status)])
+    call = await Limited(upstreams).ask()
+    assert (upstreams.asked, upstreams.slept, call.attempts) == (["a/m", "b/m"], [], 2)
+
+
+async def test_and_has_its_short_pause_before_those_who_say_how_long_where_nobody_else_can() -> None:
+    upstreams = Upstreams(a=[busy(("retry-after", "1"))], b=[busy(), busy()])
+    call = await Limited(upstreams).ask()
+    assert (upstreams.asked, call.attempts) == (["a/m", "b/m", "b/m", "b/m"], 4)
+    assert all(slept <= bound for slept, bound in zip(upstreams.slept, (0.5, 1.0), strict=True))
+
+
 async def test_and_is_asked_again_when_its_time_has_come_where_nobody_else_can() -> None:
     upstreams = Upstreams(a=[busy(("retry-after", "3"))], b=[busy(("retry-after", "30"))])
     call = await Limited(upstreams).ask()

@@ -1,6 +1,6 @@
 """Which targets of a route would have a call wait, and which of them is waited for once nobody is left who may be free?
 
-A target has a call wait for a limit of ours, in its queue, or because its provider asks for a pause.
+A target has a call wait for a limit of ours, in its queue, or because its provider is busy or asks for a pause.
 """
 
 from collections.abc import Iterator

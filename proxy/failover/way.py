@@ -2,8 +2,8 @@
 
 The targets of its plan in the order of their strategy, then the others, but none that rests or cannot serve it. Each is
 asked again as often as its error allows, and while the first one is silent another one is asked beside it. A target of
-a route that would have it wait, for a limit or because its provider asks for a pause, is waited for only when nobody is
-left who may be free.
+a route that would have it wait, for a limit or because its provider is busy or asks for a pause, is waited for only
+when nobody is left who may be free.
 """
 
 import random
@@ -16,7 +16,7 @@ from typing import Protocol
 
 from proxy.access.rights import allows
 from proxy.config import Retry
-from proxy.errors import Down, GatewayError, OverBudget, Unrepresentable, UpstreamError, unwound
+from proxy.errors import Busy, Down, GatewayError, OverBudget, Unrepresentable, UpstreamError, unwound
 from proxy.failover.balance import Option, order
 from proxy.failover.failures import Failures
 from proxy.failover.hedging import Hedging
@@ -284,10 +284,14 @@ class Way:
         pause = rules.backoff.wait(tries, said.wait)
         if tries >= rules.retry.max_retries or monotonic() + pause >= self._until or not call.has_time(pause):
             return None
-        if said.wait and self._is_route and self._later.due(target) is None and (self._has_next() or self._later):
+        if (said.wait or isinstance(error, Busy)) and self._may_come_later(target):
             self._later.put_off(target, error)  # first whoever may be free
             return None
         return pause if rules.budget.may_retry() else None
+
+    def _may_come_later(self, target: Target) -> bool:
+        """Is it one of a route's that has not been put off yet, and is there somebody to ask before it?"""
+        return self._is_route and self._later.due(target) is None and (self._has_next() or bool(self._later))
 
     def _has_next(self) -> bool:
         target = next(self._left, None)
