@@ -536,6 +536,36 @@ async def test_what_one_wire_cannot_say_another_of_the_route_may() -> None:
     assert upstreams.asked == ["a/m", "b/m"]
 
 
+@pytest.mark.parametrize("unable", ["a", "b"])
+async def test_what_one_wire_cannot_say_hides_nothing_that_another_said(unable: str) -> None:
+    scripts: dict[str, list[BaseException | Reply]] = {"a": [], "b": []}
+    for name, script in scripts.items():
+        script.append(Unrepresentable("no") if name == unable else busy(("retry-after", "20")))
+    world = three(upstreams := Upstreams(**scripts), routes=route("a/m", "b/m"))
+    call = world.call("smart")
+    with pytest.raises(Busy) as caught:
+        await world.failover(call, upstreams)
+    assert dict(caught.value.headers) == {"retry-after": "20"}
+    assert (repr(call.target), call.attempts) == (f"<Target {'b' if unable == 'a' else 'a'}/m>", 2)
+
+
+async def test_nor_that_another_rests_who_could_have_been_asked() -> None:
+    upstreams = Upstreams(a=[down()], b=[Unrepresentable("no")] * 3)
+    world = three(upstreams, routes=route("a/m", "b/m"), rules=Rules(failures=1), retry=Retry(max_retries=0))
+    with pytest.raises(Down, match="500"):
+        await world.ask("smart")
+    with pytest.raises(Down, match="has failed too often") as caught:
+        await world.ask("smart")
+    assert (caught.value.status, dict(caught.value.headers)["retry-after"]) == (503, "10")
+
+
+async def test_what_the_wire_of_a_stand_in_cannot_say_ends_nothing() -> None:
+    upstreams = Upstreams(b=[Unrepresentable("no")])
+    world = World([Provider("a"), Provider("b")], upstreams, is_well=lambda name: name == "b")
+    await world.ask()
+    assert upstreams.asked == ["b/m", "a/m"]  # who is unwell is asked last
+
+
 # --- rest ------------------------------------------------------------------------------------------------------------
 
 

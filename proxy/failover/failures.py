@@ -1,13 +1,14 @@
 """What have the targets said that did not answer a call, and which of that does the client read if nobody does?
 
-What the first one said that was asked: it is the one that the operator would have. Where that asks the client to wait,
-it waits no longer than until the first of all may answer.
+What the first one said that was asked: it is the one that the operator would have. One whose wire cannot say the
+request was not, and the next request need not be changed for it: it counts only where no other could be asked at all.
+Where the error asks the client to wait, it waits no longer than until the first of all may answer.
 """
 
 from copy import copy
 from math import inf
 
-from proxy.errors import GatewayError
+from proxy.errors import GatewayError, Unrepresentable
 from proxy.failover.retries import full_wait
 from proxy.failover.standing import RESTS, Standings, is_unasked
 from proxy.failover.trial import copy_attempt
@@ -21,7 +22,8 @@ class Failures:
     def __init__(self, call: Call) -> None:
         self._call = call
         self._errors: list[tuple[GatewayError, Target]] = []
-        self._first: Call | None = None  # what was known of the first attempt whose target was asked, when it failed
+        self._first: Call | None = None  # what was known of the attempt that will be told of, when it failed
+        self._was_sayable = False  # to the target of that one
 
     def __len__(self) -> int:
         return len(self._errors)
@@ -33,24 +35,30 @@ class Failures:
         """What a target has said before was only that it would have the call wait."""
         self._errors = [(error if one is target else said, one) for said, one in self._errors]
 
-    def keep_attempt(self) -> None:
+    def keep_attempt(self, error: GatewayError) -> None:
         """A target was asked; of the first one the log and the answer's head tell, and not of the last."""
-        if self._first is None:
-            self._first = copy(self._call)
+        is_sayable = not isinstance(error, Unrepresentable)
+        if self._first is None or (is_sayable and not self._was_sayable):
+            self._first, self._was_sayable = copy(self._call), is_sayable
 
     def final(self, first: Target, standings: Standings) -> GatewayError:
         """What the client reads; if no target was asked, that all of them rest. `first`: of its plan."""
         rests = {one.target: standings.of(one.target) for one in self._call.history if one.skipped == RESTS}
         soonest = min(rests.values(), key=lambda standing: standing.breaker.rest, default=None)
-        for error, target in self._errors:
-            if not is_unasked(error):
-                if self._first is not None:
-                    copy_attempt(self._call, self._first)
-                self._call.target = target
-                self._shorten(error, inf if soonest is None else max(soonest.breaker.rest, 1.0))
-                return error
-        self._call.target = first if soonest is None else soonest.target
-        return standings.of(self._call.target).resting()
+        if (told := self._told(any_rests=soonest is not None)) is None:
+            self._call.target = first if soonest is None else soonest.target
+            return standings.of(self._call.target).resting()
+        if self._first is not None:
+            copy_attempt(self._call, self._first)
+        error, self._call.target = told
+        self._shorten(error, inf if soonest is None else max(soonest.breaker.rest, 1.0))
+        return error
+
+    def _told(self, any_rests: bool) -> tuple[GatewayError, Target] | None:
+        """The one that the client reads; None where it is that those rest who could have been asked."""
+        asked = [one for one in self._errors if not is_unasked(one[0])]
+        sayable = [one for one in asked if not isinstance(one[0], Unrepresentable)]
+        return next(iter(sayable or ([] if any_rests else asked)), None)
 
     def _shorten(self, error: GatewayError, rest: float) -> None:
         """`rest`: seconds after which one may be asked that was not."""

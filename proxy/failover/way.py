@@ -113,7 +113,7 @@ class Way:
             if is_unasked(error):
                 self._call.history.append(Attempt(target, skipped=RESTS))
             else:
-                self._failures.keep_attempt()
+                self._failures.keep_attempt(error)
             if not self._may_go_on(error):
                 raise self._final_error() from None
             if isinstance(error, OverBudget) and error.cheaper:
@@ -187,7 +187,7 @@ class Way:
             return ""
         return lacking(self._call.envelope, target.adapter.abilities(target.model))
 
-    def _is_only(self, target: Target) -> bool:
+    def _is_only(self, target: Target | None) -> bool:
         """Is it the one that the model's name means, and no target of a route, or one that stands in?"""
         return len(self._plan.targets) == 1 and target is self._plan.targets[0]
 
@@ -196,7 +196,7 @@ class Way:
         if isinstance(error, OverBudget):  # once one has failed, whoever can be afforded may stand in for it
             return error.cheaper or len(self._failures) > 1
         if isinstance(error, Unrepresentable):
-            return len(self._plan.targets) > 1 or len(self._failures) > 1
+            return not self._is_only(self._call.target) or len(self._failures) > 1
         return self._verdict(error).elsewhere and monotonic() < self._until and self._call.has_time()
 
     def _verdict(self, error: GatewayError) -> Verdict:
