@@ -54,17 +54,20 @@ SILENT: dict[str, list[bytes]] = {
         sse({"message": {"type": "message"}, "type": "message_start"}),
         sse({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
         sse({"type": "content_block_start", "content_block": {"text": "", "citations": [], "type": "text"}}),
+        sse({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": ""}}),
     ],
     "openai_responses": [
         *(sse({"type": f"response.{word}", "response": {}}) for word in ("created", "queued", "in_progress")),
         sse({"type": "response.output_item.added", "item": {"id": "m", "type": "message", "content": []}}),
         sse({"type": "response.content_part.added", "part": {"text": "", "logprobs": [], "type": "output_text"}}),
+        sse({"type": "response.output_text.delta", "delta": "", "logprobs": []}),
     ],
     "openai_chat": [
         sse({"choices": [], "prompt_filter_results": [{"delta": 1}]}),
         sse(choice({"role": "assistant", "content": ""})),
         sse(choice({"content": None, "role": "assistant", "tool_calls": []})),
         sse(choice({}), {**choice({}), "usage": {"prompt_tokens": 1}}),
+        b"data: {}\n\n",
     ],
     "gemini": [
         sse({"usageMetadata": {}, "modelVersion": "m"}),
@@ -87,6 +90,7 @@ SILENT: dict[str, list[bytes]] = {
         message("chunk", {"p": "abc", "bytes": b64encode(b'{"message":{},"type":"message_start"}').decode()}),
         invoked({"type": "ping"}),
         invoked({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}),
+        invoked({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": ""}}),
     ],
 }
 TELLING: dict[str, list[bytes]] = {
@@ -94,11 +98,14 @@ TELLING: dict[str, list[bytes]] = {
         sse({"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "x"}}),
         sse({"type": "content_block_start", "index": 0, "content_block": {"type": "thinking", "thinking": ""}}),
         sse({"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use", "input": {}}}),
+        sse({"type": "content_block_delta", "delta": {"type": "text_delta", "text": '"text":""'}}),
+        sse({"type": "content_block_delta", "delta": {"type": "thinking_delta", "thinking": ""}}),
         sse({"type": "not_invented_yet"}),
         b'event: content_block_stop\ndata: {"type": "content_block_stop"}\nid: 7\n\n',
     ],
     "openai_responses": [
         sse({"type": "response.output_text.delta", "delta": "x"}),
+        sse({"type": "response.output_text.delta", "delta": '"delta":""'}),
         sse({"type": "response.output_item.added", "item": {"type": "reasoning", "content": []}}),
         sse({"type": "response.output_item.added", "item": {"type": "function_call", "arguments": ""}}),
         sse({"type": "response.failed"}),

@@ -27,10 +27,10 @@ CITES = ("url", "place")
 # One of them stands beside each seal.
 SEALS = (b'"signature"', b'"encrypted_content"', b'"redacted_thinking"')
 
-# The events of a stream that say nothing yet: a text that begins is empty.
+# The events of a stream that say nothing yet: a text that begins is empty, and may go on with nothing.
 SILENT = re.compile(
     rb'"type"\s*:\s*"(?:ping|message_start)"'
-    rb'|"content_block"\s*:\s*\{(?=[^{}]*"type"\s*:\s*"text")[^{}]*"text"\s*:\s*""'
+    rb'|"(?:content_block|delta)"\s*:\s*\{(?=[^{}]*"type"\s*:\s*"text(?:_delta)?")[^{}]*"text"\s*:\s*""'
 )
 
 # The most cache points that one request may have. (.../docs/en/build-with-claude/prompt-caching)

@@ -190,5 +190,7 @@ class OpenAIChat:
 
 
 def _is_silent(data: bytes) -> bool:
-    """Nor does [DONE] say anything: a stream that only ends has not begun."""
-    return data == b"[DONE]" or (b'"choices"' in data and SAYING.search(data) is None)
+    """Nor does [DONE] say anything: a stream that only ends has not begun; nor does {}, by which some hosts show that
+    they are alive.
+    """
+    return data in (b"[DONE]", b"{}") or (b'"choices"' in data and SAYING.search(data) is None)

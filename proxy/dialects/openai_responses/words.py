@@ -15,11 +15,13 @@ from proxy.grammar.nouns import api_of
 NAME = "openai_responses"
 API = api_of(NAME)
 
-# The events of a stream that say nothing of the answer yet: a message that begins, and its text, are empty.
+# The events of a stream that say nothing of the answer yet: a message that begins, and its text, are empty, and may go
+# on with nothing.
 SILENT = re.compile(
     rb'"type"\s*:\s*"(?:response\.(?:created|queued|in_progress)|keepalive)"'
     rb'|"item"\s*:\s*\{(?=[^{}]*"type"\s*:\s*"message")[^{}]*"content"\s*:\s*\[\s*\]'
     rb'|"part"\s*:\s*\{(?=[^{}]*"type"\s*:\s*"output_text")[^{}]*"text"\s*:\s*""'
+    rb'|"delta"\s*:\s*""'
 )
 
 SIGN = re.compile(rb'"object"\s*:\s*"response"|"type"\s*:\s*"response\.')
