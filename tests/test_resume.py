@@ -23,7 +23,7 @@ from proxy.errors import Down, UnknownModel
 from proxy.failover.plan import Plan
 from proxy.failover.sofar import SoFar, asks_for_text, parted
 from proxy.failover.splice import Rest, Splice, summed
-from proxy.failover.trial import LOST
+from proxy.failover.trial import LOST, Trial
 from proxy.grammar.claude.models import takes_of
 from proxy.lanes.prefill import go_on
 from proxy.middleware.resume import NO_PREFILL, Resume, _may_be_resumed, _may_be_two, _met, _note_break
@@ -311,6 +311,48 @@ async def test_after_a_thought_or_a_call_the_wire_says_that_it_broke(
             client.error(client.last_event(got.body))
         assert not second.requests
         assert (await usage(gateway)).keys() == {"anthropic"}
+
+
+UNTOLD = said(THOUGHT, Close(index=0), Open(index=1, part=Text()), *deltas(WHOLE, index=1), Close(index=1))
+LATE = {  # whose wire tells of a call when it is whole, and of no thought without a word
+    "gemini": ("/v1beta/models/r:streamGenerateContent?alt=sse", {"contents": [{"parts": [{"text": "Hi"}]}]}),
+    "ollama": ("/api/chat", {"model": "r", "messages": [{"role": "user", "content": "Hi"}]}),
+}
+
+
+@pytest.mark.parametrize("wire", LATE)
+@pytest.mark.parametrize(("events", "from_"), [(UNTOLD, 5), (CALLED, 5)], ids=["thought", "call"])
+async def test_nor_is_it_gone_on_where_the_client_has_not_been_told_of_them(
+    tmp_path: Path, wire: str, events: list[Event], from_: int
+) -> None:
+    path, body = LATE[wire]
+    async with world(ANTHROPIC, tmp_path, events) as (gateway, breaks, second):
+        for cut in breaks.ends()[from_:-2]:
+            breaks.at(cut)
+            got = await ask(gateway, "POST", path, json.dumps(body).encode())
+            assert (got.status, got.whole) == (200, False)
+        assert not second.requests
+
+
+async def test_of_a_hedge_that_has_won_it_is_known_as_well() -> None:
+    world = three(Upstreams())
+    one = world.call("a/m")
+    target = Target(Provider("b"), "m")  # type: ignore[arg-type]
+    trial = Trial(one, target)
+
+    async def body() -> AsyncGenerator[bytes]:
+        yield b"Wait"
+        trial.call.is_mixed = True  # of a call that the client is not told of before the stream breaks
+        raise Down("cut")
+
+    reply = trial.won(Reply(200, [], body()))
+    assert isinstance(reply.body, AsyncGenerator)
+    assert await anext(reply.body) == b"Wait"
+    assert not one.is_mixed
+    with pytest.raises(Down):
+        await anext(reply.body)
+    assert one.is_mixed
+    assert not Trial(one, target).call.is_mixed
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,14 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from copy import copy
 
+from proxy.errors import GatewayError
 from proxy.ports import Call, Reply, Target
 
 LOST = "hedge_lost"  # the code of an attempt that another one has outrun
 # The fields of a Call that are about one attempt, whoever writes them.
 ATTEMPT_FIELDS = (
     "target", "is_named", "began", "headed", "stop_at", "is_settled", "price_source", "heard", "is_slowed", "asked",
-    "wire", "is_translated", "answer_head", "upstream_id", "dropped", "usage", "answered_model", "booked",
+    "wire", "is_translated", "is_mixed", "answer_head", "upstream_id", "dropped", "usage", "answered_model", "booked",
     "is_estimated",
 )  # fmt: skip
 
@@ -28,7 +29,8 @@ class Trial:
         self.provider = target.adapter.name
         self.call = copy(client)  # the history, and the accounts, are the client's own
         self.call.target, self.call.is_named, self.call.spent = target, False, 0
-        self.call.asked = self.call.is_slowed = False  # the copied ones are of the client's attempt
+        # The copied ones are of the client's attempt.
+        self.call.asked = self.call.is_slowed = self.call.is_mixed = False
 
     def book(self) -> None:
         """Add what it has cost to the client's call, whether it has won or lost."""
@@ -50,11 +52,15 @@ class Trial:
         self.book()
 
     async def _told(self, body: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
-        """The same chunks. Before each one, the client's call learns what this attempt knows by then."""
+        """The same chunks. Before each one, and before an error, the client's call learns what this attempt knows."""
         async with aclosing(body):
-            async for chunk in body:
+            try:
+                async for chunk in body:
+                    self._bring_back()
+                    yield chunk
+            except GatewayError:
                 self._bring_back()
-                yield chunk
+                raise
 
 
 def copy_attempt(call: Call, attempt: Call) -> None:

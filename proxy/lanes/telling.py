@@ -83,5 +83,7 @@ class Telling:
                 self._call.usage = event
             elif type(event) is Finish:
                 self.begun = self.finished = True
-            elif not (type(event) is Open and type(event.part) is Text):  # a text that begins is empty
+            elif type(event) is not Open:
                 self.begun = True
+            elif type(event.part) is not Text:  # a text that begins is empty
+                self.begun = self._call.is_mixed = True

@@ -124,6 +124,7 @@ class Call(Struct, kw_only=True):
     asked: bool = False  # dispatch: something is sent to the target, or may have been, and may have to be paid
     wire: str = ""  # dispatch: the dialect in which the target is asked
     is_translated: bool = False  # dispatch: the request does not pass through as it came
+    is_mixed: bool = False  # dispatch: the answer, which is translated, has begun something else than a text
     answer_head: tuple[float, Mapping[str, str]] = NO_HEAD  # dispatch: when it came, as `started`, and its headers
     upstream_id: str = ""  # dispatch: the provider's own request id
     dropped: tuple[str, ...] = ()  # dispatch, cache: knobs that the target's wire lacks, blocks that the client's lacks
