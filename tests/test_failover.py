@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from proxy.access.allowance import ClientKey
 from proxy.catalog import Catalog
 from proxy.catalog.given import Given
 from proxy.config import Failover as Choice
@@ -27,6 +28,7 @@ from proxy.errors import (
 from proxy.failover.breaker import Rules
 from proxy.failover.plan import Planner
 from proxy.failover.standing import Standings
+from proxy.failover.way import NO_MODEL
 from proxy.limits.refusal import OverTargetLimit
 from proxy.middleware.failover import Failover
 from proxy.ports import UNKNOWN, Abilities, Call, Reply, Target
@@ -299,6 +301,23 @@ async def test_who_has_no_such_model_is_asked_for_its_default_or_passed_over() -
     upstreams = Upstreams(a=[Down("x")])
     await World(providers, upstreams, defaults={"c": "y"}, retry=Retry(max_retries=0)).ask()
     assert upstreams.asked == ["a/m", "c/y"]
+
+
+async def test_who_is_passed_over_for_that_is_told() -> None:
+    providers = [Provider("a"), Provider("b", models=["x"]), Provider("c"), Provider("d", models=[])]
+    choice, fails = Choice(fallback_order=["b"]), Upstreams(a=[Down("x")], c=[Down("x")])
+    world = World(providers, fails, choice=choice, retry=Retry(max_retries=0))
+    world.failover.planner.catalog._assumed = [world.adapters["d"]]
+    call = world.call()
+    with pytest.raises(Down):
+        await world.failover(call, fails)
+    told = [("<Target a/m>", ""), ("<Target b/m>", NO_MODEL), ("<Target c/m>", "")]
+    assert [(repr(one.target), one.skipped) for one in call.history] == told
+    assert list(await world.failover.rest(call, fails, [one.target for one in call.history])) == []
+    assert len(call.history) == len(told)  # a stream that breaks asks once more whom there is
+    call = world.call(key=ClientKey(name="me", providers=("a", "c")))
+    await world.failover.rehearse(call)
+    assert [one.skipped for one in call.history] == ["", "not allowed", ""]
 
 
 class Unasked(Provider):

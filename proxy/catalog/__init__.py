@@ -227,6 +227,10 @@ class Catalog:
         """The provider of this name, or of which it is a synonym."""
         return self.adapters.get(provider) or self.adapters.get(self._given.synonyms.get(provider, ""))
 
+    def is_assumed(self, adapter: Adapter) -> bool:
+        """Is it there though nobody configured it?"""
+        return adapter in self._assumed
+
     async def _listed(self, name: str) -> Target | None:
         """By what is configured or was listed; else by all lists, unless only one provider comes into question."""
         found = self._having(name)

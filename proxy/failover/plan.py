@@ -12,7 +12,7 @@ from proxy.access.allowance import ClientKey
 from proxy.access.rights import allows, is_restricted
 from proxy.catalog import Catalog
 from proxy.config import Failover, Route
-from proxy.ports import Target
+from proxy.ports import Adapter, Target
 
 _OPERATORS = frozenset({"upstream", "alias", "default", "local"})  # rules by which the operator says who is asked
 KEPT = 1000  # names whose targets are known; clients choose them
@@ -90,16 +90,24 @@ class Planner:
             there = map(self.catalog.adapter, dict.fromkeys(filter(is_well, said)))
             await self.catalog.meet(plan.targets[0], [one for one in there if one is not None and one.may_ask("")])
 
-    def others(self, plan: Plan) -> Iterator[Target]:
-        """Whom to ask when the plan's own targets have failed. A route has no others than those it names."""
+    def others(self, plan: Plan, pass_over: Callable[[Target], None] = lambda target: None) -> Iterator[Target]:
+        """Whom to ask when the plan's own targets have failed. A route has no others than those it names.
+
+        `pass_over`: who hears of those that the operator has configured and that have nothing to answer with.
+        """
         first = plan.targets[0]
         seen = {first.adapter.name}
         for said in self._said(plan):
             provider, _, model = said.partition("/")
             target = self._target(provider, model or first.model, is_said=bool(model))
-            if target is not None and target.adapter.name not in seen:
-                seen.add(target.adapter.name)
+            adapter = self._adapter(provider) if target is None else target.adapter
+            if adapter.name in seen:
+                continue
+            if target is not None:
+                seen.add(adapter.name)
                 yield target
+            elif not self.catalog.is_assumed(adapter):
+                pass_over(Target(adapter, first.model))
 
     def _said(self, plan: Plan) -> list[str]:
         """The others of a plan, as the operator says them: PROVIDER, or PROVIDER/MODEL."""
@@ -112,10 +120,14 @@ class Planner:
         real = [name for name, adapter in self.catalog.adapters.items() if adapter.real]
         return sorted(real, key=lambda name: name in self._local)
 
-    def _target(self, provider: str, model: str, is_said: bool) -> Target | None:
-        """None where it has no such model, nor a default one."""
+    def _adapter(self, provider: str) -> Adapter:
         adapter = self.catalog.adapter(provider)
         assert adapter is not None  # or nothing would have been started
+        return adapter
+
+    def _target(self, provider: str, model: str, is_said: bool) -> Target | None:
+        """None where it has no such model, nor a default one."""
+        adapter = self._adapter(provider)
         if is_said or adapter.has(model):
             return Target(adapter, model)
         default = self._defaults.get(adapter.name, "")

@@ -31,6 +31,8 @@ from proxy.failover.sticking import conversation
 from proxy.failover.trial import Trial
 from proxy.ports import Attempt, Call, Handler, Reply, Target
 
+NO_MODEL = "no such model known"  # why it is not asked, as is the next one
+NOT_ALLOWED = "not allowed"
 _SOONER_ELSEWHERE = WAITED | {RESTING}
 Estimate = Callable[[Call, Target], int | None]  # nano-dollars that it may take there; None: nobody knows
 
@@ -169,7 +171,14 @@ class Way:
             if not self._call.weighed:  # a stream that is resumed weighs them once more
                 self._call.strategy, self._call.weighed = plan.strategy, weighed
             yield from weighed
-        yield from rules.planner.others(plan)
+        yield from rules.planner.others(plan, self._pass_over)
+
+    def _pass_over(self, target: Target) -> None:
+        """It has neither that model nor a default one, as far as is known."""
+        call = self._call
+        if all(one.target != target for one in call.history):  # nor was it passed over before
+            is_allowed = allows(call.key, target.adapter.name, target.model)
+            call.history.append(Attempt(target, skipped=NO_MODEL if is_allowed else NOT_ALLOWED))
 
     def _option(self, target: Target, weight: float) -> Option[Target]:
         rules, by_cost = self._rules, self._plan.strategy == "least_cost"
@@ -182,7 +191,7 @@ class Way:
             return RESTS
         is_only = self._is_only(target)
         if not allows(self._call.key, target.adapter.name, target.model):
-            return "" if is_only else "not allowed"
+            return "" if is_only else NOT_ALLOWED
         if is_only:
             return ""
         return lacking(self._call.envelope, target.adapter.abilities(target.model))
