@@ -27,7 +27,7 @@ from proxy.errors import (
 )
 from proxy.failover.breaker import Rules
 from proxy.failover.plan import Planner
-from proxy.failover.standing import Standings
+from proxy.failover.standing import LAST, Standings
 from proxy.failover.way import NO_MODEL
 from proxy.limits.refusal import OverTargetLimit
 from proxy.middleware.failover import Failover
@@ -547,6 +547,30 @@ async def test_who_may_be_able_to_is_asked(abilities: Abilities, body: bytes) ->
         "smart", body
     )
     assert upstreams.asked == ["a/m"]
+
+
+async def test_of_several_that_have_a_model_those_that_can_are_asked_first() -> None:
+    limited, tools = Abilities(tools=False), b'{"tools":[{}]}'
+    providers = [
+        Provider("a", abilities=limited),
+        Provider("x", ["y"]),
+        Provider("b", abilities=limited),
+        Provider("c"),
+    ]
+
+    async def ask(model: str, body: bytes, *broken: str, **more: Any) -> tuple[list[str], Call]:
+        upstreams = Upstreams(**{name: [Down("x")] for name in broken})
+        world = World(providers, upstreams, retry=Retry(max_retries=0), defaults={"x": "y"}, **more)
+        return upstreams.asked, await world.ask(model, body)
+
+    asked, call = await ask("m", tools)
+    assert (asked, call.how) == (["c/m"], "listed")
+    assert [(one.target.adapter.name, one.skipped) for one in call.history] == [("a", f"no tools{LAST}"), ("c", "")]
+    assert (await ask("m", tools, "c"))[0] == ["c/m", "a/m"]
+    assert (await ask("m", tools, "c", "a"))[0] == ["c/m", "a/m", "x/y"]
+    assert (await ask("m", b"{}"))[0] == ["a/m"]
+    assert (await ask("a/m", tools))[0] == ["a/m"]  # the client says whom it wants
+    assert (await ask("m", tools, choice=Choice(others=False)))[0] == ["a/m"]
 
 
 async def test_what_one_wire_cannot_say_another_of_the_route_may() -> None:

@@ -18,7 +18,7 @@ from proxy.failover.breaker import Rules
 from proxy.failover.hedging import SAVED, Hedging
 from proxy.failover.race import Race
 from proxy.failover.trial import ATTEMPT_FIELDS, LOST
-from proxy.ports import Call, Reply, Target, Wishes
+from proxy.ports import UNKNOWN, Abilities, Call, Reply, Target, Wishes
 from proxy.reports.explain import Explain
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Speech, ask, client, spell
 from tests.evil import Evil, Scenario
@@ -352,6 +352,24 @@ async def test_who_is_told_to_leave_twice_still_settles_everything(turns: int, a
 async def passed(turns: int) -> None:
     for _ in range(turns):
         await asyncio.sleep(0)
+
+
+class Toolless(Provider):
+    """Of all but one."""
+
+    def abilities(self, model: str) -> Abilities:
+        return UNKNOWN if self.name == "c" else Abilities(tools=False)
+
+
+async def test_who_is_put_last_as_it_cannot_is_no_hedge() -> None:
+    world = Hedged(kind=Toolless)
+    body = b'{"max_tokens":9,"messages":[],"tools":[{"type":"function","function":{"name":"f"}}]}'
+    _, task = world.begin("m", body)
+    await world.until("c")
+    await asyncio.sleep(0.02)
+    assert world.up.asked == ["c"]
+    world.up.answers("c", WHOLE)
+    assert await task is WHOLE
 
 
 # --- what the client's call knows ------------------------------------------------------------------------------------

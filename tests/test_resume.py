@@ -23,6 +23,7 @@ from proxy.errors import Down, UnknownModel
 from proxy.failover.plan import Plan
 from proxy.failover.sofar import SoFar, asks_for_text, parted
 from proxy.failover.splice import Rest, Splice, summed
+from proxy.failover.standing import LAST, UNWELL
 from proxy.failover.trial import LOST, Trial
 from proxy.grammar.claude.models import takes_of
 from proxy.lanes.prefill import go_on
@@ -631,6 +632,8 @@ def test_who_was_only_outrun_may_go_on_and_who_failed_may_not() -> None:
     a, b, c = (Target(provider, "m") for provider in world.failover.planner.catalog.adapters.values())
     one.history = [Attempt(a, 1, code="x"), Attempt(b, 2, code=LOST), Attempt(c, skipped="resting")]
     assert _met(one) == {a, c}
+    one.history = [Attempt(a, 1, code="x"), Attempt(b, skipped=f"no tools{LAST}"), Attempt(c, skipped=UNWELL)]
+    assert _met(one) == {a}
 
 
 def test_a_break_is_the_answers_that_broke_and_nobody_elses() -> None:

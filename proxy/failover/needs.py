@@ -21,15 +21,25 @@ _document = re.compile(
 ).search
 
 
+def is_limited(abilities: Abilities) -> bool:
+    """Is there anything that `unable` could find?"""
+    return False in (abilities.tools, abilities.images, abilities.documents)
+
+
 def lacking(envelope: Envelope, abilities: Abilities) -> str:
     """What the request needs and the model lacks, in a few words; "" where nothing is known to be missing."""
+    return unable(envelope, abilities) or _too_long(envelope, abilities)
+
+
+def unable(envelope: Envelope, abilities: Abilities) -> str:
+    """The same, but for the length, of which the provider itself knows more."""
     if abilities.tools is False and any(envelope.raw(key) not in (None, b"null", b"[]", b"{}") for key in _TOOLS):
         return "no tools"
     if abilities.images is False and _image(envelope.body):
         return "no images"
     if abilities.documents is False and _document(envelope.body):
         return "no documents"
-    return _too_long(envelope, abilities)
+    return ""
 
 
 def _too_long(envelope: Envelope, abilities: Abilities) -> str:

@@ -12,9 +12,11 @@ from proxy.access.allowance import ClientKey
 from proxy.access.rights import allows, is_restricted
 from proxy.catalog import Catalog
 from proxy.config import Failover, Route
+from proxy.failover.needs import is_limited
 from proxy.ports import Adapter, Target
 
 _OPERATORS = frozenset({"upstream", "alias", "default", "local"})  # rules by which the operator says who is asked
+_ANYBODYS = frozenset({"listed", "beginning"})  # rules by which a name means a model, whoever has it
 KEPT = 1000  # names whose targets are known; clients choose them
 
 
@@ -22,6 +24,7 @@ class Plan(NamedTuple):
     """`weights` stand beside the targets; `name` is the route's, "" where there is none. `how`: see Catalog.how.
 
     `is_named`: the client's own word for the model means its only target, and not what the operator made of it.
+    `may_lack`: other providers may list that model as well, and something is known that its only target cannot do.
     """
 
     targets: Sequence[Target]
@@ -30,6 +33,7 @@ class Plan(NamedTuple):
     name: str = ""
     how: str = ""
     is_named: bool = False
+    may_lack: bool = False
 
 
 class Planner:
@@ -79,7 +83,9 @@ class Planner:
 
     def _only(self, name: str, target: Target) -> Plan:
         how, spelled = self.catalog.how(name), (target.model, f"{target.adapter.name}/{target.model}")
-        return Plan((target,), how=how, is_named=how not in _OPERATORS or name in spelled)
+        is_named = how not in _OPERATORS or name in spelled
+        may_lack = how in _ANYBODYS and is_limited(target.adapter.abilities(target.model))
+        return Plan((target,), how=how, is_named=is_named, may_lack=may_lack)
 
     async def load_others(self, plan: Plan, is_well: Callable[[str], bool]) -> None:
         """Get the model lists of those that `others` would come to: a name that says its provider has needed none.

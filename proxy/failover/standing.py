@@ -18,7 +18,8 @@ from proxy.ports import Call, Target
 KEPT = 1000  # targets; clients choose models
 RESTING = "target_resting"
 RESTS = "resting"  # why it is not asked, as is the next one
-UNWELL = "unwell: asked last"
+LAST = ": asked last"
+UNWELL = f"unwell{LAST}"
 SOON = 0.05  # seconds by which a timer may be early
 AT_LEAST = 1.0  # seconds that a target may take before it is held against it
 MEAN = 8  # answers that the mean time is made of

@@ -21,12 +21,12 @@ from proxy.failover.balance import Option, order
 from proxy.failover.failures import Failures
 from proxy.failover.hedging import Hedging
 from proxy.failover.later import Later
-from proxy.failover.needs import lacking
+from proxy.failover.needs import lacking, unable
 from proxy.failover.pacing import Backoff, RetryBudget
 from proxy.failover.plan import Plan, Planner
 from proxy.failover.race import Asking, Race
 from proxy.failover.retries import WAITED, Verdict, verdict
-from proxy.failover.standing import RESTING, RESTS, UNWELL, Standing, Standings, is_unasked
+from proxy.failover.standing import LAST, RESTING, RESTS, UNWELL, Standing, Standings, is_unasked
 from proxy.failover.sticking import conversation
 from proxy.failover.trial import Trial
 from proxy.ports import Attempt, Call, Handler, Reply, Target
@@ -161,9 +161,11 @@ class Way:
 
     def _all(self) -> Iterator[Target]:
         """Those of the plan in the order of its strategy, then, when they have failed, the others."""
-        plan, rules = self._plan, self._rules
+        plan, rules, before = self._plan, self._rules, list[Target]()
         if len(plan.targets) == 1:
-            yield from [] if self._only_has_failed else plan.targets
+            if not self._only_has_failed:
+                yield from (before := self._abler())
+                yield from plan.targets
         else:
             options = [self._option(target, weight) for target, weight in zip(plan.targets, plan.weights, strict=True)]
             key = conversation(self._call) if plan.strategy == "sticky" else ""
@@ -171,14 +173,29 @@ class Way:
             if not self._call.weighed:  # a stream that is resumed weighs them once more
                 self._call.strategy, self._call.weighed = plan.strategy, weighed
             yield from weighed
-        yield from rules.planner.others(plan, self._pass_over)
+        yield from filterfalse(before.__contains__, rules.planner.others(plan, self._pass_over))
+
+    def _abler(self) -> list[Target]:
+        """Those that have the model as well and can do what the one that its name means cannot."""
+        plan, rules = self._plan, self._rules
+        reason, only = lacks(self._call, plan), plan.targets[0]
+        if not reason:
+            return []
+        same = [target for target in rules.planner.others(plan) if target.model == only.model]
+        found = [target for target in same if not self._why_not(target, rules.standings.of(target))]
+        if found:
+            self._tell(only, f"{reason}{LAST}")
+        return found
 
     def _pass_over(self, target: Target) -> None:
         """It has neither that model nor a default one, as far as is known."""
-        call = self._call
-        if all(one.target != target for one in call.history):  # nor was it passed over before
-            is_allowed = allows(call.key, target.adapter.name, target.model)
-            call.history.append(Attempt(target, skipped=NO_MODEL if is_allowed else NOT_ALLOWED))
+        is_allowed = allows(self._call.key, target.adapter.name, target.model)
+        self._tell(target, NO_MODEL if is_allowed else NOT_ALLOWED)
+
+    def _tell(self, target: Target, reason: str) -> None:
+        """Why it is not asked now; once, though a stream that is resumed asks again whom there is."""
+        if all(one.target != target for one in self._call.history):
+            self._call.history.append(Attempt(target, skipped=reason))
 
     def _option(self, target: Target, weight: float) -> Option[Target]:
         rules, by_cost = self._rules, self._plan.strategy == "least_cost"
@@ -263,7 +280,8 @@ class Way:
             return None
         trial = Trial(self._call, target)
         has_time = monotonic() < self._until and trial.call.has_time()
-        if has_time and self._rules.may_ask(target) and hedging.may(trial.call):
+        is_able = not (self._is_only(target) and lacks(self._call, self._plan))
+        if has_time and is_able and self._rules.may_ask(target) and hedging.may(trial.call):
             return trial, self._beside(trial.call, target)
         self._left = chain((target,), self._left)
         return None
@@ -310,3 +328,9 @@ class Way:
 
     def _final_error(self) -> GatewayError:
         return self._failures.final(self._plan.targets[0], self._rules.standings)
+
+
+def lacks(call: Call, plan: Plan) -> str:
+    """What the only target of a plan is known to be unable to do for this call, where others may have the model."""
+    target = plan.targets[0]
+    return unable(call.envelope, target.adapter.abilities(target.model)) if plan.may_lack else ""

@@ -26,7 +26,7 @@ from proxy.failover.hedging import Hedging
 from proxy.failover.pacing import Backoff, RetryBudget
 from proxy.failover.plan import Plan, Planner
 from proxy.failover.standing import Standing, Standings
-from proxy.failover.way import Estimate, Way
+from proxy.failover.way import Estimate, Way, lacks
 from proxy.ports import Call, Handler, Reply, Target
 from proxy.wishes import in_time
 
@@ -71,7 +71,7 @@ class Failover:
         error = None
         if self.hedging is not None:
             self.hedging.asked()
-        elif len(plan.targets) == 1 and self.may_ask(plan.targets[0]):
+        elif len(plan.targets) == 1 and self.may_ask(plan.targets[0]) and not (plan.may_lack and lacks(call, plan)):
             call.target, call.is_named = plan.targets[0], plan.is_named  # nearly every call's way is no longer
             try:
                 return await self.attempt(call, handler, self.standings.of(call.target))

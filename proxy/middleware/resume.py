@@ -25,7 +25,7 @@ from proxy.failover.hedging import HEDGED, is_bounded
 from proxy.failover.retries import verdict
 from proxy.failover.sofar import SoFar, asks_for_text, parted
 from proxy.failover.splice import Rest
-from proxy.failover.standing import UNWELL, Standing, Standings
+from proxy.failover.standing import LAST, Standing, Standings
 from proxy.failover.trial import LOST, Trial, copy_attempt
 from proxy.ports import Attempt, Call, Handler, Peek, Renderer, Reply, Target
 
@@ -251,7 +251,7 @@ def _may_be_two(call: Call) -> bool:
 
 def _met(call: Call) -> set[Target]:
     """The targets that it has tried or passed over, but for those that only lost a race, or were put last."""
-    return {one.target for one in call.history if one.code != LOST and one.skipped != UNWELL}
+    return {one.target for one in call.history if one.code != LOST and not one.skipped.endswith(LAST)}
 
 
 def _note_break(call: Call, error: GatewayError) -> None:
