@@ -592,6 +592,30 @@ async def test_what_one_wire_cannot_say_hides_nothing_that_another_said(unable: 
     assert (repr(call.target), call.attempts) == (f"<Target {'b' if unable == 'a' else 'a'}/m>", 2)
 
 
+def forgetful() -> Refused:
+    return Refused("?", code="previous_response_not_found", upstream_status=400)
+
+
+async def test_whoever_does_not_keep_a_conversation_is_left_for_one_who_does() -> None:
+    world = three(upstreams := Upstreams(a=[forgetful()]), routes=route("a/m", "b/m"))
+    await world.ask("smart")
+    assert upstreams.asked == ["a/m", "b/m"]
+
+
+@pytest.mark.parametrize("scripts", [{"a": [forgetful()], "b": [down()]}, {"a": [down()], "b": [forgetful()]}])
+async def test_and_hides_nothing_that_the_other_said(scripts: dict[str, list[BaseException | Reply]]) -> None:
+    world = three(upstreams := Upstreams(**scripts), routes=route("a/m", "b/m"), retry=Retry(max_retries=0))
+    with pytest.raises(Down, match="500"):
+        await world.ask("smart")
+    assert upstreams.asked == ["a/m", "b/m"]
+
+
+async def test_what_nobody_keeps_is_told() -> None:
+    world = three(Upstreams(a=[forgetful()], b=[forgetful()]), routes=route("a/m", "b/m"))
+    with pytest.raises(Refused):
+        await world.ask("smart")
+
+
 async def test_nor_that_another_rests_who_could_have_been_asked() -> None:
     upstreams = Upstreams(a=[down()], b=[Unrepresentable("no")] * 3)
     world = three(upstreams, routes=route("a/m", "b/m"), rules=Rules(failures=1), retry=Retry(max_retries=0))

@@ -1,15 +1,16 @@
 """What have the targets said that did not answer a call, and which of that does the client read if nobody does?
 
 What the first one said that was asked: it is the one that the operator would have. One whose wire cannot say the
-request was not, and the next request need not be changed for it: it counts only where no other could be asked at all.
-Where the error asks the client to wait, it waits no longer than until the first of all may answer.
+request was not, and one that does not keep its conversation may be the wrong one to ask. Both would have the client
+change its request, so they count only where no other could be asked at all. Where the error asks the client to wait, it
+waits no longer than until the first of all may answer.
 """
 
 from copy import copy
 from math import inf
 
 from proxy.errors import GatewayError, Unrepresentable
-from proxy.failover.retries import full_wait
+from proxy.failover.retries import NOT_KEPT, full_wait
 from proxy.failover.standing import RESTS, Standings, is_unasked
 from proxy.failover.trial import copy_attempt
 from proxy.failover.waits import shortened
@@ -23,7 +24,7 @@ class Failures:
         self._call = call
         self._errors: list[tuple[GatewayError, Target]] = []
         self._first: Call | None = None  # what was known of the attempt that will be told of, when it failed
-        self._was_sayable = False  # to the target of that one
+        self._could_answer = False  # the target of that one
 
     def __len__(self) -> int:
         return len(self._errors)
@@ -37,9 +38,9 @@ class Failures:
 
     def keep_attempt(self, error: GatewayError) -> None:
         """A target was asked; of the first one the log and the answer's head tell, and not of the last."""
-        is_sayable = not isinstance(error, Unrepresentable)
-        if self._first is None or (is_sayable and not self._was_sayable):
-            self._first, self._was_sayable = copy(self._call), is_sayable
+        could_answer = _could_answer(error)
+        if self._first is None or (could_answer and not self._could_answer):
+            self._first, self._could_answer = copy(self._call), could_answer
 
     def final(self, first: Target, standings: Standings) -> GatewayError:
         """What the client reads; if no target was asked, that all of them rest. `first`: of its plan."""
@@ -57,8 +58,8 @@ class Failures:
     def _told(self, any_rests: bool) -> tuple[GatewayError, Target] | None:
         """The one that the client reads; None where it is that those rest who could have been asked."""
         asked = [one for one in self._errors if not is_unasked(one[0])]
-        sayable = [one for one in asked if not isinstance(one[0], Unrepresentable)]
-        return next(iter(sayable or ([] if any_rests else asked)), None)
+        able = [one for one in asked if _could_answer(one[0])]
+        return next(iter(able or ([] if any_rests else asked)), None)
 
     def _shorten(self, error: GatewayError, rest: float) -> None:
         """`rest`: seconds after which one may be asked that was not."""
@@ -66,3 +67,8 @@ class Failures:
         shortest = min(each for each in (rest, *(full_wait(other) for other, _ in self._errors)) if each is not None)
         if own is not None and shortest < own:
             error.headers = shortened(error.headers, shortest)
+
+
+def _could_answer(error: GatewayError) -> bool:
+    """At another time, the same request?"""
+    return not isinstance(error, Unrepresentable) and error.code != NOT_KEPT

@@ -13,7 +13,8 @@ the same target is asked again (`retryable_errors`); the rows say where that wou
     authentication      | no                            | yes: it is the key's fault
     quota               | no                            | yes
     404, 405, 410, 413  | no                            | yes: it has that model, or takes that much;
-                        |                               | so where a 400 says that (grammar/complaints.py)
+                        |                               | so where a 400 says that (grammar/complaints.py),
+                        |                               | or that it keeps no such conversation
     any other 4xx       | no                            | no: the request is wrong everywhere
     content refused     | no                            | no: nobody is asked until somebody gives in
     our own 4xx         | no                            | only where this target's wire is what cannot say it
@@ -63,10 +64,12 @@ _BY_NAME: dict[str, _Rule] = {
     "invalid_prompt": _STOP,  # https://platform.openai.com/docs/api-reference/responses/object, under `error`
     "data_inspection_failed": _STOP,  # https://help.aliyun.com/zh/model-studio/error-code
 }
+NOT_KEPT = "previous_response_not_found"  # the conversation is one that another provider keeps, or nobody any more
 # The providers' alone: where a name means nobody at all we say `model_not_found` ourselves, and nobody is asked.
 _BY_WORD: dict[str, _Rule] = {
     "model_not_found": _ELSEWHERE,
     "model_unable": _ELSEWHERE,
+    NOT_KEPT: _ELSEWHERE,
     "request_too_large": _ELSEWHERE,
     "unsupported_location": _ELSEWHERE,
 }
