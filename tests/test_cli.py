@@ -426,6 +426,13 @@ def test_a_parser_in_pure_python_is_refused() -> None:
     assert complaints.startswith("pillion: aiohttp's parser in C is not in use: unset AIOHTTP_NO_EXTENSIONS")
 
 
+@pytest.mark.parametrize("by", [{"PYTHONASYNCIODEBUG": "1"}, {"PYTHONDEVMODE": "1"}], ids=lambda by: next(iter(by)))
+def test_a_loop_that_would_log_prompts_is_refused(by: dict[str, str]) -> None:
+    code, out, complaints = run("serve", **by)
+    assert (code, out) == (2, "")
+    assert "pillion: asyncio is in debug mode, which would log prompts: unset PYTHONASYNCIODEBUG" in complaints
+
+
 HEAVY = {"aiohttp", "uvloop", "asyncio", "http.client", "prometheus_client", "proxy.app"}
 NEEDED_BY_MOST = {"argparse", "msgspec", "yaml", "proxy.config", "proxy.ports", "encodings.idna"}
 

@@ -425,11 +425,11 @@ def test_secrets_are_looked_for_where_half_of_one_could_show_and_not_through_meg
 
 
 class Pipe:
-    """A pipe as small as it can be, and whoever reads it."""
+    """What is written to, and whoever reads it; a pipe as small as it can be, if no other is given."""
 
-    def __init__(self) -> None:
-        self.reading, self.writing = os.pipe()
-        self.size = fcntl.fcntl(self.writing, fcntl.F_SETPIPE_SZ, 4096)
+    def __init__(self, ends: tuple[int, int] | None = None) -> None:
+        self.reading, self.writing = ends or os.pipe()
+        self.size = 0 if ends else fcntl.fcntl(self.writing, fcntl.F_SETPIPE_SZ, 4096)
 
     def fill(self) -> None:
         """Nothing more goes in."""
@@ -459,6 +459,13 @@ def pipe() -> Iterator[Pipe]:
     pipe = Pipe()
     yield pipe
     pipe.close()
+
+
+@pytest.fixture
+def terminal() -> Iterator[Pipe]:
+    terminal = Pipe(os.openpty())
+    yield terminal
+    terminal.close()
 
 
 def lost_line(count: int) -> bytes:
@@ -581,6 +588,22 @@ def test_all_that_is_logged_goes_to_standard_error(
     assert [word for word, line in zip((b"ours", b"theirs", b"old"), lines, strict=True) if word in line] == [
         b"ours", b"theirs", b"old"
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("form", "for_people"), [("auto", True), ("human", True), ("json", False)])
+@pytest.mark.usefixtures("restored")
+def test_a_terminal_gets_lines_for_people(
+    terminal: Pipe, form: Any, for_people: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both the log's own, and those that say why pillion does not start."""
+    monkeypatch.setattr(sys, "stderr", os.fdopen(terminal.writing, "w", buffering=1, closefd=False))
+    logs.complain(["no"], form)
+    log = logs.start(Wish(format=form), Redaction([]))
+    logging.getLogger("pillion").info("ours")
+    log.sink.close()
+    complaint, line = terminal.read_until(b"ours").splitlines()[:2]
+    assert (complaint == b"pillion: no", b" INFO " in line) == (for_people, for_people)
+    assert (complaint[:1] == b"{", line[:1] == b"{") == (not for_people, not for_people)
 
 
 def test_lost_lines_have_a_line() -> None:
