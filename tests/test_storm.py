@@ -189,6 +189,7 @@ async def test_a_storm_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest
             assert {standing.latency.in_flight for standing in app.lasting.standings} <= {0}
             assert (len(app.lasting.active), app.server.connections) == (0, 0)
     laws.figures["calls of the storm under way at once"] = (clients.most, STREAMS)
+    assert clients.most >= 0.9 * STREAMS  # some may be at their end before the last begins
     check_books(providers, clients, booked(tmp_path / "state" / "ledger.db"))
     told = clients.told
     assert told.total() == STREAMS * ROUNDS
