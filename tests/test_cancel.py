@@ -1,9 +1,8 @@
 """Is a provider let go of at once when the client leaves, whatever it was about?
 
 Over TLS and uvloop, where a polite close would read on for up to thirty seconds what the provider goes on generating.
-Figures D1 (what it takes in time is told by tests/bench/figures.py) and B1. Of D1's phases two do not exist: no call
-ever waits for a connection of the pool, since there is no limit to them, and none waits to be tried again, since there
-is one target to it. B1's readers are as many as column C has.
+Figures D1 (what it takes in time is told by tests/bench/figures.py) and B1. Of D1's phases one does not exist: no call
+ever waits for a connection of the pool, since there is no limit to them. B1's readers are as many as column C has.
 """
 
 import asyncio
@@ -26,18 +25,24 @@ from tests.client import ANTHROPIC, LANES, OPENAI, Client, Speech, client, lane_
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion
 from tests.test_drain import half
-from tests.waiting import soon
+from tests.waiting import PATIENCE, soon
 
 SSE = [("Content-Type", "text/event-stream")]
 JSON = [("Content-Type", "application/json")]
+PAUSE = 2 * PATIENCE  # seconds for which a provider asks before it is asked again
+BUSY = Scenario(
+    status=429,
+    body=b'{"error":{"message":"slow down","type":"rate_limit_error","param":null,"code":null}}',
+    headers=[*JSON, ("Retry-After", f"{PAUSE:g}")],
+)
 BOTH_WAYS = pytest.mark.parametrize("how", ["fin", "rst"])
 
 
 @asynccontextmanager
-async def reached(evil: Evil, provider: Speech) -> Any:
+async def reached(evil: Evil, provider: Speech, **more: str) -> Any:
     """A pillion that trusts the evil one."""
     ca = {f"PILLION_{provider.provider.upper()}_CA": str(evil.ca_pem)} if evil.tls else {}
-    async with pillion(**provider.environ(evil.url), **ca) as gateway:
+    async with pillion(**provider.environ(evil.url), **ca, **more) as gateway:
         yield gateway
 
 
@@ -172,6 +177,21 @@ async def test_a_client_that_leaves_while_the_provider_does_not_read(how: Any) -
                     while some := await loop.sock_recv(there, 1_000_000):
                         read += len(some)
         assert read < len(body)  # the rest was thrown away, and not sent to a provider that nobody listens to
+
+
+@BOTH_WAYS
+async def test_a_client_that_leaves_in_the_pause_before_a_retry_has_nothing_asked_again(how: Any) -> None:
+    """Of D1's phases the retry back-off. The pause is longer than this test would wait for its end."""
+    patient = {"PILLION_RETRY_MAX_RETRIES": "2", "PILLION_RETRY_MAX_DELAY": str(2 * PAUSE)}
+    async with Evil(BUSY, tls=True) as evil, reached(evil, OPENAI, **patient) as gateway, client(gateway) as one:
+        await ask(one, OPENAI, OPENAI)
+        await evil.pushed_all()
+        await soon(lambda: gateway.app.upstream.in_use == 0)
+        assert len(gateway.app.lasting.active) == 1  # it waits
+        one.leave(how)
+        await soon(lambda: not gateway.app.lasting.active and not gateway.app.server._doors)
+        assert {standing.latency.in_flight for standing in gateway.app.lasting.standings} == {0}
+    assert (len(evil.requests), evil.connections) == (1, 1)
 
 
 # --- many at once ----------------------------------------------------------------------------------------------------
