@@ -4,6 +4,7 @@ import asyncio
 import json
 import math
 import random
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -113,6 +114,13 @@ async def test_what_is_asked_reaches_an_upstream_of_openais_wire(wire: str, scen
     assert sent["model"] == f"gpt-4o-mini{'-paced' if paced else ''}"
     assert (sent["temperature"], bool(sent.get("stream"))) == (0.7, stream)
     assert len(json.dumps(sent)) // 100_000 == (3 if is_long else 0)
+
+
+def test_make_bench_runs_every_table_of_figures() -> None:
+    folder = Path(run.__file__).parent
+    tables = {path.name for path in folder.glob("*.py") if "\nROWS: Rows = " in path.read_text()}
+    recipe = (folder.parent.parent / "Makefile").read_text().partition("\nbench: ")[2].partition("\n\n")[0]
+    assert {"figures.py", *tables} <= set(re.findall(r"tests/bench/(\w+\.py)", recipe))
 
 
 # --- the parts of the chain ------------------------------------------------------------------------------------------
