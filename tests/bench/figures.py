@@ -3,9 +3,9 @@
     python tests/bench/figures.py [J1 C4 B3 D1]
 
 J1: how long the loop stands still, and a probe waits, while one large body is read. C4: what it costs that more
-clients knock than there are descriptors for. B3: how long five thousand are borne that do not finish their heads, and
-what others notice of them. D1: how soon a provider is let go of when a client leaves. Each figure stands beside its
-bar. The exit code: 0, 1 where a bar does not hold, 2 where nothing could be measured.
+clients knock than there are descriptors for. B3: how long five thousand are borne that dribble their heads, or their
+bodies, and what others notice of them. D1: how soon a provider is let go of when a client leaves. Each figure stands
+beside its bar. The exit code: 0, 1 where a bar does not hold, 2 where nothing could be measured.
 """
 
 import argparse
@@ -15,9 +15,11 @@ import select
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from itertools import cycle
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -156,21 +158,56 @@ def answered(port: int, body: bytes) -> bool:
 # --- B3: those who dribble -------------------------------------------------------------------------------------------
 
 DRIBBLING = 5000
+EVERY = 4.0  # seconds between two bytes of each; the row has ten, which is as long as a whole head may take
+BODY_TIME = 45.0  # seconds for a whole body in place of 300, so that those who dribble on are borne less long
 SHORT = 6000  # answers from each; all of them come before the first of those who dribble is closed
-HEAD, BODY = b"POST /v1/chat/completions HT", spell("POST", OPENAI.path, OPENAI.request(model="echo/text"))[:-5]
+HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nX-Dribbled: "
+BODY = spell("POST", OPENAI.path, OPENAI.request(model="echo/text", dribbled="x" * 100))[:-100]
 
 
 def b3(folder: Path) -> Iterator[Figure]:
-    for what, data, count, bar in (("heads", HEAD, DRIBBLING, 11.0), ("bodies", BODY, 500, 31.0)):
-        with ExitStack() as stack:
-            at_peace, beset = (stack.enter_context(pillion(folder, Provider().url, {})) for _ in range(2))
-            dribbling = knocking(stack, beset.server.port, data, count)
-            began = time.perf_counter()
+    yield from dribbled(folder, "heads", HEAD, 11.0)
+    yield from dribbled(folder, "bodies", BODY, BODY_TIME + 1)
+    with pillion(folder, Provider().url, {}) as gateway, ExitStack() as stack:
+        silent = knocking(stack, gateway.server.port, BODY, DRIBBLING)
+        took = began_to_end(silent, time.perf_counter())
+        yield Figure("B3", f"{DRIBBLING} bodies that do not go on: the last was given up", took, 31.0, "s")
+
+
+def dribbled(folder: Path, what: str, data: bytes, bar: float) -> Iterator[Figure]:
+    with ExitStack() as stack:
+        environ = {"PILLION_CLIENT_BODY": f"{BODY_TIME:g}"}
+        at_peace, beset = (stack.enter_context(pillion(folder, Provider().url, environ)) for _ in range(2))
+        dribbling = knocking(stack, beset.server.port, data, DRIBBLING)
+        began = time.perf_counter()
+        with going_on(dribbling):
             share = 100 * beside(beset, at_peace)
-            yield Figure(
-                "B3", f"{count} {what} without an end: the last was closed", began_to_end(dribbling, began), bar, "s"
-            )
-            yield Figure("B3", "meanwhile others' p99, of what it is without them", share, 110, "%")
+            took = began_to_end(dribbling, began)
+        yield Figure("B3", f"{DRIBBLING} {what}, a byte every {EVERY:g} s: the last was given up", took, bar, "s")
+        yield Figure("B3", "meanwhile others' p99, of what it is without them", share, 110, "%")
+
+
+@contextmanager
+def going_on(socks: Sequence[socket.socket]) -> Iterator[None]:
+    """Each sends a byte now and then, also when it was told to go."""
+    over = threading.Event()
+    thread = threading.Thread(target=dribble, args=[socks, over])
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def dribble(socks: Sequence[socket.socket], over: threading.Event) -> None:
+    """One after the other, so that nobody waits for all of them."""
+    began = time.perf_counter()
+    for number, sock in enumerate(cycle(socks)):
+        if over.wait(max(0.0, began + number * EVERY / len(socks) - time.perf_counter())):
+            return
+        with suppress(OSError):
+            sock.send(b"x")
 
 
 def beside(one: Pillion, other: Pillion) -> float:
@@ -187,7 +224,7 @@ def beside(one: Pillion, other: Pillion) -> float:
 
 
 def began_to_end(socks: Sequence[socket.socket], began: float) -> float:
-    """Seconds until each was answered, or hung up on."""
+    """Seconds until each was answered, or hung up on. What it sends behind that is thrown away for ten more."""
     waiting = {sock.fileno(): sock for sock in socks}
     with select.epoll() as poll:
         for number in waiting:
