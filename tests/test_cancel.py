@@ -237,8 +237,18 @@ async def still(evil: Evil) -> None:
         await asyncio.sleep(0.2)
 
 
-async def test_readers_that_do_not_read_fill_no_memory_of_ours() -> None:
-    event = b'data: {"id":"c1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"x"}}]}\n\n'
+@pytest.mark.parametrize(
+    ("size", "speech"),
+    [
+        *((size, OPENAI) for size in (1, 1_000, 200_000)),
+        *((size, ANTHROPIC) for size in (1_000, 200_000)),  # of the smallest, many are translated into one
+    ],
+    ids=lambda value: value.provider if isinstance(value, Speech) else None,
+)
+async def test_readers_that_do_not_read_fill_no_memory_of_ours(size: int, speech: Speech) -> None:
+    """But for one event, which is kept together however long it is."""
+    event = b'data: {"id":"c1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n'
+    event %= b"x" * size
     long = Scenario(body=event * (2 * PUSHED // len(event)), headers=SSE, framing="chunked")
     async with Evil(answering=lambda _: long, tls=True) as evil, reached(evil, OPENAI) as gateway:
         for sock in evil._server.sockets:  # what has left it is to be with us, and not in its own kernel
@@ -246,13 +256,13 @@ async def test_readers_that_do_not_read_fill_no_memory_of_ours() -> None:
         async with AsyncExitStack() as stack:
             for _ in range(READERS):
                 one = await stack.enter_async_context(client(gateway, receive_buffer=4096))
-                await ask(one, OPENAI, OPENAI)
+                await ask(one, speech, OPENAI)
                 await one.head()
             await still(evil)
             assert [answer.state for answer in evil.answers] == ["going"] * READERS
             assert sum(answer.pushed for answer in evil.answers) <= PUSHED * READERS
             assert sum(answer.pushed for answer in evil.answers) - sum(unread(gateway)) <= TAKEN * READERS
-            assert max(held(gateway)) <= HELD
+            assert max(held(gateway)) <= HELD + len(event)
         await soon(lambda: gateway.app.upstream.in_use == 0)
 
 
