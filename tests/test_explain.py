@@ -476,6 +476,15 @@ async def test_a_rehearsal_says_how_it_would_go_and_asks_nobody(speech: Speech, 
     assert said["cost"]["price_source"]
 
 
+async def test_a_rehearsal_asks_for_lists_of_models_and_for_nothing_else() -> None:
+    """A bare name means whoever lists it."""
+    listed = Scenario(body=b'{"object":"list","data":[{"id":"odd"}]}', headers=[("Content-Type", "application/json")])
+    async with Evil(listed) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        said = await rehearsed(gateway, OPENAI.request(model="odd"))
+        assert [request.target for request in evil.requests] == ["/v1/models"]
+    assert said["targets"] == [{"target": "openai/odd"}]
+
+
 async def test_a_rehearsal_and_the_request_agree_on_what_is_sent_and_dropped() -> None:
     async with Evil(whole(ANTHROPIC)) as evil, pillion(**ANTHROPIC.environ(evil.url)) as gateway:
         body = OPENAI.request(model="anthropic/m", seed=1, logit_bias={"1": 2})

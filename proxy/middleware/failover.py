@@ -85,7 +85,7 @@ class Failover:
 
     async def rehearse(self, call: Call) -> Plan:
         """Write into the call's history whom it would ask one after the other, if each failed, and who would be passed
-        over. Nobody is asked. Raises UnknownModel.
+        over. Nobody is asked for more than a list of models. Raises UnknownModel.
         """
         plan = await self.planner.plan(call.model, call.key)
         call.how = plan.how

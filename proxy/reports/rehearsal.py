@@ -2,8 +2,8 @@
 
     POST /v1/explain?path=/v1/messages      with the body that would go there; without a path, to /v1/chat
 
-It goes the way of any other request, up to the moment when a provider would be asked. None is asked, nothing is booked,
-no limit counts it, and no URL in it is fetched.
+It goes the way of any other request, up to the moment when it would be sent to a provider. None gets it, nothing is
+booked, no limit counts it, and no URL in it is fetched. Lists of models that a plan depends on may be asked for.
 """
 
 from collections.abc import Callable
