@@ -1,8 +1,9 @@
 """What do the rows of the figure sheet come to that no test asserts, since they are times, CPU and memory?
 
-    python tests/bench/figures.py [J1 C4 B3 D1]
+    python tests/bench/figures.py [J1 J2 C4 B3 D1]
 
-J1: how long the loop stands still, and a probe waits, while one large body is read. C4: what it costs that more
+J1: how long the loop stands still, and a probe waits, while one large body is read. J2: what memory one long event
+takes, or one long answer. C4: what it costs that more
 clients knock than there are descriptors for. B3: how long five thousand are borne that dribble their heads, or their
 bodies, and what others notice of them. D1: how soon a provider is let go of when a client leaves. Each figure stands
 beside its bar. The exit code: 0, 1 where a bar does not hold, 2 where nothing could be measured.
@@ -29,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # starte
 import uvloop
 
 from proxy.edge.address import Address
-from tests.bench.parties import MIB, Pillion, Probing, Provider, pillion, post
+from tests.bench.parties import MIB, Pillion, Probing, Provider, pillion, post, spelled
 from tests.bench.traffic import NotMeasured
 from tests.client import OPENAI, client, spell
 from tests.evil import Evil
@@ -115,13 +116,54 @@ def read(gateway: Pillion, path: str, body: Body, size: int) -> tuple[float, flo
     return gateway.stall(), max(probing.took), (gateway.server.peak() - before) * MIB / len(data)
 
 
+# --- J2: long answers ------------------------------------------------------------------------------------------------
+
+EVENT = b'{"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,%b}]}'
+WHOLE = (
+    b'{"id":"c","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":'
+    b'{"role":"assistant","content":"%b"},"finish_reason":"stop"}]}'
+)
+TEXTS = {"one text": b"", "with an emoji": "🌍".encode()}
+
+
+def j2(folder: Path) -> Iterator[Figure]:
+    for name, end in TEXTS.items():
+        for what, mib, spell_it in (("30 MiB event", 30, streamed), ("60 MiB answer", 60, whole)):
+            said = b"lorem ipsum " * (mib * MIB // 12) + end
+            with pillion(folder, Provider(spell_it(said)).url, {}) as gateway:
+                for way, path in WAYS.items():
+                    times = max(heard(gateway, path, spell_it is streamed, len(said)) for _ in range(ROUNDS))
+                    yield Figure("J2", f"{what} {way}, {name}: memory, as times it", times, 11, "")
+
+
+def streamed(text: bytes) -> bytes:
+    """An answer of three events, the second of which says it all."""
+    deltas = [b'"delta":{"role":"assistant"}', b'"delta":{"content":"%b"}' % text, b'"delta":{},"finish_reason":"stop"']
+    events = [b"data: %b\n\n" % (EVENT % delta) for delta in deltas]
+    return spelled("text/event-stream", b"".join([*events, b"data: [DONE]\n\n"]))
+
+
+def whole(text: bytes) -> bytes:
+    return spelled("application/json", WHOLE % text)
+
+
+def heard(gateway: Pillion, path: str, stream: bool, size: int) -> float:
+    """Memory as a multiple of the text."""
+    before = gateway.server.rss()
+    gateway.server.peak()
+    status = post(gateway.server.port, path, OPENAI.request(stream, "openai/m", max_tokens=9))
+    if status != 200:
+        raise NotMeasured(f"a long answer came with {status} at {path}")
+    return (gateway.server.peak() - before) * MIB / size
+
+
 # --- C4: more clients than descriptors ----------------------------------------------------------------------------
 
 DESCRIPTORS, CLIENTS, WHILE = 256, 1000, 3.0  # seconds
 
 
 def c4(folder: Path) -> Iterator[Figure]:
-    with pillion(folder, Provider(answers=False).url, {}, DESCRIPTORS) as gateway, ExitStack() as stack:
+    with pillion(folder, Provider(b"").url, {}, DESCRIPTORS) as gateway, ExitStack() as stack:
         port = gateway.server.port
         knocking(stack, port, spell("POST", OPENAI.path, OPENAI.request(True, "openai/m")), CLIENTS)
         knocking(stack, port, b"", CLIENTS)
@@ -271,7 +313,7 @@ async def leaving(gateway: Pillion, evil: Evil, stream: bool) -> float:
 
 
 Rows = Mapping[str, Callable[[Path], Iterator[Figure]]]
-ROWS: Rows = {"J1": j1, "C4": c4, "B3": b3, "D1": d1}
+ROWS: Rows = {"J1": j1, "J2": j2, "C4": c4, "B3": b3, "D1": d1}
 
 
 def tell(about: str, there: Rows) -> int:

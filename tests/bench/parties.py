@@ -25,7 +25,15 @@ _SAID = json.dumps(
         "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
     }
 ).encode()  # fmt: skip
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (len(_SAID), _SAID)
+
+
+def spelled(kind: str, body: bytes) -> bytes:
+    """An answer of this content type."""
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+ANSWER = spelled("application/json", _SAID)
 
 
 class Pillion(NamedTuple):
@@ -62,10 +70,12 @@ def pillion(folder: Path, provider: str, more: Mapping[str, str], descriptors: i
 
 
 class Provider:
-    """Answers every request at once, whole, or never. It reads with blocking sockets: little of a core goes into it."""
+    """Answers every request at once, whole, or never (`b""`). It reads with blocking sockets: little of a core goes
+    into it.
+    """
 
-    def __init__(self, answers: bool = True) -> None:
-        self._answers = answers
+    def __init__(self, answer: bytes = ANSWER) -> None:
+        self._answer = answer
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -78,8 +88,7 @@ class Provider:
     def _serve(self, sock: socket.socket) -> None:
         with sock, suppress(ConnectionError):
             while _request(sock):
-                if self._answers:
-                    sock.sendall(ANSWER)
+                sock.sendall(self._answer)
 
 
 def _request(sock: socket.socket) -> bool:
