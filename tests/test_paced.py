@@ -1,7 +1,8 @@
 """Does each of a thousand live streams come as it was sent, every byte of it and in its order? (C1)
 
 Over TLS and uvloop, an event a second from each for a minute; `make test` takes some of them, which speak faster. The
-provider, pillion and the clients share one loop, so what a client waited for is told, and held to no bar.
+provider, pillion and the clients share one loop, so what a client waited for is told, and held to no bar: the row C1 of
+tests/bench/holding.py has a pillion of its own.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ from typing import NamedTuple
 
 import pytest
 
+from proxy.edge.address import Address
 from tests import laws
 from tests.client import OPENAI, Client, client, spell
 from tests.evil import Evil, Received, Scenario
@@ -29,18 +31,18 @@ FIRST, SAID, REST = (event + b"\n\n" for event in OPENAI.stream.removesuffix(b"\
 _number = re.compile(rb"stream (\d+)").search
 
 
-def pieces(number: int) -> list[bytes]:
+def pieces(number: int, events: int = EVENTS) -> list[bytes]:
     """The events of this stream, no two of which are alike, and some of which are long."""
     dice = random.Random(number)
-    texts = (f"{number}, {turn}: " + "ß🌍x"[: dice.randrange(4)] * dice.randrange(60) for turn in range(EVENTS))
+    texts = (f"{number}, {turn}: " + "ß🌍x"[: dice.randrange(4)] * dice.randrange(60) for turn in range(events))
     return [FIRST, *(SAID.replace("Grü".encode(), text.encode()) for text in texts), REST]
 
 
-def answer(request: Received) -> Scenario:
+def answer(request: Received, events: int = EVENTS, pace: float = PACE) -> Scenario:
     found = _number(request.body)
     assert found is not None
-    said = pieces(int(found[1]))
-    return Scenario(body=b"".join(said), headers=SSE, framing="chunked", split=[*map(len, said)], gap=PACE)
+    said = pieces(int(found[1]), events)
+    return Scenario(body=b"".join(said), headers=SSE, framing="chunked", split=[*map(len, said)], gap=pace)
 
 
 class Heard(NamedTuple):
@@ -62,7 +64,7 @@ async def hear(one: Client) -> Heard:
     return Heard(digest.hexdigest(), at)
 
 
-async def listen(gateway: Gateway, number: int) -> Heard:
+async def listen(gateway: Gateway | Address, number: int) -> Heard:
     said = [{"role": "user", "content": f"stream {number}"}]
     body = OPENAI.request(True, "openai/m", messages=said)
     async with client(gateway) as one:

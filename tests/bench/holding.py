@@ -1,10 +1,11 @@
-"""What does it come to in memory that connections are held, and how soon are those let go of that nobody uses?
+"""What do connections cost that are held, in time and memory, and how soon are those let go of that nobody uses?
 
-    python tests/bench/holding.py [C2 C3]
+    python tests/bench/holding.py [C1 C2 C3]
 
-C2: five hundred live streams, an event a second from each, whose provider speaks TLS or does not. C3: a thousand
-clients that ask once and then no more, with a `client.keep_alive` of ten seconds in place of 75; and what others notice
-of them. Each figure stands beside its bar, and the exit code is that of figures.py.
+C1: how late the events of a thousand live streams come, at one a second from each, over TLS. C2: five hundred live
+streams, an event a second from each, whose provider speaks TLS or does not. C3: a thousand clients that ask once and
+then no more, with a `client.keep_alive` of ten seconds in place of 75; and what others notice of them. Each figure
+stands beside its bar, and the exit code is that of figures.py.
 """
 
 import asyncio
@@ -14,21 +15,55 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
+from hashlib import sha256
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # started by path, not by name
 
 import uvloop
 
+from proxy.edge.address import Address
 from tests.bench.figures import Figure, Rows, beside, knocking, tell
-from tests.bench.outages import LONG, at
+from tests.bench.outages import LONG, at, p99
 from tests.bench.parties import PATIENCE, Pillion, Provider, pillion
 from tests.bench.traffic import NotMeasured
 from tests.client import OPENAI, client, spell
 from tests.evil import Evil
+from tests.test_paced import Heard, answer, delays, listen, pieces
 
 KIB = 1024  # of them in a MiB, which is what Server tells
 FIRST = 50  # that come and go before, so that what is made once is there
+
+# --- C1: how late events come ----------------------------------------------------------------------------------------
+
+PACED, EVENTS, PACE = 1000, 60, 1.0  # streams, events of each, seconds between two
+APART = 0.0101  # seconds between two beginnings, so that their events come at all times of a second
+
+
+def c1(folder: Path) -> Iterator[Figure]:
+    yield from uvloop.run(paced(folder))
+
+
+async def paced(folder: Path) -> list[Figure]:
+    """Provider and readers share this process and its clock, so what they make each other wait for counts as late."""
+    async with Evil(answering=lambda request: answer(request, EVENTS, PACE), tls=True) as evil:
+        environ = {"PILLION_OPENAI_CA": str(evil.ca_pem), "PILLION_HEALTH_INTERVAL": "0"}  # a check is no stream
+        with pillion(folder, evil.url, environ) as gateway:
+            asked = [begun(at(gateway), number) for number in range(PACED)]
+            heard = [one for one in await asyncio.gather(*asked, return_exceptions=True) if isinstance(one, Heard)]
+        said = {sha256(b"".join(pieces(number, EVENTS))).hexdigest() for number in range(PACED)}
+        whole = [one for one in heard if one.digest in said]
+        late = [1000 * seconds for seconds in delays(evil, whole)]
+    return [
+        Figure("C1", f"{PACED} live streams over TLS: not given whole, every byte in order", PACED - len(whole), 0, ""),
+        Figure("C1", f"how late each of {len(late)} events came: p99", p99(late), 50, "ms"),
+    ]
+
+
+async def begun(where: Address, number: int) -> Heard:
+    await asyncio.sleep(number * APART)
+    return await listen(where, number)
+
 
 # --- C2: live streams ------------------------------------------------------------------------------------------------
 
@@ -113,7 +148,7 @@ def let_go(idle: Mapping[socket.socket, float]) -> float:
     return off
 
 
-ROWS: Rows = {"C2": c2, "C3": c3}
+ROWS: Rows = {"C1": c1, "C2": c2, "C3": c3}
 
 
 if __name__ == "__main__":
