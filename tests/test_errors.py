@@ -20,6 +20,7 @@ from proxy.errors import (
     Unrepresentable,
     Unsupported,
     UpstreamError,
+    excerpt,
 )
 
 # error, status, kind, code, may another target answer
@@ -92,3 +93,20 @@ def test_an_error_of_a_provider_says_whose_it_is() -> None:
     assert (error.body, error.status) == (b"{}", 429)
     silent = Down("It broke.")
     assert (silent.provider, silent.upstream_status, silent.upstream_type, silent.body) == ("", None, "", None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("short", "short"),
+        ("x" * 10, "x" * 10),
+        ("x" * 11, "…"),
+        ("one two three", "one two …"),
+        ("one two thre", "one two …"),
+        ("one  two three", "one  two …"),
+        (" " + "x" * 20, "…"),
+        ("one two 34 x", "one two …"),
+    ],
+)
+def test_an_excerpt_cuts_no_word(text: str, said: str) -> None:
+    assert excerpt(text, 10) == said

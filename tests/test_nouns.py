@@ -13,7 +13,7 @@ BLOCKS = [
     (Opaque(wire="gemini", value={"executableCode": {}}), "a block of Gemini's API (executableCode)"),
     (Opaque(wire="bedrock", value={"type": 5}), "a block of Bedrock's Converse (type)"),
     (Opaque(wire="cohere", value={}), "a block of Cohere's API"),
-    (Opaque(wire="openai_responses", value={"type": "x" * 99}), f"a block of the Responses API ({'x' * 40})"),
+    (Opaque(wire="openai_responses", value={"type": "x" * 99}), "a block of the Responses API (…)"),
 ]
 
 

@@ -5,8 +5,8 @@
 J1: how long the loop stands still, and a probe waits, while one large body is read. J2: what memory one long event
 takes, or one long answer. C4: what it costs that more clients knock than there are descriptors for. B3: how long five
 thousand are borne that dribble their heads, or their bodies, and what others notice of them. D1: how soon a provider is
-let go of when a client leaves. Each figure stands beside its bar. The exit code: 0, 1 where a bar does not hold, 2 where
-nothing could be measured.
+let go of when a client leaves. Each figure stands beside its bar. The exit code: 0, 1 where a bar does not hold, 2
+where nothing could be measured.
 """
 
 import argparse
