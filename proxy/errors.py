@@ -5,7 +5,6 @@ One shallow tree. An error is raised anywhere and caught twice: by `failover`, w
 no internal address ever goes in. `kind` is the taxonomy that operators alert on.
 """
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Literal, TypedDict, Unpack
@@ -212,7 +211,7 @@ def unsent() -> Iterator[None]:
     """
     try:
         yield
-    except (UpstreamError, asyncio.CancelledError) as error:
+    except BaseException as error:
         error.add_note(_UNSENT)
         raise
 
