@@ -869,7 +869,7 @@ blocks = st.one_of(
     st.builds(ToolCall, id=texts.filter(bool), name=texts.filter(bool), arguments=st.sampled_from(["{}", '{"a":1}'])),
     st.builds(Image, source=st.builds(Inline, seals, st.just("image/png"))),
 )
-counts = st.integers(0, 10**9)
+counts = st.integers(0, 10**7)
 usages = st.builds(
     Usage, input=counts, cache_read=counts, cache_write=counts, cache_write_1h=counts, output=counts
 )  # fmt: skip

@@ -171,7 +171,7 @@ SCORED = st.lists(
     st.fixed_dictionaries({"token": TEXT, "logprob": st.just(-0.5), "bytes": st.none(), "top_logprobs": st.just([])}),
     max_size=2,
 )
-COUNTS = st.integers(0, 10**9)
+COUNTS = st.integers(0, 10**7)
 
 
 @st.composite
