@@ -60,7 +60,9 @@ def test_a_page_of_another_origin_is_refused(origin: str) -> None:
 
 @pytest.mark.parametrize("origin", ["http://localhost:3000", "http://127.0.0.1", "http://[::1]:8080", "http://app:80"])
 def test_a_page_of_this_machine_is_not(origin: str) -> None:
-    Hosts(["app"]).check({"host": "localhost", "origin": origin, "sec-fetch-site": "cross-site"})
+    ours = {"host": "localhost", "origin": origin}
+    Hosts(["app"]).check({**ours, "sec-fetch-site": "same-site"})
+    assert refused({**ours, "sec-fetch-site": "cross-site"}, Hosts(["app"])) == (403, "origin_not_allowed")
 
 
 def test_a_browser_that_says_no_origin_says_where_its_page_is_from() -> None:

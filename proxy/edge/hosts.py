@@ -2,8 +2,8 @@
 
 A web page may send requests to loopback, and its owner may make a name of theirs point there (DNS rebinding). So Host
 must be one of our names or a bare address, which nobody can rebind, and Origin, where a browser sends one, must be on
-this machine. Where it sends none, Sec-Fetch-Site gives another site's page away. `allowed_hosts` adds names, such as
-those that compose and Kubernetes give.
+this machine. Sec-Fetch-Site gives another site's page away, also one of this machine. `allowed_hosts` adds names, such
+as those that compose and Kubernetes give.
 """
 
 import re
@@ -41,7 +41,7 @@ class Hosts:
             self._check_host(host)
         if "origin" in headers:
             self._check_origin(headers["origin"])
-        elif "sec-fetch-site" in headers:
+        if "sec-fetch-site" in headers:
             _check_site(headers["sec-fetch-site"])
 
     def _check_host(self, host: str) -> None:
