@@ -32,6 +32,31 @@ def test_what_repeats_the_request_is_left_out(spell: Callable[[str], str], told:
     assert not any(word in said for word in ("PIN", "4711", "Doe"))
 
 
+@pytest.mark.parametrize("before", [0, 200_000])
+@pytest.mark.parametrize("behind", [0, 200_000])
+def test_a_long_request_is_looked_through_at_both_ends(before: int, behind: int) -> None:
+    said = unmirrored(f"no: {PROMPT}", body(f"{'x ' * before}{PROMPT}{' y' * behind}"), [MODEL])
+    assert ("4711" in said) == (before > 0 and behind > 0)
+
+
+@pytest.mark.parametrize("message", ["a " * 10_000, "a" * 10_000, "a b a c " * 2_000, "aaa" + " a" * 9_000])
+def test_no_message_takes_long(message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted, and not timed: how often the request is searched."""
+    searches = 0
+
+    class Counted(str):
+        __slots__ = ()
+
+        def __contains__(self, text: object) -> bool:
+            nonlocal searches
+            searches += 1
+            return super().__contains__(text)  # type: ignore[operator]
+
+    monkeypatch.setattr("proxy.grammar.mirrored._said", lambda body: Counted("a " * 1_000 + "a" * 700))
+    unmirrored(message, b"")
+    assert searches < 3_000
+
+
 @pytest.mark.parametrize(
     "said",
     [

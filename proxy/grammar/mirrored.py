@@ -4,23 +4,25 @@ Some providers put the request, or a piece of it, into their errors. Its client 
 """
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
+from proxy.errors import excerpt
 from proxy.grammar.fields import UNREADABLE, decode_json
 
 WORDS, LONG = 4, 24  # so many words in a row, or bytes of them, are a piece of the request, and no coincidence
 HIDDEN = "[of the request]"
-SEARCHED = 256 * 1024  # bytes of the request, and of the message a part that no log line exceeds
-LONGEST = 1000
+SEARCHED = 32 * 1024  # bytes at either end of the request: it waits on the loop
+LONGEST = 1000  # characters of the message; the log has fewer
 
 _word = re.compile(r'[^\s"\\]+')
-_between = re.compile(r'(?:\\[nrt"\\]|[\s"\\])+')  # words, in JSON and out of it
+_BETWEEN = ("\\n", "\\r", "\\t", "\\", '"')  # besides spaces, in JSON
 
 
 def unmirrored(message: str, body: bytes, names: Sequence[str] = ()) -> str:
     """The message without what stands in the request's body as well. `names`: of its model, which may be told."""
-    message = message[:LONGEST]
-    said, words = _said(body[:SEARCHED]), list(_word.finditer(message))
+    message = excerpt(message, LONGEST)
+    said, words = _said(body), list(_word.finditer(message))
     out, at, done = [], 0, 0
     while at < len(words):
         count, stop = _run(words[at:], said)
@@ -45,19 +47,28 @@ def _run(words: Sequence[re.Match[str]], said: str) -> tuple[int, int]:
     run, count, stop = "", 0, 0
     for word in words:
         if f"{run}{word[0]}" not in said:
-            part = next((n for n in range(len(word[0]) - 1, 0, -1) if f"{run}{word[0][:n]}" in said), 0)
-            return count, word.start() + part if run and part else stop
+            return count, word.start() + _beginning(run, word[0], said) if run else stop
         run, count, stop = f"{run}{word[0]} ", count + 1, word.end()
     return count, stop
 
 
+def _beginning(run: str, word: str, said: str) -> int:
+    """How many characters of the word stand behind the run."""
+    return bisect_left(range(1, len(word)), True, key=lambda count: f"{run}{word[:count]}" not in said)
+
+
 def _said(body: bytes) -> str:
-    """All of the request, as it was sent and as it is read, with one space between any two words."""
+    """The request, as it was sent and, unless it is long, as it is read, with one space between any two words."""
+    if len(body) > 2 * SEARCHED:
+        body = body[:SEARCHED] + b"\n" + body[-SEARCHED:]
     try:
         texts = "\n".join(_texts(decode_json(body)))
     except UNREADABLE:
         texts = ""
-    return _between.sub(" ", f"{texts}\n{body.decode('utf-8', 'replace')}")
+    said = f"{texts}\n{body.decode('utf-8', 'replace')}"
+    for mark in _BETWEEN:
+        said = said.replace(mark, " ")
+    return " ".join(said.split())
 
 
 def _texts(value: object) -> Iterator[str]:
