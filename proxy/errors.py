@@ -30,6 +30,8 @@ def excerpt(text: str, longest: int = 40) -> str:
     """
     if len(text) <= longest:
         return text
+    if text[longest].isspace():
+        return f"{text[:longest].rstrip()} …"
     words = text[: longest + 1].rsplit(maxsplit=1)
     return f"{words[0]} …" if len(words) > 1 else "…"
 

@@ -61,6 +61,7 @@ class Server:
         room: Room | None = None,
         before: Callable[[], None] = nothing,
     ) -> None:
+        self._listener: Listener | None = None
         self.become(routes, patience, body_limit, checks)
         self.refused: Counter[str] = Counter()  # requests that reached no route, by the code of our answer
         self._room = room or Room()
@@ -72,7 +73,6 @@ class Server:
         self._dialect = dialect
         self._ids = f"req_{secrets.token_hex(8)}"  # of this listener; the rest of an id is a count
         self._count = count()
-        self._listener: Listener | None = None
         self._is_retired = False
         self._dismisses = False  # each answer is the last of its connection
         self._parting: GatewayError | None = None  # the error of those whose answers are cut
@@ -83,14 +83,15 @@ class Server:
         self.patience = patience
         self.body_limit = body_limit
         self._checks = checks
+        if self._listener is not None:
+            self._listener.watch(patience.write_stall)
 
     async def open(self, address: Address, handed: Sequence[socket] = ()) -> None:
         """Bind the address, or use the sockets that were handed over; connections wait for `start`. Raises OSError."""
         loop = asyncio.get_running_loop()
         outbox = Outbox(loop, self._before)
-        self._listener = await listen(
-            lambda: Door(self, loop, outbox), address, self._room, handed, self.patience.write_stall
-        )
+        self._listener = await listen(lambda: Door(self, loop, outbox), address, self._room, handed)
+        self._listener.watch(self.patience.write_stall)
 
     def start(self) -> None:
         """Accept connections."""

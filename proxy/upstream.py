@@ -9,6 +9,7 @@ import re
 import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import nullcontext
 from contextvars import ContextVar
 from functools import partial
 from math import inf
@@ -134,7 +135,7 @@ class Upstream:
         while True:
             held = None if fresh else origin.waiting(IDLE_LIFE)
             if held is None:
-                with unsent():
+                with nullcontext() if fresh else unsent():  # the first time it may have been sent
                     held = await self._connect(origin, fresh, _left(until), allowed or 0)
                 if total is not None:
                     times = times._replace(total=_left(until))

@@ -57,7 +57,6 @@ class Beside(RuleBasedStateMachine):
         ticket = self.out.pop()
         self.breaker.let_go(ticket.number)
         if ticket.era is self.era and self.state == "half_open":
-            self.turn("open")
             self.until = self.clock()
 
     @invariant()
@@ -191,6 +190,27 @@ def test_while_a_probe_lasts_there_is_another_each_time_that_it_was_open() -> No
     assert 0 < breaker.wait <= RULES.cool
     breaker.succeeded(first)
     assert breaker.state == "ramp"
+
+
+def test_a_probe_that_is_let_go_takes_no_other_along() -> None:
+    clock = Clock()
+    breaker = opened(clock)
+    clock.sleep(RULES.cool)
+    one = breaker.allow()
+    clock.sleep(RULES.cool)
+    other = breaker.allow()
+    breaker.let_go(one)
+    breaker.succeeded(other)
+    assert breaker.state == "ramp"
+
+
+def test_the_next_probe_waits_no_longer_than_new_rules_allow() -> None:
+    clock = Clock()
+    breaker = opened(clock)
+    breaker.become(RULES._replace(longest=1.5))
+    clock.sleep(1.5)
+    assert breaker.allow()
+    assert breaker.wait == 1.5
 
 
 def test_a_probe_that_nobody_heard_of_makes_room_for_another() -> None:

@@ -283,7 +283,7 @@ def held(gateway: Gateway) -> list[int]:
     return [one + other for one, other in zip(came, gone, strict=True)]
 
 
-@pytest.mark.parametrize(("stall", "watched"), [("1", 60_000), ("90", 90_000)])
+@pytest.mark.parametrize(("stall", "watched"), [("1", 60_000), ("60", 80_000), ("100", 130_000)])
 async def test_the_kernel_watches_for_a_client_that_vanishes(stall: str, watched: int) -> None:
     """B4: it sends no FIN, and a stream that says little fills no buffer whose stalling would tell."""
     async with pillion(PILLION_CLIENT_WRITE_STALL=stall) as gateway, client(gateway) as one:
@@ -295,3 +295,11 @@ async def test_the_kernel_watches_for_a_client_that_vanishes(stall: str, watched
         assert there.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
         options = {name: there.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in WATCHED}
         assert options == WATCHED | {"TCP_USER_TIMEOUT": watched}
+        server = gateway.app.server
+        server.become([], server.patience._replace(write_stall=200.0), 1, [])  # as a reload has it
+        async with client(gateway):
+            await soon(lambda: len(server._doors) == 2)
+            (other,) = server._doors - {door}
+            assert other.transport is not None
+            later = other.transport.get_extra_info("socket")
+            assert later.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 255_000

@@ -10,7 +10,7 @@ import trustme
 from proxy.config import Config, Secret, layered, load
 from proxy.config.environment import leaves
 from proxy.config.schema import File
-from proxy.config.secret import LIMIT, LOOK_AGAIN, WRITTEN_IN, Item, items
+from proxy.config.secret import LIMIT, LOOK_AGAIN, SHORTEST_KEY, WRITTEN_IN, Item, items
 from proxy.errors import ConfigError
 from proxy.process.greeting import warn
 from tests.test_config import configured
@@ -267,10 +267,10 @@ def test_a_key_that_strangers_could_guess_takes_no_longer_ones_place(
 ) -> None:
     """Most likely it is half of one."""
     key.write_text("k" * 16)
-    secret = Secret("k" * 16, key, clock)
+    secret, other = Secret("k" * 16, key, clock, shortest=SHORTEST_KEY), Secret("k" * 16, key, clock)
     key.write_text(text)
     clock.now += LOOK_AGAIN
-    assert secret.reveal() == value
+    assert (secret.reveal(), other.reveal()) == (value, text)
 
 
 def test_a_file_of_several_keys_with_another_number_of_them_says_so(

@@ -135,9 +135,7 @@ client: {header: "@"}
 strict: @
 allowed_hosts: @
 log: {level: "@"}
-budgets: @
 aliases: {a: "@", b: echo/text}
-limits: {models: {echo/text: "@"}, client: {concurrent: "@"}}
 providers:
   groq: {api_key: "@", model: "@", headers: {A: "@", B: b}, timers: "@", body: {user: "@", a: {b: "@"}}}
 """
@@ -155,9 +153,12 @@ def test_a_key_whose_variables_hold_nothing_counts_as_unset(file: Path, written:
     ("text", "says"),
     [
         ("client_key: {}", ":1: client_key: is empty: leave it out to have no client key"),
-        ("keys: {{a: {{key: '{}'}}}}", ":1: keys.a: needs either key or sha256"),
+        ("keys: {{a: {{key: '{}'}}}}", ":1: keys.a.key: is empty"),
         ("keys: {{a: {{key: k, models: ['{}']}}}}", ":1: keys.a.models[0]: matches no model"),
-        ("budgets: {{a: {{usd: '{}'}}}}", ":1: budgets.a: usd is missing"),
+        ("budgets: {{a: {{usd: '{}'}}}}", ":1: budgets.a.usd: expected a number of dollars"),
+        ("limits: {{client: {{concurrent: '{}'}}}}", ":1: limits.client.concurrent: expected a whole number"),
+        ("overload: {{max_requests: '{}'}}", ":1: overload.max_requests: expected a whole number"),
+        ("budgets: {}", ":1: budgets: expected a mapping"),
         ("upstrem: {}", ":1: upstrem: unknown key; did you mean upstream?"),
     ],
 )

@@ -102,10 +102,11 @@ def test_an_error_of_a_provider_says_whose_it_is() -> None:
         ("x" * 10, "x" * 10),
         ("x" * 11, "…"),
         ("one two three", "one two …"),
+        ("word" + " " * 9, "word …"),
         ("one two thre", "one two …"),
         ("one  two three", "one  two …"),
         (" " + "x" * 20, "…"),
-        ("one two 34 x", "one two …"),
+        ("one two 34 x", "one two 34 …"),
     ],
 )
 def test_an_excerpt_cuts_no_word(text: str, said: str) -> None:

@@ -32,6 +32,13 @@ def test_what_repeats_the_request_is_left_out(spell: Callable[[str], str], told:
     assert not any(word in said for word in ("PIN", "4711", "Doe"))
 
 
+@pytest.mark.parametrize("size", [0, 200_000])
+@pytest.mark.parametrize("escaped", [False, True])
+@pytest.mark.parametrize("said", ["Müller wohnt in der Straße äöü", r"C:\new\table\report of John Smith"])
+def test_letters_and_backslashes_are_known_in_json_too(said: str, escaped: bool, size: int) -> None:
+    assert unmirrored(f"no: {said}", body(f"{'x ' * size}{said}", escaped), [MODEL]).startswith(f"no: {HIDDEN}")
+
+
 @pytest.mark.parametrize("before", [0, 200_000])
 @pytest.mark.parametrize("behind", [0, 200_000])
 def test_a_long_request_is_looked_through_at_both_ends(before: int, behind: int) -> None:

@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from proxy import registry
-from proxy.errors import UpstreamError, excerpt
+from proxy.errors import UpstreamError
 from proxy.grammar.repeating import LONGEST, repeated
 from proxy.lanes.asking import blame
 from proxy.ports import Adapter, Target
@@ -48,8 +48,7 @@ def test_no_key_goes_further(key: str, wire: str) -> None:
 def test_a_message_is_cut_to_length_and_the_providers_own_body_is_not(wire: str) -> None:
     message = "no " * LONGEST
     error = refused(wire, message)
-    assert error.message == excerpt(message, LONGEST)
-    assert LONGEST - 4 < len(error.message) <= LONGEST
+    assert error.message == message[:LONGEST]
     assert error.body is None or message.encode() in error.body
 
 
@@ -83,4 +82,4 @@ def test_by_whichever_name_the_client_called_it() -> None:
 
 def test_a_long_message_is_searched_quickly() -> None:
     name = "hf-" + "a" * 100
-    assert repeated(f"{name} " * 5_000, (name,)) == f"{name} " * (LONGEST // 104) + "…"
+    assert repeated(f"{name} " * 5_000, (name,)) == f"{name} " * (LONGEST // 104) + f"{name} "[: LONGEST % 104]

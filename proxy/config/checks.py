@@ -15,7 +15,7 @@ from proxy.config.address import clash, is_base, is_proxy, leads_to
 from proxy.config.environment import prefix, way
 from proxy.config.layers import Layers, Row, listeners
 from proxy.config.schema import File, ProviderRow
-from proxy.config.secret import SHORTEST, secret_text, sendable
+from proxy.config.secret import SHORTEST_KEY, secret_text, sendable
 from proxy.config.usable import why_not, why_not_shown, why_not_trusted
 from proxy.config.values import Keys, Places, spelled
 from proxy.edge.address import LONGEST, Address, address
@@ -110,7 +110,7 @@ def _reachable(layers: Layers, keys: Keys, where: Address, has_key: bool) -> Non
         )
         note(layers, keys, f"{problem}, or set PILLION_ALLOW_OPEN=1 if anybody may use it")
         return
-    problem = f"must have at least {SHORTEST} characters"
+    problem = f"must have at least {SHORTEST_KEY} characters"
     for held in _short_keys(layers.file):
         note(layers, held, f"{problem}, because {where} can be reached from outside this host")
 
@@ -124,7 +124,7 @@ def _short_keys(file: File) -> Iterator[Keys]:
     """The places of client keys that strangers could guess."""
     held: dict[Keys, str | None] = {("client_key",): file.client_key}
     held |= {("keys", name, "key"): row.key for name, row in file.keys.items()}
-    return (keys for keys, key in held.items() if key and len(key.strip()) < SHORTEST)
+    return (keys for keys, key in held.items() if key and len(key.strip()) < SHORTEST_KEY)
 
 
 def _server(layers: Layers) -> None:

@@ -17,6 +17,10 @@ _REFERENCE = re.compile(
 )
 
 
+# Without these everybody may come in, or do as much as they like: whoever leaves one empty must be told.
+GUARDS = frozenset({"client_key", "keys", "jwt", "limits", "budgets", "overload"})
+
+
 class Expansion:
     def __init__(self, environ: Mapping[str, str], mistakes: Mistakes) -> None:
         self._environ = environ
@@ -26,7 +30,10 @@ class Expansion:
         match node:
             case Table():
                 entries = {key: self.of(item, (*keys, key)) for key, item in node.entries.items()}
-                return node._replace(entries={key: _or_unset(item, key) for key, item in entries.items()})
+                if keys[:1] and keys[0] in GUARDS:
+                    return node._replace(entries=entries)
+                unset = {key: item if key in GUARDS else _or_unset(item) for key, item in entries.items()}
+                return node._replace(entries=unset)
             case Series():
                 items = enumerate(node.items)
                 return node._replace(items=tuple(self.of(item, (*keys, f"[{n}]")) for n, item in items))
@@ -61,14 +68,11 @@ class Expansion:
         return value
 
 
-def _or_unset(node: Node, key: str) -> Node:
-    """A key counts as unset if its variables hold nothing. Not if a file holds nothing, since it may yet be written.
-
-    Whoever has an empty `client_key` must be told, since without one everybody may come in.
-    """
+def _or_unset(node: Node) -> Node:
+    """A key counts as unset if its variables hold nothing. Not if a file holds nothing, since it may yet be written."""
     match node:
         case Scalar(kind="text" | "given", hidden=True, origin=Origin(file=None)) if not node.text.strip():
-            return node if key == "client_key" else node._replace(text="", kind="null")
+            return node._replace(text="", kind="null")
     return node
 
 

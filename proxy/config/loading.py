@@ -16,7 +16,7 @@ from proxy.config.environment import way
 from proxy.config.layers import Layers, gathered
 from proxy.config.models import Cards, known
 from proxy.config.schema import ClientKeyRow, Model, ProviderRow, RouteRow, TargetRow
-from proxy.config.secret import Secret
+from proxy.config.secret import SHORTEST_KEY, Secret
 from proxy.config.values import Places
 from proxy.edge.address import address
 
@@ -75,7 +75,7 @@ def _config(layers: Layers) -> Config:
         metrics_address=address(file.metrics_address or ""),
         admin_address=address(file.admin.address or ""),
         allowed_hosts=tuple(file.allowed_hosts),
-        client_key=_secret(file.client_key, layers, "client_key"),
+        client_key=_secret(file.client_key, layers, "client_key", shortest=SHORTEST_KEY),
         body_limit=file.body_limit,
         client=file.client,
         max_request_timeout=file.max_request_timeout,
@@ -134,7 +134,8 @@ def _held(name: str, row: ClientKeyRow, layers: Layers) -> HeldKey:
         limits=row.limits or layers.file.limits.client,
         expires=spending.moment(row.expires) if row.expires else None,
     )
-    return HeldKey(client, _secret(row.key, layers, "keys", name, "key"), bytes.fromhex(row.sha256 or ""), row.budget)
+    held = _secret(row.key, layers, "keys", name, "key", shortest=SHORTEST_KEY)
+    return HeldKey(client, held, bytes.fromhex(row.sha256 or ""), row.budget)
 
 
 def _provider(name: str, layers: Layers) -> Provider:
@@ -205,7 +206,7 @@ def _is_vouched(name: str, key: str, layers: Layers) -> bool:
     return bool(said and (said.told or (url and not url.told)))
 
 
-def _secret(value: str | None, layers: Layers, *keys: str) -> Secret:
+def _secret(value: str | None, layers: Layers, *keys: str, shortest: int = 0) -> Secret:
     origin = layers.origins.get(keys)
     said = (value or "").strip()
-    return Secret(said, origin.file, item=origin.item) if origin else Secret(said)
+    return Secret(said, origin.file, item=origin.item, shortest=shortest) if origin else Secret(said)

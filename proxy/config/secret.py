@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 LIMIT = 64 * 1024  # bytes; a longer file is no key
 LOOK_AGAIN = 0.1  # seconds: a key that was replaced is used no longer than that
-SHORTEST = 16  # characters of a key that strangers may guess at
+SHORTEST_KEY = 16  # characters of a client key that strangers may guess at
 WRITTEN_IN = 5.0  # seconds after which nobody is writing a file any more
 
 _SENDABLE = re.compile(r"[\t -~]*")
@@ -36,10 +36,10 @@ class Item(NamedTuple):
 class Secret:
     """A value that must not be seen: only `reveal` shows it. With a file, `reveal` shows what the file says now.
 
-    `item`: where the file holds several values.
+    `item`: where the file holds several values. `shortest`: characters of a value that may replace one as long.
     """
 
-    __slots__ = ("_clock", "_count", "_file", "_item", "_look_at", "_lost_since", "_seen", "_value")
+    __slots__ = ("_clock", "_count", "_file", "_item", "_look_at", "_lost_since", "_seen", "_shortest", "_value")
 
     def __init__(
         self,
@@ -47,7 +47,9 @@ class Secret:
         file: Path | None = None,
         clock: Callable[[], float] = time.monotonic,
         item: Item | None = None,
+        shortest: int = 0,
     ) -> None:
+        self._shortest = shortest
         self._value = value
         self._file = file
         self._item = item
@@ -95,7 +97,8 @@ class Secret:
     def _look(self, file: Path) -> None:
         """Read the file if it has changed. One that is gone, empty or broken is being written: the last value stays.
 
-        So is one whose key has become so short that strangers might guess at it, as a start would not allow it.
+        So is one with a client's key that has become so short that strangers might guess at it: a start where they
+        can come in would not allow it.
         """
         try:
             found = file.stat()
@@ -107,7 +110,7 @@ class Secret:
                 value = self._own(items(value), self._item, file)
         except (OSError, ValueError):
             value, seen = "", None
-        if value and sendable(value) and not len(value) < SHORTEST <= len(self._value):
+        if value and sendable(value) and not len(value) < self._shortest <= len(self._value):
             self._value, self._seen, self._lost_since = value, seen, inf
         else:
             self._lost(file)
@@ -126,7 +129,7 @@ class Secret:
         self._lost_since = min(self._lost_since, now)
         if -inf < self._lost_since <= now - WRITTEN_IN:
             self._lost_since = -inf
-            words = "%s holds no key any more, or part of one: the last one is used until pillion stops, and no longer"
+            words = "%s holds no key any more, or too short a one: its last one is used until pillion stops"
             log.warning(words, file, extra={"event": "key_file_lost"})
 
 

@@ -69,7 +69,8 @@ class Source:
         text = "" if self._path is None else contents(self._path)
         is_ended = text.endswith("\n")
         if self._is_ended and not is_ended:
-            raise ConfigError(f"{self._path}: half written? Its last line has no line end, as it had before: add one")
+            what = "its last line has no line end, as it had before: add one" if text.strip() else "it is empty"
+            raise ConfigError(f"{self._path}: half written? {what[0].upper()}{what[1:]}")
         config = load(self._path, self._environ, self._flags, self._no_adapter, text)
         self._is_ended = is_ended
         return config

@@ -2,8 +2,8 @@
 
 A web page may send requests to loopback, and its owner may make a name of theirs point there (DNS rebinding). So Host
 must be one of our names or a bare address, which nobody can rebind, and Origin, where a browser sends one, must be on
-this machine. Sec-Fetch-Site gives another site's page away, also one of this machine. `allowed_hosts` adds names, such
-as those that compose and Kubernetes give.
+this machine. `allowed_hosts` adds names, such as those that compose and Kubernetes give. What a browser calls
+cross-site (Sec-Fetch-Site) is refused in any case: pillion's answers have nothing by which such a page could read them.
 """
 
 import re
@@ -35,10 +35,10 @@ class Hosts:
         return f"<Hosts {', '.join(sorted(self._names))}>"
 
     def check(self, headers: Mapping[str, str]) -> None:
-        """Raises GatewayError: 400, 403 or 421. HTTP/1.0 needs no Host: probes of that age may do without."""
-        host = headers.get("host", "")
-        if host not in self._met and not (self._private and not host):
-            self._check_host(host)
+        """Raises GatewayError: 400, 403 or 421. HTTP/1.0 needs no Host: a cluster's probes may do without."""
+        host = headers.get("host")
+        if host not in self._met and not (host is None and self._private):
+            self._check_host(host or "")
         if "origin" in headers:
             self._check_origin(headers["origin"])
         if "sec-fetch-site" in headers:

@@ -14,14 +14,17 @@ import termios
 WATCHED = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 60_000}
 
 
+MARGIN, SPARE = 1.25, 5.0  # times, and seconds
+
+
 def watch(sock: socket.socket, patience: float = 0.0) -> None:
     """Close it when the other side has vanished. What is accepted from a listening socket is watched as that one is.
 
-    `patience`: seconds that the other side may leave what we send unread, where they are more than a minute: to the
-    kernel it has vanished, too.
+    `patience`: seconds that the other side may leave what we send unread. To the kernel it has vanished then, too, but
+    should say so only after whoever counts them.
     """
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    longest = max(WATCHED["TCP_USER_TIMEOUT"], int(1000 * patience))
+    longest = max(WATCHED["TCP_USER_TIMEOUT"], int(1000 * (MARGIN * patience + SPARE)))
     for name, value in (WATCHED | {"TCP_USER_TIMEOUT": longest}).items():
         if hasattr(socket, name):  # not every system has all of them
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)

@@ -53,6 +53,12 @@ class Listener:
     def start(self) -> None:
         self._open()
 
+    def watch(self, patience: float) -> None:
+        """`patience`: seconds that clients who come from now on may leave their answers unread."""
+        for sock in self._socks:
+            if sock.family != socket.AF_UNIX:
+                watch(sock, patience)
+
     def close(self) -> None:
         self._shut()
         for sock in self._socks:
@@ -106,24 +112,17 @@ class Listener:
 
 
 async def listen(
-    doors: Doors,
-    address: Address,
-    room: Room | None = None,
-    handed: Sequence[socket.socket] = (),
-    patience: float = 0.0,
+    doors: Doors, address: Address, room: Room | None = None, handed: Sequence[socket.socket] = ()
 ) -> Listener:
     """`doors` makes a protocol for each connection. `handed`: sockets that exist already, and stay when we go.
-    `patience`: seconds that a client may leave its answer unread.
 
     Raises OSError where the address is taken or cannot be used.
     """
     socks = handed or ([_at_path(address.path)] if address.path else await _at_address(address.host, address.port))
     for sock in socks:
         sock.setblocking(False)
-        if sock.family != socket.AF_UNIX:  # accepted connections inherit the options
-            watch(sock, patience)
-            if hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Linux and macOS
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
+        if sock.family != socket.AF_UNIX and hasattr(socket, "TCP_NOTSENT_LOWAT"):  # Linux and macOS
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)  # accepted connections inherit it
     return Listener(doors, socks, room or Room(), "" if handed else address.path)
 
 

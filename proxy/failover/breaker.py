@@ -1,7 +1,7 @@
 """Is this target to be asked at all, or left alone until it is well?
 
     closed --`failures` in a row, or a `share` of the last `window` seconds--> open
-    open --its time is over--> half_open: one probe, and nobody beside it until as much time is over again
+    open --its time is over--> half_open: one probe, and another each time that the pause has passed again
     half_open --the probe fails--> open, for twice as long, up to `longest`
     half_open --the probe succeeds--> ramp: a share of the requests that grows from nothing to all over `ramp` seconds
     ramp --its time is over--> closed;  --as from closed--> open, for twice as long
@@ -65,6 +65,7 @@ class Breaker:
     def become(self, rules: Rules) -> None:
         """Go by these rules. A pause or ramp under way lasts no longer than they allow."""
         self._rules = rules
+        self._pause = min(self._pause, rules.longest)
         most = rules.ramp if self._state == "ramp" else rules.longest
         self._until = min(self._until, self._clock() + most)
 
@@ -131,7 +132,6 @@ class Breaker:
     def let_go(self, ticket: int) -> None:
         """Nobody knows how it would have ended: the client has left, say. If it was the probe, the next request is."""
         if ticket == self._generation and self._state == "half_open":
-            self._change("open")
             self._until = self._clock()
 
     def _allow_probe(self) -> int:

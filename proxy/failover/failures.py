@@ -1,9 +1,9 @@
 """What have the targets said that did not answer a call, and which of that does the client read if nobody does?
 
 What the first one said that was asked: it is the one that the operator would have. One whose wire cannot say the
-request was not, and one that does not keep its conversation may be the wrong one to ask. Both would have the client
-change its request, so they count only where no other could be asked at all. Where the error asks the client to wait, it
-waits no longer than until the first of all may answer.
+request was not asked at all, and one that does not keep its conversation may be the wrong one to ask. Both would have
+the client change its request, so they count only where no other could be asked at all. Where the error asks the client
+to wait, it waits no longer than until the first of all may answer.
 """
 
 from copy import copy
@@ -45,14 +45,14 @@ class Failures:
     def final(self, first: Target, standings: Standings) -> GatewayError:
         """What the client reads; if no target was asked, that all of them rest. `first`: of its plan."""
         rests = {one.target: standings.of(one.target) for one in self._call.history if one.skipped == RESTS}
-        soonest = min(rests.values(), key=lambda standing: standing.breaker.rest, default=None)
+        soonest = min(rests.values(), key=lambda standing: standing.breaker.wait, default=None)
         if (told := self._told(any_rests=soonest is not None)) is None:
             self._call.target = first if soonest is None else soonest.target
             return standings.of(self._call.target).resting()
         if self._first is not None:
             copy_attempt(self._call, self._first)
         error, self._call.target = told
-        self._shorten(error, inf if soonest is None else max(soonest.breaker.rest, 1.0))
+        self._shorten(error, inf if soonest is None else max(soonest.breaker.wait, 1.0))
         return error
 
     def _told(self, any_rests: bool) -> tuple[GatewayError, Target] | None:

@@ -5,7 +5,7 @@ the same target is asked again (`retryable_errors`); the rows say where that wou
 
                         | the same target again         | another target
     ------------------- | ----------------------------- | --------------
-    rate limit, 529     | yes, not before it says       | yes, and in a route that one first
+    rate limit, 529     | yes, not before it says       | yes, and in a route before a retry
     5xx                 | yes, but for 501, 505 and 508 | yes
     network             | yes, but for a bad TLS peer   | yes
     timeout             | yes, where nothing was begun  | yes, and that one first (`WAITED`)

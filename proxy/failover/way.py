@@ -30,9 +30,9 @@ from proxy.failover.standing import LAST, RESTING, RESTS, UNWELL, Standing, Stan
 from proxy.failover.sticking import conversation
 from proxy.failover.trial import Trial
 from proxy.ports import Attempt, Call, Handler, Reply, Target
+from proxy.reports.explain import NOT_ALLOWED
 
 NO_MODEL = "no such model known"  # why it is not asked, as is the next one
-NOT_ALLOWED = "not allowed"
 _SOONER_ELSEWHERE = WAITED | {RESTING}
 Estimate = Callable[[Call, Target], int | None]  # nano-dollars that it may take there; None: nobody knows
 

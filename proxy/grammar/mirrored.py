@@ -7,21 +7,21 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-from proxy.errors import excerpt
 from proxy.grammar.fields import UNREADABLE, decode_json
 
 WORDS, LONG = 4, 24  # so many words in a row, or bytes of them, are a piece of the request, and no coincidence
 HIDDEN = "[of the request]"
 SEARCHED = 32 * 1024  # bytes at either end of the request: it waits on the loop
-LONGEST = 1000  # characters of the message; the log has fewer
+LONGEST = 600  # characters of the message; the log has 500
 
 _word = re.compile(r'[^\s"\\]+')
-_BETWEEN = ("\\n", "\\r", "\\t", "\\", '"')  # besides spaces, in JSON
+_code = re.compile(r"\\u([0-9a-fA-F]{4})")
+_ESCAPES = ("\\\\", "\\n", "\\r", "\\t")
 
 
 def unmirrored(message: str, body: bytes, names: Sequence[str] = ()) -> str:
     """The message without what stands in the request's body as well. `names`: of its model, which may be told."""
-    message = excerpt(message, LONGEST)
+    message = message[:LONGEST]
     said, words = _said(body), list(_word.finditer(message))
     out, at, done = [], 0, 0
     while at < len(words):
@@ -65,10 +65,10 @@ def _said(body: bytes) -> str:
         texts = "\n".join(_texts(decode_json(body)))
     except UNREADABLE:
         texts = ""
-    said = f"{texts}\n{body.decode('utf-8', 'replace')}"
-    for mark in _BETWEEN:
-        said = said.replace(mark, " ")
-    return " ".join(said.split())
+    sent = _code.sub(lambda found: chr(int(found[1], 16)), body.decode("utf-8", "replace"))
+    for mark in _ESCAPES:
+        sent = sent.replace(mark, " ")
+    return " ".join(f"{texts} {sent}".replace("\\", " ").replace('"', " ").split())
 
 
 def _texts(value: object) -> Iterator[str]:

@@ -8,8 +8,6 @@ its model is no key.
 import re
 from collections.abc import Sequence
 
-from proxy.errors import excerpt
-
 LONGEST = 2000  # characters that are worth repeating
 
 # Google's begin with AIza, AQ. and ya29.; all others that are known have a word of their vendor's before a dash.
@@ -21,7 +19,7 @@ _escape = re.compile(r"(?<!\\)\\+u00([0-7][0-9a-fA-F])")  # it looks behind, so 
 
 def repeated(message: str, names: Sequence[str] = ()) -> str:
     """The message without keys, cut to length. `names`: of the request's model."""
-    return excerpt(_key.sub(lambda found: found[0] if _is_named(found, names) else "***", message), LONGEST)
+    return _key.sub(lambda found: found[0] if _is_named(found, names) else "***", message)[:LONGEST]
 
 
 def unescaped(text: str) -> str:

@@ -46,7 +46,7 @@ class Answer(Protocol):
         ...
 
     def concluded(self) -> None:
-        """It has said its last: nobody waits for long until its connection says so as well."""
+        """It has said its last, and nothing else of it is handed on: its connection has a moment to end as well."""
         ...
 
     def ended(self) -> bool:
