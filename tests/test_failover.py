@@ -26,13 +26,16 @@ from proxy.errors import (
     Unrepresentable,
 )
 from proxy.failover.breaker import Rules
+from proxy.failover.failures import Failures
 from proxy.failover.plan import Planner
-from proxy.failover.standing import LAST, Standings
+from proxy.failover.standing import LAST, RESTS, Standings
 from proxy.failover.way import NO_MODEL
 from proxy.limits.refusal import OverTargetLimit
 from proxy.middleware.failover import Failover
-from proxy.ports import UNKNOWN, Abilities, Call, Reply, Target
+from proxy.ports import UNKNOWN, Abilities, Attempt, Call, Reply, Target
 from proxy.registry import dialect
+from tests.clock import Clock
+from tests.test_middleware import call
 
 
 class Provider:
@@ -910,6 +913,20 @@ async def test_who_is_alone_waits_for_it() -> None:
     with pytest.raises(Down):
         await world.ask()
     assert (upstreams.asked, len(upstreams.slept)) == (["a/m"], 1)
+
+
+def test_a_wait_for_the_next_probe_is_a_wait_too() -> None:
+    clock = Clock()
+    standings, one = Standings(Rules(failures=1, cool=8.0), clock), call()
+    probed, rests = (Target(Provider(name), "m") for name in "ab")  # type: ignore[arg-type]
+    for target, pause in ((probed, 8.0), (rests, 1.0)):
+        breaker = standings.of(target).breaker
+        breaker.failed(breaker.allow())
+        clock.sleep(pause)
+        one.history.append(Attempt(target, skipped=RESTS))
+    assert standings.of(probed).breaker.allow()
+    error = Failures(one).final(probed, standings)
+    assert (one.target, dict(error.headers)) == (rests, {"retry-after": "7"})
 
 
 async def test_a_stream_that_has_begun_keeps_nobody_waiting() -> None:

@@ -22,7 +22,7 @@ from proxy.edge.kernel import WATCHED
 from proxy.edge.lateness import Allowed
 from proxy.edge.origins import request_head
 from proxy.edge.wire import Wire
-from proxy.errors import Down, Timeout, UpstreamError
+from proxy.errors import Down, Timeout, UpstreamError, is_unsent
 from proxy.upstream import IDLE_LIFE, Upstream
 from tests.evil import Evil, Received, Scenario, Split, trust
 from tests.nowhere import free_port
@@ -203,6 +203,23 @@ async def test_calls_share_a_connection_and_it_is_a_wire() -> None:
         (held,) = [held for origin in upstream._resting for held in origin.idle]
         assert type(held.wire) is Wire
         assert repr(upstream) == "<Upstream 0 in use, 1 pooled>"
+
+
+async def test_what_may_have_gone_out_already_is_not_called_unsent() -> None:
+    """It went out on a connection that was closed as it came, and then no other could be made."""
+
+    def answering(request: Received) -> Scenario:
+        if len(evil.requests) == 1:
+            return ANSWER
+        evil._server.close()  # what is open stays open
+        return CLOSED_AT_ONCE
+
+    async with Evil(answering=answering) as evil, pool() as upstream:
+        await read(upstream, evil.url)
+        for expected in (False, True):
+            with pytest.raises(UpstreamError) as caught:
+                await read(upstream, evil.url)
+            assert (caught.value.code, is_unsent(caught.value)) == ("connect_error", expected)
 
 
 async def test_the_kernel_watches_for_a_provider_that_vanishes() -> None:

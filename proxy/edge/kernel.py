@@ -12,19 +12,17 @@ import termios
 # One that vanishes without a word is noticed after a minute: the kernel probes a silent one, and gives up when nothing
 # is acknowledged (tcp(7)).
 WATCHED = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 60_000}
-
-
-MARGIN, SPARE = 1.25, 5.0  # times, and seconds
+LATER, SPARE = 1.25, 5.0  # so many times another's patience, and seconds, until the kernel gives up
 
 
 def watch(sock: socket.socket, patience: float = 0.0) -> None:
     """Close it when the other side has vanished. What is accepted from a listening socket is watched as that one is.
 
-    `patience`: seconds that the other side may leave what we send unread. To the kernel it has vanished then, too, but
-    should say so only after whoever counts them.
+    `patience`: seconds for which somebody else bears that what we send stays unread. The kernel cannot tell that from a
+    link that went down, and would give up first.
     """
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    longest = max(WATCHED["TCP_USER_TIMEOUT"], int(1000 * (MARGIN * patience + SPARE)))
+    longest = max(WATCHED["TCP_USER_TIMEOUT"], int(1000 * (LATER * patience + SPARE)))
     for name, value in (WATCHED | {"TCP_USER_TIMEOUT": longest}).items():
         if hasattr(socket, name):  # not every system has all of them
             sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
