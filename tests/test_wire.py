@@ -10,7 +10,7 @@ from typing import cast
 
 import pytest
 
-from proxy.edge.exchange import BURST, HEAD_LIMIT, HIGH_WATER, Exchange
+from proxy.edge.exchange import BURST, HEAD_LIMIT, HIGH_WATER, PIECE, Exchange
 from proxy.edge.lateness import Allowed
 from proxy.edge.outbox import Outbox
 from proxy.edge.wire import Wire
@@ -392,8 +392,10 @@ async def test_a_sink_that_has_enough_stops_the_provider_until_it_is_poured_on()
     assert not talk.pipe.reading
     assert await task is False
     assert await talk.exchange.pour(into(out, 1)) is False
-    assert len(out[-1]) == HIGH_WATER + 1024
-    assert talk.pipe.reading
+    assert (len(out[-1]), talk.pipe.reading) == (PIECE, False)
+    rest = HIGH_WATER + 1024 - PIECE
+    assert await talk.exchange.pour(into(out, 1)) is False
+    assert (len(out[-1]), talk.pipe.reading) == (rest, True)
 
 
 @pytest.mark.parametrize("lost", LOSSES, ids=repr)
@@ -500,9 +502,12 @@ async def test_a_reader_that_does_not_read_stops_the_provider_and_one_that_reads
     for _ in range(HIGH_WATER // 1024):
         talk.receive(b"x" * 1024)
         assert talk.pipe.reading
-    talk.receive(b"x")
+    talk.receive(b"y")
     assert not talk.pipe.reading
-    assert len(await talk.exchange.chunk()) == HIGH_WATER + 1
+    taken = [await talk.exchange.chunk() for _ in range(HIGH_WATER // PIECE)]
+    assert list(map(len, taken)) == [PIECE] * len(taken)  # what is made of it may have to wait for its client
+    assert not talk.pipe.reading
+    assert await talk.exchange.chunk() == b"y"
     assert talk.pipe.reading
 
 

@@ -21,7 +21,8 @@ from proxy.errors import Down, UpstreamError
 from proxy.ports import Sink
 
 HEAD_LIMIT = 128 * 1024  # bytes that may come without a byte of body among them: heads, interim answers, trailers
-HIGH_WATER = 64 * 1024  # bytes held for a slow reader before the provider is told to wait
+HIGH_WATER = 32 * 1024  # bytes held for a slow reader before the provider is told to wait
+PIECE = 32 * 1024  # bytes of what is held that a reader gets at once: what it makes of them may wait for its client
 BURST = 64 * 1024  # bytes of one read after which others have their turn: uvloop may read 32 times before that
 
 
@@ -245,11 +246,15 @@ class Exchange(Timed):
             self._waiter = None
 
     def _taken(self) -> bytes:
+        """What is held, or its beginning."""
         data = b"".join(self._chunks)
         self._chunks.clear()
+        if len(data) > PIECE:
+            self._chunks.append(data[PIECE:])
+            data = data[:PIECE]
         if self._watched and not self._speaks:
             self._speaks = not is_quiet(data)
-        self._held = 0
+        self._held = max(0, self._held - PIECE)
         if self._paused:
             self._go_on()
         return data

@@ -17,6 +17,7 @@ from aiohttp.client_proto import ResponseHandler
 from proxy.edge.alarm import Alarm
 from proxy.edge.outbox import Outbox
 
+AHEAD = 32 * 1024  # bytes that TLS takes in while we do not read, before it leaves them in the kernel
 LIFE = 45.0  # seconds after which a connection is not used again: the provider's name may have another address by now
 
 
@@ -82,6 +83,8 @@ class Wire(ResponseHandler):
         """Backpressure: let the provider's bytes wait in the kernel (`on`), or let them come."""
         if self.transport is not None:
             if on:
+                if (limit := getattr(self.transport, "set_read_buffer_limits", None)) is not None:
+                    limit(high=AHEAD)
                 self.transport.pause_reading()
             else:
                 self.transport.resume_reading()
