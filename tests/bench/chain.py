@@ -3,11 +3,12 @@
     python tests/bench/chain.py [--scenario unary burst paced] [--rounds 30]
 
 One pillion with a client key, limits and a budget, beside others that lack a part of the chain (`lessened.py`), and
-beside one that lacks nothing, for what two differ in that are the same. They are asked in turn, so many requests each
-(`waves.py`), and each round begins with another. What a part costs is the median of the differences of a round, with
-the interval in which the true one lies in 95 of 100 runs; it stands beside its bar: 25 us for auth, limits, cost and
-ledger, 10 us for failover and what is known of calls under way, and of a paced stream 3 %. A bar holds where the whole
-interval is below it, and does not where all of it is above.
+beside one that lacks nothing, for what two differ in that are the same. They are asked in turn, so few requests each
+(`waves.py`) that whatever else the machine does meets them all alike, and each turn begins with another; so many turns
+are a round. What a part costs is the median of the differences of the rounds, with the interval in which the true one
+lies in 95 of 100 runs; it stands beside its bar: 25 us for auth, limits, cost and ledger, 10 us for failover and what
+is known of calls under way, and of a paced stream 3 %. A bar holds where the whole interval is below it, and does not
+where all of it is above.
 
 The exit code: 0, 1 where a bar does not hold, 2 where it cannot be told: by more rounds it can.
 """
@@ -42,7 +43,8 @@ ALL, AGAIN = "all", "nothing, for comparison"
 LESS: Mapping[str, list[str]] = {ALL: [], AGAIN: [], "no money": ["money"], "no failover": ["failover"]}
 BARS = {"no money": 25.0, "no failover": 10.0}  # microseconds
 SHARE = 0.03  # of a paced stream
-TIMES = {"unary": 25, "burst": 15, "paced": 2}  # requests of each connection in a slice
+TIMES = {"unary": 12, "burst": 6, "paced": 2}  # requests of each connection in a turn
+TURNS = {"unary": 15, "burst": 15, "paced": 1}  # in a round
 LEDGER = 0.7  # seconds in which what was asked last has been written down
 SURE = 0.95
 FEWEST = 6  # rounds of which the whole range is as sure
@@ -105,19 +107,23 @@ def _taken(servers: Mapping[str, Server], name: str, rounds: int) -> dict[str, l
     asked = exchange(stream=scenario.stream, paced=scenario.paced)
     for server in servers.values():
         server.await_good(asked)
-        _sliced(server, asked, scenario.connections, TIMES[name])
+        ask(asked, server.port, scenario.connections, TIMES[name])
     taken: dict[str, list[float]] = {who: [] for who in servers}
-    for number in range(rounds):
-        for who in in_turn(list(servers), number):
-            taken[who].append(_sliced(servers[who], asked, scenario.connections, TIMES[name]))
+    for _ in range(rounds):
+        for who, each in _round(servers, asked, scenario.connections, name).items():
+            taken[who].append(each)
     return taken
 
 
-def _sliced(server: Server, asked: Exchange, connections: int, times: int) -> float:
-    before = server.cpu()
-    count = ask(asked, server.port, connections, times)
+def _round(servers: Mapping[str, Server], asked: Exchange, connections: int, name: str) -> dict[str, float]:
     time.sleep(LEDGER)
-    return (server.cpu() - before) / count * 1e6
+    before = {who: server.cpu() for who, server in servers.items()}
+    asked_for = dict.fromkeys(servers, 0)
+    for number in range(TURNS[name]):
+        for who in in_turn(list(servers), number):
+            asked_for[who] += ask(asked, servers[who].port, connections, TIMES[name])
+    time.sleep(LEDGER)
+    return {who: (server.cpu() - before[who]) / asked_for[who] * 1e6 for who, server in servers.items()}
 
 
 def _told(name: str, scenario: Scenario, taken: Mapping[str, Sequence[float]]) -> Iterator[tuple[str, str]]:
