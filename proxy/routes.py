@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from proxy.access.rights import Whose, everybodys
 from proxy.admin import Admin
 from proxy.dispatch import chain
@@ -96,7 +98,7 @@ def for_operators(admin: Admin, desk: Desk, ways: Ways, quits: Sequence[Route]) 
 def _behind(way: Sequence[Middleware], routes: Sequence[Route]) -> list[Route]:
     """One chain for all routes of a handler: each of its steps takes half a KiB."""
     chains = {handler: chain(way, handler) for handler in {route.handler for route in routes}}
-    return [route._replace(handler=chains[route.handler]) for route in routes]
+    return [replace(route, handler=chains[route.handler]) for route in routes]
 
 
 def reports(desk: Desk, whose: Whose) -> list[Route]:

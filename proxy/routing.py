@@ -8,7 +8,8 @@ the base URL and the SDK put into a path counts once, and a slash at its end doe
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from proxy.errors import GatewayError
 from proxy.ports import Handler
@@ -19,7 +20,7 @@ DEEPEST = 8  # parts that a base URL may have too many, for which a 404 still na
 PATHS = 128  # remembered, of those that name something behind a route's own part: an app asks for few models
 
 
-class Route(NamedTuple):
+class Route(Struct, frozen=True):
     """Where a path leads. `tail`: it goes on behind the route's own part (`/models/{id}`). `ends`: how it must end."""
 
     method: str

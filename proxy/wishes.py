@@ -10,6 +10,8 @@ from functools import lru_cache
 from math import inf
 from typing import TypeVar
 
+from msgspec.structs import replace
+
 from proxy.edge.failures import TIMEOUT
 from proxy.errors import BadRequest, GatewayError
 from proxy.grammar.fields import wrong_word
@@ -81,9 +83,9 @@ def with_headers(wishes: Wishes, headers: Mapping[str, str]) -> Wishes:
     if COST_LIMIT in headers:
         limits = [cost_limit(headers[COST_LIMIT], COST_LIMIT)]
         limits += [] if wishes.cost_limit is None else [wishes.cost_limit]
-        wishes = wishes._replace(cost_limit=min(limits))
+        wishes = replace(wishes, cost_limit=min(limits))
     if SUMMARY in headers:
-        wishes = wishes._replace(summary=_switch(headers[SUMMARY]))
+        wishes = replace(wishes, summary=_switch(headers[SUMMARY]))
     return wishes
 
 

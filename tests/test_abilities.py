@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from proxy import registry
 from proxy.canon import (
@@ -70,7 +71,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("request_", "ability", "at"), REFUSED)
 def test_what_a_model_cannot_take_is_refused_by_its_path(request_: Request, ability: str, at: str) -> None:
-    can = EVERYTHING._replace(**{ability: False})
+    can = replace(EVERYTHING, **{ability: False})
     with pytest.raises(Unrepresentable) as caught:
         fit(request_, can)
     assert caught.value.param == at
@@ -84,7 +85,7 @@ def test_a_system_prompt_is_content_too(role: Any) -> None:
     request.turns.insert(0, Turn(role=role, parts=[Text(text="Be brief.")], at="messages[0]"))
     with pytest.raises(Unrepresentable, match=r"^messages\[0\]: m does not support a system prompt"):
         fit(request, Abilities(system=False))
-    assert fit(request, NOTHING._replace(system=None)) == []
+    assert fit(request, replace(NOTHING, system=None)) == []
 
 
 @pytest.mark.parametrize("can", [UNKNOWN, EVERYTHING, Abilities(context=1, max_output=1)])
@@ -95,7 +96,7 @@ def test_what_a_model_can_take_and_what_nobody_knows_crosses(request_: Request, 
 
 @pytest.mark.parametrize("request_", [asked(NOTES), asked(result(NOTES))])
 def test_a_document_that_is_text_is_none(request_: Request) -> None:
-    assert fit(request_, NOTHING._replace(tools=None)) == []
+    assert fit(request_, replace(NOTHING, tools=None)) == []
 
 
 def test_a_vendors_own_tools_are_its_wires_to_refuse() -> None:
@@ -124,7 +125,7 @@ def test_a_wish_to_think_is_left_out_and_one_not_to_is_granted(
 
 def test_who_can_think_is_let() -> None:
     request = asked(reasoning=Reasoning(effort="high"))
-    assert fit(request, NOTHING._replace(thinking=None)) == []
+    assert fit(request, replace(NOTHING, thinking=None)) == []
     assert request.reasoning == Reasoning(effort="high")
 
 

@@ -226,7 +226,7 @@ async def test_what_was_cancelled_is_told_of_with_what_it_cost(environ: dict[str
 async def test_an_attempt_that_was_answered_lasts_until_its_answer_has_ended() -> None:
     explain, one, target = Explain(1, str), call(), Target(Name(), "m")  # type: ignore[arg-type]
     one.began, one.attempts = one.started - 5, 2
-    one.history = [Attempt(target, 1, 0.5, code="upstream_error"), Attempt(target, 2, 0.25, 0.25)]
+    one.history = [Attempt(target, 1, 0.5, code="upstream_error")]
     explain.keep(seen(one, 200))
     asked = call()
     asked.rest = one.id
@@ -358,7 +358,7 @@ def test_who_chooses_names_does_not_choose_how_much_is_remembered() -> None:
 def test_nor_does_a_provider_with_its_codes() -> None:
     explain, one, name = Explain(1, str), call(), "c" * 1_000_000
     one.attempts, target = 2, Target(Name(), "m")  # type: ignore[arg-type]
-    one.history = [Attempt(target, 1, code=name), Attempt(target, 2)]
+    one.history = [Attempt(target, 1, code=name)]
     explain.keep(seen(one, 200))
     assert weight(read(explain._ring[0])) < 1000
 
@@ -395,7 +395,7 @@ async def test_another_configuration_may_have_more_kept_or_fewer() -> None:
 
 def test_it_is_kept_in_few_bytes() -> None:
     explain, one = Explain(1, str), call()
-    one.history, one.usage = [Attempt(Target(Name(), "m"), 1)], Usage(input=5, output=7)  # type: ignore[arg-type]
+    one.target, one.attempts, one.usage = Target(Name(), "m"), 1, Usage(input=5, output=7)  # type: ignore[arg-type]
     explain.keep(seen(one, 200))
     assert sys.getsizeof(explain._ring[0]) < 350
 

@@ -16,7 +16,7 @@ from proxy.middleware.ratelimit import RateLimit
 from proxy.ports import Call
 from tests.fleetmate import PATIENCE, joined
 from tests.redisserver import redis
-from tests.test_failover import Provider, Upstreams, World, busy, down, route
+from tests.test_failover import Provider, Upstreams, World, busy, course, down, route
 from tests.waiting import soon
 
 ONE = Limits(concurrent=1)
@@ -63,7 +63,7 @@ async def test_who_is_free_is_asked_and_nobody_waited_for() -> None:
     limited.fill("a")
     call = await limited.ask()
     assert (upstreams.asked, call.attempts, limited.limit.queued) == (["b/m"], 1, 0)
-    assert [(one.target.adapter.name, one.number, one.code) for one in call.history] == [
+    assert [(one.target.adapter.name, one.number, one.code) for one in course(call)] == [
         ("a", 0, "rate_limit_exceeded"),
         ("b", 1, ""),
     ]

@@ -23,7 +23,7 @@ from proxy.reports.explain import Explain
 from tests.client import ANTHROPIC, OPENAI, USAGE_CHUNK, Speech, ask, client, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, config_file, pillion
-from tests.test_failover import Provider, Unasked, World, route
+from tests.test_failover import Provider, Unasked, World, course, route
 from tests.test_middleware import seen
 from tests.waiting import soon
 
@@ -126,7 +126,7 @@ class Hedged(World):
 
 
 def told(call: Call) -> list[tuple[str, str, int]]:
-    return [(one.target.adapter.name, one.code or one.skipped, one.number) for one in call.history]
+    return [(one.target.adapter.name, one.code or one.skipped, one.number) for one in course(call)]
 
 
 # --- who wins --------------------------------------------------------------------------------------------------------
@@ -138,7 +138,7 @@ async def test_the_second_answers_while_the_first_is_silent() -> None:
     world.up.answers("b", WHOLE)
     assert await task is WHOLE
     assert (repr(call.target), call.attempts, call.spent) == ("<Target b/m>", 2, 10)
-    assert told(call) == [("b", "", 2), ("a", LOST, 1)]
+    assert told(call) == [("a", LOST, 1), ("b", "", 2)]
     assert world.account.settled == [("b", ""), ("a", "CancelledError")]
     assert world.counts == {("b", "won"): 1}
     assert world.is_still()
@@ -150,7 +150,7 @@ async def test_the_first_one_still_wins_where_it_is_quicker() -> None:
     world.up.answers("a", WHOLE)
     assert await task is WHOLE
     assert (repr(call.target), call.attempts, call.spent) == ("<Target a/m>", 2, 11)
-    assert told(call) == [("a", "", 1), ("b", LOST, 2)]
+    assert told(call) == [("b", LOST, 2), ("a", "", 1)]
     assert world.account.settled == [("a", ""), ("b", "CancelledError")]
     assert world.counts == {("b", "lost"): 1}
     assert world.is_still()
@@ -284,7 +284,7 @@ async def test_of_two_that_answer_at_once_one_is_dropped() -> None:
     assert await task is WHOLE
     (ended,) = loser.ended
     assert (loser.aborted, type(ended)) == (1, asyncio.CancelledError)
-    assert told(call) == [("a", "", 1), ("b", LOST, 2)]
+    assert told(call) == [("b", LOST, 2), ("a", "", 1)]
     assert call.spent == 10
     assert world.is_still()
 
@@ -524,7 +524,7 @@ async def test_who_still_waits_for_a_place_of_ours_is_not_silent() -> None:
     await world.until("a", "b")
     world.up.answers("b", WHOLE)
     await task
-    assert told(call) == [("b", "", 2), ("a", LOST, 1)]
+    assert told(call) == [("a", LOST, 1), ("b", "", 2)]
 
 
 async def test_who_waits_for_a_place_of_ours_is_seldom_looked_at() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
+from msgspec.structs import replace
 
 from proxy import registry
 from proxy.envelope import Envelope
@@ -70,7 +71,7 @@ def test_half_of_an_inner_object_is_filled_and_its_other_bytes_stay(wire: str) -
 
 def test_reasoning_models_of_openai_get_the_newer_word() -> None:
     wire = registry.dialect("openai_chat")
-    said = wire.hinted(Envelope(b"{}"), HINTS._replace(model="o3-mini"))
+    said = wire.hinted(Envelope(b"{}"), replace(HINTS, model="o3-mini"))
     assert said == {"max_completion_tokens": 77, "temperature": 0.5}
 
 
@@ -92,7 +93,7 @@ TAKEN: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 def test_the_operators_temperature_gives_way_where_claude_takes_none(
     model: str, said: dict[str, Any], converse: dict[str, Any]
 ) -> None:
-    hints = HINTS._replace(model=model, max_tokens=None)
+    hints = replace(HINTS, model=model, max_tokens=None)
     invoke = said | {"anthropic_version": "bedrock-2023-05-31"}
     for wire, body in (("anthropic", said), ("bedrock", converse), ("bedrock_invoke", invoke)):
         envelope = Envelope(json.dumps(body).encode())
@@ -115,7 +116,7 @@ def test_so_it_does_in_a_request_that_goes_to_its_own_wire_by_another_lane(
 @pytest.mark.parametrize("model", ["claude-opus-4-1", "claude-sonnet-4-5", "claude-3-7-sonnet-latest", "m"])
 @pytest.mark.parametrize("wire", ["anthropic", "bedrock"])
 def test_a_claude_that_takes_a_temperature_gets_the_operators(model: str, wire: str) -> None:
-    hints = HINTS._replace(model=model)
+    hints = replace(HINTS, model=model)
     assert registry.dialect(wire).hinted(Envelope(b'{"thinking": null}'), hints) == SILENT[wire][0]
 
 
@@ -144,7 +145,7 @@ EFFORTS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
 def test_the_operators_temperature_gives_way_beside_an_effort(
     wire: str, calm: dict[str, Any], thinking: dict[str, Any]
 ) -> None:
-    hints = HINTS._replace(max_tokens=None, unthinking=True)
+    hints = replace(HINTS, max_tokens=None, unthinking=True)
     hinted = [registry.dialect(wire).hinted(Envelope(json.dumps(body).encode()), hints) for body in (calm, thinking)]
     assert hinted == [{"inferenceConfig": {"temperature": 0.5}} if wire == "bedrock" else {"temperature": 0.5}, {}]
 

@@ -640,9 +640,11 @@ def test_a_break_is_the_answers_that_broke_and_nobody_elses() -> None:
     world = three(Upstreams())
     one = world.call("a/m")
     a, b, c = (Target(provider, "m") for provider in world.failover.planner.catalog.adapters.values())
-    one.history = [Attempt(a, 1, code="x"), Attempt(b, skipped="resting"), Attempt(c, 2)]
-    _note_break(one, Down("cut", code="upstream_cut"))
-    assert [each.code for each in one.history] == ["x", "", "upstream_cut"]
+    one.history, one.attempts, one.target = [Attempt(a, 1, code="x"), Attempt(b, skipped="resting")], 2, c
+    _note_break(one, Down("cut", code="upstream_cut"), 200)
+    assert [(each.target, each.number, each.code) for each in one.history[2:]] == [(c, 2, "upstream_cut")]
+    _note_break(one, Down("cut", code="upstream_cut"), 200)  # nobody answers any more
+    assert len(one.history) == 3
 
 
 @pytest.mark.parametrize(("deadline", "timeout", "asked"), [(0.0, None, []), (60.0, 4.0, []), (60.0, 9.0, ["b/m"])])

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from proxy import registry
 from proxy.edge import keptawake
@@ -197,7 +198,7 @@ async def test_a_silent_stream_can_be_stopped_from_outside() -> None:
             replies.append(await chain.handler(call))
             return replies[-1]
 
-        gateway.app.server.routing.exact[OPENAI.path]["POST"] = chain._replace(handler=noting)
+        gateway.app.server.routing.exact[OPENAI.path]["POST"] = replace(chain, handler=noting)
         async with client(gateway) as one:
             await one.send(spell("POST", OPENAI.path, OPENAI.request(stream=True, model="gpt")))
             await one.head()

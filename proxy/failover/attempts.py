@@ -65,17 +65,8 @@ def _is_refused_here(call: Call, error: BaseException) -> bool:
     return isinstance(error, GatewayError) and not (call.asked or isinstance(error, UpstreamError))
 
 
-def answered(call: Call, target: Target, status: int) -> Attempt:
-    """The attempt that has just come to its answer's head."""
-    seconds = call.headed - call.began
-    # In the order of its fields, as that is faster.
-    return Attempt(
-        target, call.attempts, seconds, seconds, "", "", "", status, _head(call), call.wire, call.is_translated
-    )
-
-
-def failed(call: Call, target: Target, error: BaseException, number: int) -> Attempt:
-    """The attempt that has just failed. `number`: 0 if nobody was asked."""
+def failed(call: Call, target: Target, error: BaseException, number: int, status: int = 0) -> Attempt:
+    """The attempt that has just failed. `number`: 0 if nobody was asked. `status`: that its answer began with."""
     how = outcome(error)
     return Attempt(
         target,
@@ -84,17 +75,11 @@ def failed(call: Call, target: Target, error: BaseException, number: int) -> Att
         first_byte=call.headed - call.began if call.headed else 0.0,
         code=how.code,
         kind=how.kind,
-        status=(isinstance(error, UpstreamError) and error.upstream_status) or 0,
-        head=_head(call),
+        status=status or (isinstance(error, UpstreamError) and error.upstream_status) or 0,
+        head=max(0.0, call.answer_head[0] - call.began),
         wire=call.wire,
         is_translated=call.is_translated,
     )
-
-
-def _head(call: Call) -> float:
-    """Seconds until the provider's head had come; 0 where it has not."""
-    seconds = call.answer_head[0] - call.began
-    return seconds if seconds > 0 else 0.0
 
 
 def _follow(call: Call, reply: Reply, reserved: Reserved) -> None:

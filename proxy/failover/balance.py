@@ -45,7 +45,7 @@ class PeakEWMA:
     @property
     def value(self) -> float:
         """Seconds; 0 where nothing was ever heard."""
-        return self._value * self._weight(self._clock())
+        return self._value * exp((self._stamp - self._clock()) / self._fading)
 
     @property
     def load(self) -> float:
@@ -55,11 +55,9 @@ class PeakEWMA:
 
     def observe(self, seconds: float) -> None:
         mean, now = self._value, self._clock()
-        self._value = seconds if seconds >= mean else seconds + (mean - seconds) * self._weight(now)
-        self._stamp = now
-
-    def _weight(self, now: float) -> float:
-        return exp((self._stamp - now) / self._fading)
+        if seconds < mean:
+            seconds += (mean - seconds) * exp((self._stamp - now) / self._fading)
+        self._value, self._stamp = seconds, now
 
 
 _UNHEARD = 1e6  # seconds; more than any answer takes

@@ -6,7 +6,8 @@ provider that gets all traffic (`upstream`) is the only target, and so is the of
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from proxy.access.allowance import ClientKey
 from proxy.access.rights import allows, is_restricted
@@ -20,7 +21,7 @@ _ANYBODYS = frozenset({"listed", "beginning"})  # rules by which a name means a 
 KEPT = 1000  # names whose targets are known; clients choose them
 
 
-class Plan(NamedTuple):
+class Plan(Struct, frozen=True):
     """`weights` stand beside the targets; `name` is the route's, "" where there is none. `how`: see Catalog.how.
 
     `is_named`: the client's own word for the model means its only target, and not what the operator made of it.

@@ -10,13 +10,11 @@ from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from typing import Any
 
-from msgspec.structs import replace
-
 from proxy.edge.onlookers import conclude
 from proxy.errors import GatewayError
+from proxy.failover.attempts import failed
 from proxy.failover.trial import LOST, Trial
 from proxy.ports import Call, Reply
-from proxy.reports.outcome import outcome
 
 LOOK = 0.1  # seconds, at least, between two looks at whether a target has been asked
 
@@ -155,7 +153,5 @@ async def _drop(call: Call, reply: Reply, error: asyncio.CancelledError) -> None
     if not isinstance(reply.body, bytes):
         await reply.body.aclose()
     conclude(reply, error, call.id)
-    how = outcome(error)
-    for at, one in enumerate(call.history):
-        if one.number == call.attempts:
-            call.history[at] = replace(one, code=how.code, kind=how.kind)
+    if call.target is not None:
+        call.history.append(failed(call, call.target, error, call.attempts, reply.status))

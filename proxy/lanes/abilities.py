@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from operator import attrgetter
 from typing import NamedTuple, NoReturn
 
+from msgspec.structs import astuple
+
 from proxy.canon import Document, Image, Part, Request, ToolCall, ToolResult
 from proxy.errors import Unrepresentable
 from proxy.grammar.textual import document_as_text
@@ -35,7 +37,7 @@ _LACKS: dict[type, _Lack] = {
 
 def fit(request: Request, can: Abilities) -> list[str]:
     """Make it one that the model takes, and return the names of what is left out. Raises Unrepresentable."""
-    if False not in can:
+    if False not in astuple(can):
         return []
     if False in _of_content(can):
         for at, lack in _content(request):

@@ -21,7 +21,7 @@ from time import monotonic
 
 from proxy.config import Retry
 from proxy.errors import GatewayError, unwound
-from proxy.failover.attempts import Tell, answered, attempt, failed, tell_nobody
+from proxy.failover.attempts import Tell, attempt, failed, tell_nobody
 from proxy.failover.hedging import Hedging
 from proxy.failover.pacing import Backoff, RetryBudget
 from proxy.failover.plan import Plan, Planner
@@ -121,7 +121,6 @@ class Failover:
                 self.hedging.heard(call, standing, error)
             raise
         latency.observe(call.headed - call.began)
-        call.history.append(answered(call, standing.target, reply.status))
         if self.hedging is not None:
             self.hedging.heard(call, standing, None)
         if isinstance(reply.body, bytes):

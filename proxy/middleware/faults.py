@@ -19,6 +19,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple, cast, get_type_hints
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy import config
 from proxy.config import Fault
@@ -100,7 +101,7 @@ class Faults:
         if fault.delay:
             await self._delay(call, call.target, fault.delay)
         failing = Failing(call.target.adapter, fault, self._dialect)
-        call.target = call.target._replace(adapter=cast(Adapter, failing))
+        call.target = replace(call.target, adapter=cast(Adapter, failing))
         return await handler(call)
 
     def _fault_of(self, call: Call, provider: str) -> Fault | None:

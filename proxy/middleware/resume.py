@@ -14,20 +14,19 @@ from copy import copy
 from time import monotonic, time
 from typing import NamedTuple, Protocol
 
-from msgspec.structs import replace
-
 from proxy.canon import NO_USAGE
 from proxy.config import Retry
 from proxy.edge.aside import aside
 from proxy.edge.onlookers import conclude, show
 from proxy.errors import GatewayError, UpstreamError
+from proxy.failover.attempts import failed
 from proxy.failover.hedging import HEDGED, is_bounded
 from proxy.failover.retries import verdict
 from proxy.failover.sofar import SoFar, asks_for_text, parted
 from proxy.failover.splice import Rest
 from proxy.failover.standing import LAST, Standing, Standings
 from proxy.failover.trial import LOST, Trial, copy_attempt
-from proxy.ports import Attempt, Call, Handler, Peek, Renderer, Reply, Target
+from proxy.ports import Attempt, Call, Handler, Peek, Renderer, Reply, Target, answering
 
 NO_PREFILL = "cannot continue a text"
 
@@ -148,7 +147,7 @@ class _Stream:
         if fault is None:
             return
         if self.told.stopped is None:
-            self._give_up(fault)
+            self._give_up(fault, reply.status)
         raise failed
 
     # --- who goes on ---
@@ -161,7 +160,7 @@ class _Stream:
         if renderer is None:
             return None
         self._settle(failed)
-        _note_break(call, failed)
+        _note_break(call, failed, self.told.status)
         self._broken, self._failed = copy(call), failed
         text, blanks = parted(self._so_far.text)
         found = await self._rules.another(call, self._handler, text)
@@ -190,11 +189,11 @@ class _Stream:
             return None
         return renderer if asks_for_text(request) else None
 
-    def _give_up(self, fault: GatewayError) -> None:
+    def _give_up(self, fault: GatewayError, status: int) -> None:
         """The second one has failed as well: the call tells of the first attempt again."""
         call, broken = self._call, self._broken
         self._settle(fault)
-        _note_break(call, fault)
+        _note_break(call, fault, status)
         if call.target is not None:
             self._rules.broke(call.target, fault)
         if broken is not None:
@@ -254,9 +253,8 @@ def _met(call: Call) -> set[Target]:
     return {one.target for one in call.history if one.code != LOST and not one.skipped.endswith(LAST)}
 
 
-def _note_break(call: Call, error: GatewayError) -> None:
-    """Note in the call's history that the attempt that had answered broke."""
-    for at, one in enumerate(call.history):
-        if one.number and not one.code:
-            seconds = monotonic() - call.began
-            call.history[at] = replace(one, seconds=seconds, code=error.code, kind=error.kind)
+def _note_break(call: Call, error: GatewayError, status: int) -> None:
+    """Note in the call's history that the attempt that had answered with this status broke."""
+    number = answering(call.attempts, {one.number for one in call.history})
+    if call.target is not None and number:
+        call.history.append(failed(call, call.target, error, number, status))

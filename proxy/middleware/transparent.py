@@ -8,6 +8,8 @@ it had been configured, so that it is taken out of the provider's words like a k
 import hmac
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from proxy.access.allowance import ClientKey, Limits
 from proxy.access.rights import check
 from proxy.access.salt import Salt
@@ -52,7 +54,7 @@ class Transparent:
         check(call)
         if self._make is not None and call.target is not None:
             adapter = self._with(shown_key(call.headers, call.query, call.raw_query), self._make)
-            call.target = call.target._replace(adapter=adapter)
+            call.target = replace(call.target, adapter=adapter)
         return await handler(call)
 
     def _with(self, key: str, make: Callable[[Secret], Adapter]) -> Adapter:

@@ -5,7 +5,20 @@ stands between the two, a `Dialect` knows one wire, an `Adapter` knows one provi
 """
 
 from proxy.ports.adapters import Adapter, Answer, Health, Outgoing, Pour, Sink, Target
-from proxy.ports.calls import HEARD, NO_BODY, PROBES, Account, Attempt, Bill, Call, Handler, Heard, Middleware, Reply
+from proxy.ports.calls import (
+    HEARD,
+    NO_BODY,
+    PROBES,
+    Account,
+    Attempt,
+    Bill,
+    Call,
+    Handler,
+    Heard,
+    Middleware,
+    Reply,
+    answering,
+)
 from proxy.ports.dialects import (
     NO_HINTS,
     UNKNOWN,
@@ -44,5 +57,5 @@ __all__ = [
     "Attempt", "Bill", "Bounds", "Call", "Coda", "Counting", "Decoder", "Dialect", "Encoded", "Forward", "Gate",
     "Handler", "HeadCounting", "Headers", "Health", "Heard", "Hints", "Loading", "Meter", "Middleware", "Outgoing",
     "Paging", "Path", "Peek", "Placed", "Pour", "Renderer", "Reply", "Respelling", "Sink", "Strip", "Target",
-    "ToolNames", "Windowed", "Wishes", "Wishing",
+    "ToolNames", "Windowed", "Wishes", "Wishing", "answering",
 ]  # fmt: skip

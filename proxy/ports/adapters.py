@@ -140,7 +140,7 @@ class Adapter(Protocol):
     async def health(self) -> Health: ...
 
 
-class Target(NamedTuple):
+class Target(Struct, frozen=True):
     """The provider that a call asks, and the name by which it knows the model."""
 
     adapter: Adapter

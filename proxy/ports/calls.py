@@ -5,7 +5,7 @@ at a provider.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from time import monotonic
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -29,7 +29,7 @@ NO_HEAD: tuple[float, Mapping[str, str]] = (0.0, {})
 
 
 class Attempt(Struct, frozen=True, gc=False):
-    """What happened at one target, for explaining a call."""
+    """What happened at one target that did not answer, or whose answer broke, for explaining a call."""
 
     target: Target
     number: int = 0  # 0: it was not asked
@@ -42,6 +42,11 @@ class Attempt(Struct, frozen=True, gc=False):
     head: float = 0.0  # seconds to the head of the provider's answer; 0: there was none
     wire: str = ""  # the dialect in which it was asked
     is_translated: bool = False  # its request, from the client's words
+
+
+def answering(attempts: int, failed: Collection[int]) -> int:
+    """The number of the attempt that answers: the only one of so many that has not failed. 0 where all have."""
+    return next((number for number in range(1, attempts + 1) if number not in failed), 0)
 
 
 class Account(Protocol):
@@ -106,7 +111,7 @@ class Call(Struct, kw_only=True):
     attempts: int = 0  # attempts, and trial
     began: float = 0.0  # attempts: the last one, as `started` is counted
     headed: float = 0.0  # attempts: when the head of its answer came, as `began`; 0: none has
-    history: list[Attempt] = field(default_factory=list)  # failover and resume: the targets that were asked, or skipped
+    history: list[Attempt] = field(default_factory=list)  # failover and resume: who failed, or was skipped
     store_waited: float = 0.0  # fleet: seconds spent waiting for the store that sidecars share
     spent: int = 0  # cost, and trial: nano-dollars of all attempts that have ended
     is_guess: bool = False  # cost: some of that, or of its prices, is an estimate

@@ -17,7 +17,7 @@ from proxy.errors import GatewayError, UpstreamError
 Headers = list[tuple[str, str]]
 
 
-class Peek(NamedTuple):
+class Peek(Struct, frozen=True):
     """What the chain must know of a request before it is parsed.
 
     Most wires say it in the body, Gemini's and Bedrock's in the path. `as_array`: the stream is to be one JSON array.
@@ -35,7 +35,7 @@ class Path(NamedTuple):
     query: Mapping[str, str] = {}
 
 
-class Hints(NamedTuple):
+class Hints(Struct, frozen=True):
     """What the operator has configured for requests that do not say it themselves.
 
     `needed`: the answer's length, in tokens, for a wire that demands one. `fields`: as the provider's own wire spells
@@ -69,7 +69,7 @@ class Hints(NamedTuple):
 NO_HINTS = Hints()
 
 
-class Abilities(NamedTuple):
+class Abilities(Struct, frozen=True):
     """What a model can do, and how much it takes. None where that is not known."""
 
     context: int | None = None  # tokens of question and answer
@@ -109,7 +109,7 @@ class Encoded(NamedTuple):
     dropped: tuple[str, ...] = ()
 
 
-class Bounds(NamedTuple):
+class Bounds(Struct, frozen=True):
     """The places in a wire's request that bound what it may cost."""
 
     output: Sequence[Sequence[str]]  # paths of the answer's greatest length, in tokens

@@ -4,7 +4,9 @@ Each of these is a protocol of its own, and the caller asks whether a dialect ha
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
+
+from msgspec import Struct
 
 from proxy.canon import Event, Request, Usage
 from proxy.envelope import Envelope
@@ -85,7 +87,7 @@ class Respelling(Protocol):
         ...
 
 
-class Wishes(NamedTuple):
+class Wishes(Struct, frozen=True):
     """What a client says to pillion itself, in headers or in fields of its body that no provider ever sees."""
 
     provider: str = ""  # who is to answer, where the model's name does not say it

@@ -8,7 +8,8 @@ from collections.abc import Collection, Mapping
 from decimal import Decimal
 from functools import cached_property
 from math import inf
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from proxy.canon import NO_USAGE, Iteration, Usage
 from proxy.config import NOWHERE, Places, schema
@@ -37,7 +38,7 @@ class UnknownPrice(BadRequest):
     code = "unknown_price"
 
 
-class Span(NamedTuple):
+class Span(Struct, frozen=True):
     """A price, and when it is valid, in unix seconds."""
 
     price: Price

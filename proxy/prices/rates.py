@@ -11,8 +11,8 @@ from fractions import Fraction
 from functools import reduce
 from math import lcm
 from operator import mul, or_
-from typing import NamedTuple
 
+from msgspec import Struct
 from msgspec.structs import astuple
 
 from proxy.canon import BUCKETS, Usage
@@ -55,7 +55,7 @@ _WRITTEN = [kind for kind, chain in CHAINS.items() if chain[-1] == "output" and 
 _NO_ROW: Row = {}
 
 
-class Band(NamedTuple):
+class Band(Struct, frozen=True):
     """The prices for prompts up to some length, over the common denominator."""
 
     tokens: tuple[int, ...]  # by bucket

@@ -21,7 +21,7 @@ from proxy.canon import Usage
 from proxy.errors import GatewayError
 from proxy.grammar.receipts import shortened
 from proxy.logs import SEARCHED, visible
-from proxy.ports import Attempt, Call, Reply
+from proxy.ports import Attempt, Call, Reply, answering
 from proxy.reports.outcome import Outcome
 from proxy.reports.replies import reply_of
 from proxy.reports.sight import Sight
@@ -62,7 +62,10 @@ class Record(Struct, array_like=True, gc=False):
     answered_model: str
     stream: bool
     started: float
-    began: float  # the last attempt
+    began: float  # the attempt that answered, or the last one, as are the next three
+    headed: float
+    wire: str
+    is_translated: bool
     waited: float
     delayed: float
     attempts: int
@@ -74,10 +77,11 @@ class Record(Struct, array_like=True, gc=False):
     upstream_id: str
     # The fields up to here are copied from the call, under the same names.
     dialect: str
-    history: Sequence[Tried]  # plain tuples until it is read
+    history: Sequence[Tried]  # those that failed or were skipped; plain tuples until it is read
     weighed: Sequence[tuple[str, str]]  # providers and models
     provider: str
     sent: str  # the model's name, as it was sent to the provider
+    answer_head: float  # when the last provider's was there
     ended: float
     usage: tuple[int, ...]
     status: int
@@ -90,6 +94,8 @@ _tried: Callable[[Attempt], tuple[Any, ...]] = attrgetter("target.adapter.name",
 write: Callable[[Record | tuple[Any, ...]], bytes] = msgpack.Encoder().encode
 read = msgpack.Decoder(Record).decode
 BEFORE_ID = 3  # bytes of a record: as an array, of 16 fields or more
+SHORT = 1024  # bytes of one that is kept as it is
+NOWHERE = ("", "")
 
 
 class Explain:
@@ -110,13 +116,7 @@ class Explain:
     def keep(self, sight: Sight) -> None:
         """The call has ended."""
         if self._ring.maxlen:
-            call, facts = sight.call, facts_of(sight)
-            names = call.model + call.answered_model + call.upstream_id
-            is_plain = len(names) <= LONGEST_NAME and names.isascii()
-            if is_plain and not call.dropped and sight.how is None and call.attempts <= 1:
-                self._ring.append(write(facts))  # as a Record would be
-            else:
-                self._ring.append(write(_shortened(Record(*facts), self._hide)))
+            self._ring.append(_written(facts_of(sight), self._hide))
 
     async def tell(self, whose: Whose, call: Call) -> Reply:
         """Raises GatewayError, 404, where no request of that id is known that the caller may see."""
@@ -140,7 +140,7 @@ class Explain:
 
     def _said(self, record: Record, is_whole: bool, key: ClientKey | None) -> dict[str, Any]:
         """`is_whole`: for operators, who also see the targets that the client may not ask. `key`: the client's."""
-        at = time() - (monotonic() - record.started)
+        at, tries = time() - (monotonic() - record.started), _tries(record)
         return {
             "id": record.id,
             "object": "explanation",
@@ -160,12 +160,12 @@ class Explain:
             "strategy": record.strategy or None,
             "targets": [
                 {"target": f"{provider}/{self._name(model)}"}
-                for provider, model in record.weighed or dict.fromkeys(one[:2] for one in record.history)
+                for provider, model in record.weighed or dict.fromkeys(one[:2] for one in tries)
                 if is_whole or allows(key, provider, model)
             ],
             "attempts": [
                 row
-                for one in _as_they_began(_ended(record))
+                for one in _as_they_began(tries)
                 if is_whole or one.skipped != NOT_ALLOWED
                 for row in [told(one, record.dialect, self._name)]
             ],
@@ -198,10 +198,10 @@ def facts_of(sight: Sight) -> tuple[Any, ...]:
     target, usage = call.target, call.usage if call.booked is None else call.booked
     return (
         *_facts(call),
-        list(map(_tried, call.history)),
+        list(map(_tried, call.history)) if call.history else (),
         [(one.adapter.name, one.model) for one in call.weighed] if call.weighed else (),
-        "" if target is None else target.adapter.name,
-        "" if target is None else target.model,
+        *(NOWHERE if target is None else (target.adapter.name, target.model)),
+        call.answer_head[0],
         call.started + sight.taken,
         () if usage is None else astuple(usage.whole)[:_COUNTED],
         sight.status or (0 if how is None else how.status),
@@ -209,11 +209,17 @@ def facts_of(sight: Sight) -> tuple[Any, ...]:
     )
 
 
-def _shortened(record: Record, hide: Callable[[str], str]) -> Record:
-    """Clients choose names, and must not choose how much we remember. Secrets go first: half of one is not found.
+def _written(facts: tuple[Any, ...], hide: Callable[[str], str]) -> bytes:
+    """As the Record of them would be written, which takes longer."""
+    try:
+        said = write(facts)
+    except UnicodeEncodeError:  # half of a surrogate pair
+        return write(_shortened(Record(*facts), hide))
+    return said if len(said) <= SHORT else write(_shortened(Record(*facts), hide))
 
-    Half of a surrogate pair could not be written.
-    """
+
+def _shortened(record: Record, hide: Callable[[str], str]) -> Record:
+    """Clients choose names, and must not choose how much we remember. Secrets go first: half of one is not found."""
 
     def cut(name: str) -> str:
         return visible(hide(name[:SEARCHED])[:LONGEST_NAME])
@@ -249,19 +255,28 @@ def told(attempt: Tried, dialect: str, name: Callable[[str], str]) -> Mapping[st
     }
 
 
-def _ended(record: Record) -> list[Tried]:
-    """The history, with the end of the attempt that answered: the record was made when only its head was known."""
+def _tries(record: Record) -> Sequence[Tried]:
+    """The history, and the attempt that answered, which is not in there: of that the record itself tells."""
+    number = answering(record.attempts, {one.number for one in record.history})
+    return [*record.history, _answered(record, number)] if number else record.history
+
+
+def _answered(record: Record, number: int) -> Tried:
     broke = record.broke if record.broke is not None and record.broke.by == "upstream" else None
-    return [
-        one._replace(
-            seconds=record.ended - record.began,
-            kind=broke.kind if broke is not None else "",
-            code=broke.code if broke is not None else "",
-        )
-        if one.number and not one.code
-        else one
-        for one in record.history
-    ]
+    return Tried(
+        record.provider,
+        record.sent,
+        number,
+        seconds=record.ended - record.began,
+        first_byte=max(0.0, record.headed - record.began),
+        code=broke.code if broke is not None else "",
+        skipped="",
+        kind=broke.kind if broke is not None else "",
+        status=record.status if record.status < 400 else 0,  # else the call failed behind it, by our own doing
+        head=max(0.0, record.answer_head - record.began),
+        wire=record.wire,
+        is_translated=record.is_translated,
+    )
 
 
 def _as_they_began(history: Sequence[Tried]) -> list[Tried]:

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
+from msgspec.structs import asdict
+
 from proxy.adapters.http import HTTPProvider
 from proxy.budgets.windows import rfc3339
 from proxy.config import Provider
@@ -103,5 +105,5 @@ def _host(base_url: str) -> str:
 
 def _model(adapter: Adapter, name: str) -> dict[str, Any]:
     """A configured model, and what is known of it."""
-    known = {ability: value for ability, value in adapter.abilities(name)._asdict().items() if value is not None}
+    known = {ability: value for ability, value in asdict(adapter.abilities(name)).items() if value is not None}
     return {"id": name, **known}

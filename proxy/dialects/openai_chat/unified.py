@@ -8,6 +8,8 @@ Such a client is told where Cohere's v2 API is, in an error that its SDK can rea
 https://docs.cohere.com/v1/reference/chat
 """
 
+from msgspec.structs import replace
+
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.envelope import Envelope
 from proxy.errors import GatewayError, Unsupported
@@ -24,7 +26,7 @@ class UnifiedChat(OpenAIChat):
 
     def wishes(self, envelope: Envelope) -> tuple[Wishes, Envelope]:
         wishes, rest = super().wishes(envelope)
-        return wishes._replace(summary=True), rest
+        return replace(wishes, summary=True), rest
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
         if "message" in envelope and "messages" not in envelope:

@@ -9,6 +9,8 @@ passes through.
 https://openrouter.ai/docs/features/provider-routing
 """
 
+from msgspec.structs import replace
+
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest
 from proxy.grammar.fields import Fields, encode_json, is_number, wrong, wrong_word
@@ -45,7 +47,7 @@ def wishes_in(envelope: Envelope) -> tuple[Wishes, Envelope]:
     if effort is None:
         return wishes, rest
     edited = Envelope(rest.edit({EFFORT: encode_json(effort)}))
-    return wishes._replace(spelled={EFFORT: "thinking_mode"}), edited
+    return replace(wishes, spelled={EFFORT: "thinking_mode"}), edited
 
 
 def _is_text_or_null(raw: bytes | None) -> bool:
