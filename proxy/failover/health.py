@@ -14,7 +14,8 @@ import random
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from time import monotonic, time
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from proxy import config, ports
 from proxy.adapters.http import HTTPProvider
@@ -28,7 +29,7 @@ SOONEST = 5.0  # ... though not less than so many seconds, unless the interval i
 log = logging.getLogger("pillion")
 
 
-class Checked(NamedTuple):
+class Checked(Struct, frozen=True):
     """What the last check of a provider has found. `ok`: it is there, though there may be an `error`. `why`: what the
     network said.
     """

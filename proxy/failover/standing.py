@@ -67,9 +67,12 @@ class Standing:
         tells it to.
         """
         self.latency.in_flight -= 1
-        if error is None and call.operation != "count_tokens":  # which takes no time
-            self._heads[call.stream].append((call.began, call.headed))
-        if error is None or (isinstance(error, UpstreamError) and error.kind not in SICK):
+        if error is None:
+            if call.operation != "count_tokens":  # which takes no time
+                self._heads[call.stream].append((call.began, call.headed))
+            if self.breaker.succeeded(ticket):
+                self._tell_back()
+        elif isinstance(error, UpstreamError) and error.kind not in SICK:
             if self.breaker.succeeded(ticket):
                 self._tell_back()
         elif isinstance(error, UpstreamError) and self.target.adapter.real and not self._had_no_chance(call, error):

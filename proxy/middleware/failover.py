@@ -68,20 +68,21 @@ class Failover:
         if plan is None:
             plan = await call.timed(in_time(call, self.planner.plan(call.model, call.key)))
         call.how = plan.how
-        error = None
+        targets, error = plan.targets, None
         if self.hedging is not None:
             self.hedging.asked()
-        elif len(plan.targets) == 1 and self.may_ask(plan.targets[0]) and not (plan.may_lack and lacks(call, plan)):
-            call.target, call.is_named = plan.targets[0], plan.is_named  # nearly every call's way is no longer
+        elif len(targets) == 1 and self.may_ask(targets[0]) and not (plan.may_lack and lacks(call, plan)):
+            call.target, call.is_named = targets[0], plan.is_named  # nearly every call's way is no longer
             try:
-                return await self.attempt(call, handler, self.standings.of(call.target))
+                return await self.attempt(call, handler, self.standings.of(targets[0]))
             except GatewayError as raised:
                 error = unwound(raised)
         return await Way(self, call, handler, plan).go(error)
 
     def may_ask(self, target: Target) -> bool:
         """As far as we know, is its provider up, and is there a key to ask it for this model with?"""
-        return self.is_well(target.adapter.name) and target.adapter.may_ask(target.model)
+        adapter = target.adapter
+        return self.is_well(adapter.name) and adapter.may_ask(target.model)
 
     async def rehearse(self, call: Call) -> Plan:
         """Write into the call's history whom it would ask one after the other, if each failed, and who would be passed

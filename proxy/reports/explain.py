@@ -91,11 +91,10 @@ class Record(Struct, array_like=True, gc=False):
 _OF_CALL = Record.__struct_fields__[: Record.__struct_fields__.index("dialect")]
 _facts: Callable[[Call], tuple[Any, ...]] = attrgetter(*_OF_CALL, "dialect.name")
 _tried: Callable[[Attempt], tuple[Any, ...]] = attrgetter("target.adapter.name", "target.model", *Tried._fields[2:])
-write: Callable[[Record | tuple[Any, ...]], bytes] = msgpack.Encoder().encode
+write: Callable[[Record | Sequence[Any]], bytes] = msgpack.Encoder().encode
 read = msgpack.Decoder(Record).decode
 BEFORE_ID = 3  # bytes of a record: as an array, of 16 fields or more
 SHORT = 1024  # bytes of one that is kept as it is
-NOWHERE = ("", "")
 
 
 class Explain:
@@ -192,24 +191,25 @@ def short(name: str) -> str:
     return visible(name, LONGEST_NAME)
 
 
-def facts_of(sight: Sight) -> tuple[Any, ...]:
+def facts_of(sight: Sight) -> list[Any]:
     """The fields of a Record. Copies only, so that nothing keeps a whole request alive."""
     call, how = sight.call, sight.how
     target, usage = call.target, call.usage if call.booked is None else call.booked
-    return (
+    return [
         *_facts(call),
         list(map(_tried, call.history)) if call.history else (),
         [(one.adapter.name, one.model) for one in call.weighed] if call.weighed else (),
-        *(NOWHERE if target is None else (target.adapter.name, target.model)),
+        "" if target is None else target.adapter.name,
+        "" if target is None else target.model,
         call.answer_head[0],
         call.started + sight.taken,
         () if usage is None else astuple(usage.whole)[:_COUNTED],
         sight.status or (0 if how is None else how.status),
         how,
-    )
+    ]
 
 
-def _written(facts: tuple[Any, ...], hide: Callable[[str], str]) -> bytes:
+def _written(facts: Sequence[Any], hide: Callable[[str], str]) -> bytes:
     """As the Record of them would be written, which takes longer."""
     try:
         said = write(facts)
