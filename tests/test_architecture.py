@@ -36,7 +36,7 @@ FLOORS = [
     ["spending.accounting", "reports.rehearsal", "reports.watched"],
     ["server", "admin", "reports.*", "dispatch", "registry", "access.minting", "middleware", "middleware.*"],
     ["failover.way"],
-    ["failover.failures", "failover.hedging", "failover.race", "failover.sofar"],
+    ["failover.candidates", "failover.failures", "failover.hedging", "failover.race", "failover.sofar"],
     ["limits.*"],
     ["lanes.*"],
     ["failover.plan", "spending.used"],

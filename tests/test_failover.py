@@ -26,10 +26,10 @@ from proxy.errors import (
     Unrepresentable,
 )
 from proxy.failover.breaker import Rules
+from proxy.failover.candidates import NO_MODEL
 from proxy.failover.failures import Failures
 from proxy.failover.plan import Planner
 from proxy.failover.standing import LAST, RESTS, Standings
-from proxy.failover.way import NO_MODEL
 from proxy.limits.refusal import OverTargetLimit
 from proxy.middleware.failover import Failover
 from proxy.ports import UNKNOWN, Abilities, Attempt, Call, Reply, Target, answering

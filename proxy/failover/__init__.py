@@ -8,7 +8,8 @@ Whom:
     balance       in which order
     sticking      the conversation that a call is part of
     needs         what a request needs of its model
-    way           one call's way through its targets
+    candidates    who may serve one call, one after the other
+    way           one call's way through them
     attempts      one attempt, and its accounts
 
 If one fails:

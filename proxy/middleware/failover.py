@@ -22,11 +22,12 @@ from time import monotonic
 from proxy.config import Retry
 from proxy.errors import GatewayError, unwound
 from proxy.failover.attempts import Tell, attempt, failed, tell_nobody
+from proxy.failover.candidates import Estimate, lacks
 from proxy.failover.hedging import Hedging
 from proxy.failover.pacing import Backoff, RetryBudget
 from proxy.failover.plan import Plan, Planner
 from proxy.failover.standing import Standing, Standings
-from proxy.failover.way import Estimate, Way, lacks
+from proxy.failover.way import Way
 from proxy.ports import Call, Handler, Reply, Target
 from proxy.wishes import in_time
 
