@@ -108,7 +108,7 @@ class App:
             heeding=Heeding(),
             provenance=Provenance(Register(config.state_dir) if config.state_dir is not None else None),
             salt=Salt(config.state_dir),
-            active=Active(explain.keep, self._hide),
+            active=Active(self._hide),
             explain=explain,
             hide=self._hide,
         )

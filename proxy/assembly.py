@@ -143,11 +143,12 @@ class Assembly:
         """A request that asks no model meets only the beginning of the list, and keeps to its client's time."""
         auth, config, lasting = self._auth(), self.config, self._lasting
         journal = Journal(lasting.log)
-        witness = Witness(journal.ended, lasting.metrics.ended, lasting.active.ended, said=lasting.active.said)
+        observers, active = (journal.ended, lasting.metrics.ended, lasting.explain.keep), lasting.active
+        witness = Witness(*observers, at_once=[active.ended], said=active.said)
         middlewares: list[Middleware] = [
             witness,  # who hears of its end?
             auth,  # who is asking?
-            lasting.active,  # is it still under way?
+            active,  # is it still under way?
             *([lasting.overload] if config.overload.max_requests else []),  # is there a place for them?
             self._intake,  # what do they ask for?
             summary,  # what did it take, for a client that wants to know?

@@ -46,6 +46,7 @@ async def line_of(error: BaseException, asked: Call) -> dict[str, Any]:
 
     with pytest.raises(type(error)):
         await Witness(Journal(log_to(kept)).ended)(asked, broken)
+    await asyncio.sleep(0)  # what ends in one turn of the loop is told of in the next
     (line,) = kept.lines
     return line
 
@@ -85,6 +86,7 @@ async def test_tokens_that_were_not_counted_are_left_out() -> None:
         call.usage = usage
         for ending in (await Witness(Journal(log_to(kept)).ended)(call, answer)).endings:
             ending(None)
+    await asyncio.sleep(0)
     assert [line.get("tokens") for line in kept.lines] == [None, {"output": 7}]
 
 
@@ -404,8 +406,32 @@ async def test_a_witness_that_fails_keeps_no_other_from_hearing(caplog: pytest.L
     witness = Witness(failing, lambda sight: heard.append(sight.status))
     reply = await witness(asked, answering(lambda: watched.reply))
     conclude(reply, None, asked.id)
+    await asyncio.sleep(0)
     assert heard == [200]
     assert [(record.message, vars(record)["id"]) for record in caplog.records] == [("an observer failed", asked.id)]
+
+
+async def test_each_witness_hears_of_all_that_ended_in_one_turn_in_a_row() -> None:
+    heard: list[tuple[str, str]] = []
+
+    def first(sight: Sight) -> None:
+        heard.append(("first", sight.call.id))
+        if sight.call.id == "a":
+            raise ValueError
+
+    at_once, asked = list[str](), [taking.call() for _ in "ab"]
+    witness = Witness(
+        first,
+        lambda sight: heard.append(("second", sight.call.id)),
+        at_once=[lambda sight: at_once.append(sight.call.id)],
+    )
+    for one, name in zip(asked, "ab", strict=True):
+        one.id = name
+        with pytest.raises(Busy):
+            await witness(one, raising)
+    assert (at_once, heard) == (["a", "b"], [])
+    await asyncio.sleep(0)
+    assert heard == [("first", "a"), ("first", "b"), ("second", "a"), ("second", "b")]
 
 
 async def test_clients_do_not_choose_how_many_names_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -415,6 +441,7 @@ async def test_clients_do_not_choose_how_many_names_are_kept(monkeypatch: pytest
     for name in "abcab":
         with pytest.raises(Busy):
             await Witness(made.ended)(taking.call(model=name), raising)
+        await asyncio.sleep(0)
         assert len(made._kinds) <= 2
     assert [line["model"] for line in kept.lines] == ["a", "b", "c", "a", "b"]
 

@@ -28,6 +28,7 @@ from proxy.middleware.journal import Entry, Journal, Tokens
 from proxy.middleware.witness import Witness
 from proxy.ports import Call, Reply
 from proxy.reports.explain import Explain
+from proxy.reports.sight import Sight
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, Speech, ask, chat, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import telling
@@ -77,13 +78,18 @@ async def test_what_ran_beside_an_answer_counts_as_it_does_in_the_ledger() -> No
     """For the log and explain: a compaction, which the answer's own counts leave out."""
     kept, explain, asked = Kept(), Explain(10, str), targeted()
     asked.usage = Usage(input=5, output=2, beside=(Iteration("", Usage(input=60, output=7)),))
-    witness = Witness(Journal(log_to(kept)).ended, explain.keep)
+
+    def shown(sight: Sight) -> None:
+        sight.was_shown = True
+
+    witness = Witness(Journal(log_to(kept)).ended, explain.keep, at_once=[shown])
 
     async def answer(call: Call) -> Reply:
         return Reply(200, [], b"")
 
     for ending in (await witness(asked, answer)).endings:
         ending(None)
+    await asyncio.sleep(0)  # what ends in one turn of the loop is told of in the next
     (line,) = kept.lines
     assert (line["tokens"]["input"], line["tokens"]["output"]) == (65, 9)
     asked.rest = asked.id
@@ -251,6 +257,7 @@ async def test_a_bug_of_ours_is_an_error() -> None:
 
     with pytest.raises(ValueError, match="a bug"):
         await Witness(Journal(log_to(kept)).ended)(targeted(), broken)
+    await asyncio.sleep(0)
     assert [(line["level"], line["status"], line["code"]) for line in kept.lines] == [("error", 500, "internal_error")]
 
 
@@ -266,6 +273,7 @@ async def test_what_others_wrote_is_cut_to_length_and_without_line_ends() -> Non
 
     with pytest.raises(Down):
         await Witness(Journal(log_to(kept)).ended)(call, broken)
+    await asyncio.sleep(0)
     assert len(kept.data) < 6000
     assert kept.data.count(b"\n") == 1
     (line,) = kept.lines

@@ -32,7 +32,7 @@ def call(headers: Mapping[str, str] | None = None, query: Mapping[str, str] | No
 
 def seen(call: Call, status: int, error: BaseException | None = None) -> Sight:
     """A call that has ended so."""
-    sight = Sight(call, 0.0, status)
+    sight = Sight(call, 0.0, status, was_shown=True)
     sight.over(error)
     return sight
 

@@ -18,7 +18,7 @@ from proxy.access.rights import LONGEST_NAME, Whose
 from proxy.errors import GatewayError
 from proxy.ports import NO_BODY, Call, Handler, Heard, Reply
 from proxy.reports.replies import list_reply, reply_of
-from proxy.reports.sight import Observer, Sight
+from proxy.reports.sight import Sight
 from proxy.spending.heard import tokens_of
 
 SAMPLE = 4096  # bytes of a stream by which its tokens are estimated
@@ -26,15 +26,11 @@ TURN = 20  # requests that are listed before the loop has its turn
 
 
 class Active:
-    """A middleware, an observer of calls, and the routes that show them.
+    """A middleware, an observer of calls, and the routes that show them. `hide` takes secrets out of a text."""
 
-    `over` hears of each call that has ended. `hide` takes secrets out of a text.
-    """
-
-    def __init__(self, over: Observer, hide: Callable[[str], str]) -> None:
+    def __init__(self, hide: Callable[[str], str]) -> None:
         self._live: dict[str, Call] = {}
         self._cancelled: dict[str, GatewayError] = {}  # by id, the error for the client
-        self._over = over
         self._hide = hide
 
     def __repr__(self) -> str:
@@ -48,11 +44,10 @@ class Active:
         return handler(call)
 
     def ended(self, sight: Sight) -> None:
-        """Calls that were refused before they got here are not reported."""
-        if self._live.pop(sight.call.id, None) is not None:
-            if self._cancelled:
-                self._cancelled.pop(sight.call.id, None)
-            self._over(sight)
+        """Calls that were refused before they got here were not shown."""
+        sight.was_shown = self._live.pop(sight.call.id, None) is not None
+        if self._cancelled:
+            self._cancelled.pop(sight.call.id, None)
 
     def said(self, call: Call, error: BaseException) -> BaseException:
         """The error for the client of a call that ends with this one: its own if somebody has cancelled the call."""

@@ -113,8 +113,8 @@ class Explain:
             self._ring = deque(self._ring, most)
 
     def keep(self, sight: Sight) -> None:
-        """The call has ended."""
-        if self._ring.maxlen:
+        """The call has ended. One that was refused before it was under way is not kept."""
+        if sight.was_shown and self._ring.maxlen:
             self._ring.append(_written(facts_of(sight), self._hide))
 
     async def tell(self, whose: Whose, call: Call) -> Reply:

@@ -12,7 +12,7 @@ from proxy.reports.outcome import Outcome, outcome
 class Sight(Struct):
     """What was seen of one call. `status` is 0 where no answer began; `head` is then the time until the call failed.
 
-    `how`: what became of the call; None where its answer came to its own end.
+    `how`: what became of the call; None where its answer came to its own end. `was_shown`: among those under way.
     """
 
     call: Call
@@ -22,6 +22,7 @@ class Sight(Struct):
     bytes_out: int = 0
     error: BaseException | None = None
     how: Outcome | None = None
+    was_shown: bool = False
 
     def over(self, error: BaseException | None) -> None:
         self.taken = monotonic() - self.call.started
