@@ -708,6 +708,14 @@ def test_the_order_of_properties_is_their_own() -> None:
         {"type": ["array", "null"]},
         {"description": "anything"},
         {"$schema": "x", "type": "string"},
+        {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a", "b"]},
+        {"type": "string", "enum": ["", "a"]},
+        {"anyOf": [{"type": "string"}, {"type": "integer"}], "description": "d"},
+        {"anyOf": [{"type": "string"}, {"type": "null"}], "minLength": 1},
+        {"anyOf": [{"type": "string", "title": "a"}, {"type": "null"}], "title": "b"},
+        {"anyOf": [{"$ref": "#/$defs/x"}, {"type": "null"}], "default": None},
+        {"anyOf": [{"type": "null"}], "title": "t"},
+        {"anyOf": {}, "title": "t"},
         True,
     ],
 )
@@ -716,6 +724,19 @@ def test_what_the_subset_lacks_is_said_in_json_schema(schema: Any) -> None:
     if isinstance(schema, dict):
         declared = sent(foreign(tools=[Tool(name="f", parameters=schema)]))["tools"][0]["functionDeclarations"][0]
         assert declared == {"name": "f", "parametersJsonSchema": schema}
+
+
+@pytest.mark.parametrize(
+    "either",
+    [[{"type": "string", "enum": ["a"]}, {"type": "null"}], [{"type": "null"}, {"type": "string", "enum": ["a"]}]],
+)
+def test_what_may_be_null_has_nothing_beside_any_of(either: list[Any]) -> None:
+    """As Pydantic writes an optional argument; Vertex AI: "When using any_of, it must be the only field set"."""
+    optional = {"anyOf": either, "default": None, "title": "A"}
+    declared = gemini_schema({"type": "object", "properties": {"a": optional}})
+    assert declared is not None
+    told = {"type": "STRING", "enum": ["a"], "nullable": True, "default": None, "title": "A"}
+    assert declared["properties"] == {"a": told}
 
 
 # --- seals -----------------------------------------------------------------------------------------------------------

@@ -12,11 +12,13 @@ from typing import Any
 from proxy.dialects.gemini.spelling import camel, unquoted
 from proxy.dialects.gemini.words import SCHEMA_TYPES
 from proxy.errors import BadRequest
-from proxy.grammar.fields import Object, wrong, wrong_word
+from proxy.grammar.fields import Object, as_object, wrong, wrong_word
 
 _TYPES = {word.lower(): word for word in SCHEMA_TYPES[1:]}
 _NUMBERS = set("minItems maxItems minLength maxLength minProperties maxProperties minimum maximum".split())
 _PLAIN = _NUMBERS | {"format", "title", "description", "required", "pattern", "example", "default"}
+_NOTES = {"title", "description", "default", "example"}  # they say nothing of what a value may be
+_NULL: Object = {"type": "null"}
 _SPELLED = {"ref": "$ref", "defs": "$defs", "type_": "type"}  # the SDK's names; `type_` is an older one's
 
 
@@ -95,6 +97,8 @@ def gemini_schema(schema: object) -> Object | None:
     """The schema in the subset; None where the subset lacks a word for something in it."""
     if not isinstance(schema, dict):
         return None
+    if "anyOf" in schema and len(schema) > 1:
+        return _maybe_null(schema)
     said: Object = {}
     for key, item in schema.items():
         more = _said(key, item, schema)
@@ -103,7 +107,28 @@ def gemini_schema(schema: object) -> Object | None:
         said |= more
     contents = {"OBJECT": "properties", "ARRAY": "items"}.get(said.get("type", ""))
     is_refused = contents is not None and not said.get(contents)  # "properties: should be non-empty", "missing field"
+    is_refused = is_refused or _requires_more(said)
     return None if is_refused or not said.keys() & {"type", "anyOf"} else said
+
+
+def _maybe_null(schema: Object) -> Object | None:
+    """A schema with something beside `anyOf`, which Vertex AI refuses ("it must be the only field set"). If it is one
+    schema or null, with notes beside, as libraries write an optional value, it is that schema, which may be null.
+    """
+    notes = {key: value for key, value in schema.items() if key != "anyOf"}
+    either = schema["anyOf"] if isinstance(schema["anyOf"], list) else []
+    others = [one for one in either if one != _NULL]
+    if len(others) != 1 or len(either) < 2 or not isinstance(others[0], dict) or not notes.keys() <= _NOTES:
+        return None
+    said = None if notes.keys() & others[0].keys() else gemini_schema(notes | others[0])
+    return None if said is None else said | {"nullable": True}
+
+
+def _requires_more(said: Object) -> bool:
+    """Is a property required that is not there? Google: "property is not defined"."""
+    required = said.get("required")
+    known = as_object(said.get("properties"))
+    return isinstance(required, list) and any(not isinstance(name, str) or name not in known for name in required)
 
 
 def _said(key: str, item: Any, schema: Object) -> Object | None:
@@ -145,5 +170,6 @@ def _said_enum(item: list[Any], schema: Object) -> Object | None:
     words = [word for word in item if word is not None]
     of_strings = schema.get("type") in ("string", ["string", "null"], ["null", "string"])
     nullable = isinstance(schema.get("type"), list)
-    fits = of_strings and all(isinstance(word, str) for word in words) and (len(words) < len(item)) == nullable
+    known = all(isinstance(word, str) and word for word in words)  # one that is empty: "cannot be empty"
+    fits = of_strings and known and (len(words) < len(item)) == nullable
     return {"enum": words} if fits else None
