@@ -465,8 +465,8 @@ def test_a_request_of_another_wire() -> None:
         ),
         turn("user", Text(text="and"), ToolResult(id="c2", parts=[Text(text="a")]), ToolResult(id="c1")),
         tools=[
-            Tool(name="f", description="d", parameters={"type": "object"}, strict=True),
-            Tool(name="g", strict=True),
+            Tool(name="f", description="d", parameters={"type": "object"}),
+            Tool(name="g"),
         ],
         tool_choice=ToolChoice("required"),
         format=Format(kind="schema", name="n", schema={"type": "object"}, strict=True),
@@ -516,7 +516,6 @@ def test_a_request_of_another_wire() -> None:
             F,
             {"type": "function", "function": {"name": "g", "parameters": {"type": "object", "properties": {}}}},
         ],
-        "strict_tools": True,
         "tool_choice": "REQUIRED",
         "stream": True,
     }
@@ -603,6 +602,27 @@ def test_the_tool_that_is_asked_for_is_the_only_one_on_offer() -> None:
     assert alone.dropped == ()
     unknown = WIRE.encode(foreign(tools=tools, tool_choice=ToolChoice("tool", "h")))
     assert (len(json.loads(unknown.body)["tools"]), unknown.dropped) == (2, ("tool_choice",))
+
+
+NEEDY: Json = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("tools", "strict", "dropped"),
+    [
+        ([Tool(name="f", parameters=NEEDY, strict=True)], True, ()),
+        ([Tool(name="f", parameters=NEEDY, strict=True), Tool(name="g", parameters=NEEDY)], True, ("tool.strict",)),
+        ([Tool(name="f", parameters=NEEDY, strict=True), Tool(name="g", strict=True)], None, ("tool.strict",)),
+        ([Tool(name="f", parameters={**NEEDY, "required": []}, strict=True)], None, ("tool.strict",)),
+        ([Tool(name="f", parameters=NEEDY, strict=False)], None, ()),
+    ],
+)
+def test_tools_are_strict_together_if_each_requires_something(
+    tools: list[Tool], strict: bool | None, dropped: tuple[str, ...]
+) -> None:
+    """Cohere: "Tools with only optional parameters are not supported in this mode."."""
+    encoded = WIRE.encode(foreign(tools=tools))
+    assert (json.loads(encoded.body).get("strict_tools"), encoded.dropped) == (strict, dropped)
 
 
 @pytest.mark.parametrize("mode", ["none", "auto"])

@@ -145,17 +145,27 @@ class Encoding:
         mode = "auto" if choice is None else choice.mode
         if mode == "tool":  # the wire can only require any tool, so only the chosen one is offered
             mode, tools = "required", self._only(tools)
-        strict = {bool(tool.strict) for tool in tools if tool.strict is not None}
-        if len(strict) > 1 or (True in strict and any(tool.strict is None for tool in tools)):
-            self.dropped.add("tool.strict")
         body: Object = {}
         if tools:
             body["tools"] = [self._tool(tool) for tool in tools]
-        if True in strict or (strict and self._own):
-            body["strict_tools"] = True in strict
+        if (strict := self._strict(tools)) is not None:
+            body["strict_tools"] = strict
         if mode in MODE_WORDS and (tools or self._own):  # a choice among no tools means nothing
             body["tool_choice"] = MODE_WORDS[mode]
         return body
+
+    def _strict(self, tools: list[Tool]) -> bool | None:
+        """It is said of all tools at once, and refused if one of them requires no parameter.
+
+        https://docs.cohere.com/docs/tool-use-parameter-types#important-notes
+        """
+        asked = {tool.strict for tool in tools}
+        if True not in asked:
+            return False if False in asked and self._own else None
+        binds = self._own or all((tool.parameters or {}).get("required") for tool in tools)
+        if len(asked) > 1 or not binds:
+            self.dropped.add("tool.strict")
+        return True if binds else None
 
     def _only(self, tools: list[Tool]) -> list[Tool]:
         choice = self._request.tool_choice
