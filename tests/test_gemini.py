@@ -381,6 +381,14 @@ def test_media_and_the_work_of_google_s_own_tools_come_whole() -> None:
     ]
 
 
+def test_what_a_model_has_sketched_in_its_thoughts_is_no_image_of_the_answer() -> None:
+    """https://ai.google.dev/gemini-api/docs/image-generation#thinking-process: it draws up to two before the last."""
+    sketch = {"inlineData": {"mimeType": "image/jpeg", "data": "aGk="}, "thought": True}
+    drawn = {"inlineData": {"mimeType": "image/png", "data": "aGo="}}
+    parts = parts_of(candidate(sketch, drawn))
+    assert parts == [Opaque(wire="gemini", value=sketch), Image(source=Inline("aGo=", "image/png"))]
+
+
 def test_candidates_are_choices_and_one_without_a_word_has_its_reason() -> None:
     both = {
         "candidates": [

@@ -211,7 +211,7 @@ class _Answer(Sentence):
                 raise nonsense("text is not a string")
             self._text(candidate, part, text or "")
         else:
-            medium = heard(part)
+            medium = None if part.get("thought") is True else heard(part)  # a sketch, and no image of the answer
             self._aside(candidate, Opaque(wire=NAME, value=part) if medium is None else medium)
 
     def _text(self, candidate: _Candidate, part: Object, text: str) -> None:
