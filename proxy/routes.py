@@ -241,6 +241,7 @@ def missing() -> list[Route]:
         *unserved,
         Route(ANY, STORED, "missing", partial(not_yet, STORED), "openai_chat", tail=True),
         Route("POST", "/models", "missing", no_verb, tail=True, versions=GOOGLES),
+        Route("POST", "/models", "missing", no_verb, "gemini", tail=True, versions=GOOGLES[2:]),
         Route("GET", "/responses", "missing", no_websocket, "openai_responses"),
         Route("GET", "/openai/v1/responses", "missing", no_websocket, "openai_responses", versions=BARE),
         Route("GET", "/openai/responses", "missing", no_websocket, "openai_responses", versions=BARE),
