@@ -541,6 +541,42 @@ def test_a_format_is_json_text_or_a_demand(given: dict[str, Any], expected: Form
         assert sent(request)["generationConfig"] == given
 
 
+JSON_TEXT: dict[str, Any] = {"text": {"mimeType": "application/json", "schema": {"a_b": 1}}}
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"responseFormat": [JSON_TEXT]}, Format(kind="schema", schema={"a_b": 1})),
+        ({"response_format": JSON_TEXT}, Format(kind="schema", schema={"a_b": 1})),
+        ({"responseFormat": {"text": {"mime_type": "APPLICATION_JSON"}}}, Format(kind="json")),
+        ({"responseFormat": {"text": {"schema": {}}, "image": None}}, Format(kind="schema", schema={})),
+        ({"responseFormat": [{"text": {"mimeType": "TEXT_PLAIN"}}]}, Format(kind="text")),
+        ({"responseFormat": []}, None),
+        ({"responseFormat": "json"}, None),
+        ({"responseFormat": [JSON_TEXT, JSON_TEXT]}, None),
+        ({"responseFormat": {**JSON_TEXT, "image": {"imageSize": "2K"}}}, None),
+        ({"responseFormat": {"text": {"mimeType": "text/x.enum"}}}, None),
+        ({"responseFormat": {"text": {"mimeType": "text/plain", "schema": {}}}}, None),
+        ({"responseFormat": {"text": {"schema": 5}}}, None),
+        ({"responseFormat": {"text": {"schema": {}, "brandNew": 1}}}, None),
+        ({"responseFormat": JSON_TEXT, "responseMimeType": "application/json"}, Format(kind="json")),
+    ],
+)
+def test_the_newer_format_is_read_where_it_is_about_text_alone(given: dict[str, Any], expected: Format | None) -> None:
+    request = config(**given)
+    assert request.format == expected
+    demanded = expected is None or len(given) > 1
+    assert bool(request.demands) == demanded
+    if demanded:
+        assert sent(request)["generationConfig"] == given
+
+
+def test_a_name_that_the_newer_format_lacks_is_told_by_its_own_key() -> None:
+    names = config(responseFormat=JSON_TEXT).names
+    assert (names["format"], names["format.schema"]) == ("generationConfig.responseFormat",) * 2
+
+
 @pytest.mark.parametrize(
     ("thinking", "reasoning"),
     [

@@ -5,6 +5,7 @@ lost.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 from proxy.canon import Format, Reasoning, Request, Tool, ToolChoice, Turn, WebSearch
 from proxy.dialects.gemini.parse_parts import Chat
@@ -28,7 +29,7 @@ from proxy.dialects.gemini.words import (
     UNDECIDED,
 )
 from proxy.errors import BadRequest, excerpt
-from proxy.grammar.fields import Fields, Left, Object, is_number, wrong, wrong_word
+from proxy.grammar.fields import Fields, Left, Object, as_object, as_text, is_number, without_nulls, wrong, wrong_word
 from proxy.grammar.receipts import names_in
 from proxy.ports import Peek
 
@@ -139,7 +140,7 @@ def _format(config: Fields) -> Format | None:
     """The format, if it is JSON or plain text; any other stays where it is, and becomes a demand."""
     schemas = [key for key in SCHEMAS if key in config.rest]
     if not schemas and "responseMimeType" not in config.rest:
-        return None
+        return _newer_format(config)
     media_type = config.rest.get("responseMimeType", "application/json")
     if len(schemas) > 1:
         at = config.path(schemas[1])
@@ -151,6 +152,28 @@ def _format(config: Fields) -> Format | None:
         return None
     del config.rest["responseMimeType"]
     return Format(kind="json" if media_type == "application/json" else "text")
+
+
+def _newer_format(config: Fields) -> Format | None:
+    """`responseFormat`, which replaces the other keys, as far as it is about text.
+
+    https://cloud.google.com/vertex-ai/generative-ai/docs/reference/rest/v1beta1/GenerationConfig: a list; the Gemini
+    API takes the one object, and has an enum for the media types.
+    """
+    said = config.rest.get("responseFormat")
+    form = without_nulls(as_object(said[0] if isinstance(said, list) and len(said) == 1 else said))
+    text = without_nulls(as_object(form.get("text")))
+    kind = _TEXTS.get(as_text(text.get("mimeType", "application/json")).lower().replace("_", "/"))
+    schema = text.get("schema")
+    if kind is None or form.keys() != {"text"} or not text.keys() <= {"mimeType", "schema"}:
+        return None
+    if schema is not None and (kind != "json" or not isinstance(schema, dict)):
+        return None
+    del config.rest["responseFormat"]
+    return Format(kind=kind) if schema is None else Format(kind="schema", schema=schema)
+
+
+_TEXTS: dict[str, Literal["json", "text"]] = {"application/json": "json", "text/plain": "text"}
 
 
 def _response_schema(config: Fields, key: str) -> Object:

@@ -14,7 +14,7 @@ from proxy.grammar.fields import Object
 # Objects whose keys are the client's own: arguments, results, labels. Schemas are here because schema.py reads them.
 _FREE = frozenset(
     "args response labels partMetadata headers customMetadata"
-    " parameters parametersJsonSchema responseSchema responseJsonSchema _responseJsonSchema".split()
+    " schema parameters parametersJsonSchema responseSchema responseJsonSchema _responseJsonSchema".split()
 )
 
 _snake = re.compile(rb'_[A-Za-z0-9_]*"[ \t\r\n]*:|\\u').search

@@ -65,7 +65,9 @@ SPELLED = {name: f"generationConfig.{key}" for name, key in (NUMBERS | COUNTS).i
 # The keys for the shape of an answer: for Google's own kind of schema, and for JSON Schema, which the REST reference
 # spells with an underscore as well. https://ai.google.dev/api/generate-content#generationconfig
 SCHEMAS = ("responseSchema", "responseJsonSchema", "_responseJsonSchema")
-SPELLED_BY = {key: {"format.schema": f"generationConfig.{key}"} for key in SCHEMAS}
+SPELLED_BY = {key: {"format.schema": f"generationConfig.{key}"} for key in SCHEMAS} | {
+    "responseFormat": dict.fromkeys(("format", "format.schema"), "generationConfig.responseFormat")
+}
 
 # Canonical knobs that this wire has no word for, or a word that not every Google host knows (`labels`, `store`).
 KNOBS_LACKED = knobs(
@@ -81,7 +83,7 @@ DEMANDS = {
 CONFIG_DEMANDS = {
     "responseMimeType",  # parse.py leaves it there if it is neither JSON nor plain text
     *SCHEMAS,
-    "responseFormat",
+    "responseFormat",  # and there if it is about more than text
     "translationConfig",
     "continuationToken",
 }
