@@ -369,7 +369,7 @@ EVENTS: list[Event] = [
 SOURCES = [
     {"type": "document", "id": "https://u.example", "document": {"title": "T", "url": "https://u.example"}},
 ]
-NOTE = {"start": 0, "end": 1, "text": "", "sources": SOURCES, "type": "TEXT_CONTENT", "content_index": 1}
+NOTE = {"start": 0, "end": 1, "text": "H", "sources": SOURCES, "type": "TEXT_CONTENT", "content_index": 1}
 USAGE = {
     "billed_units": {"input_tokens": 8, "output_tokens": 11},
     "tokens": {"input_tokens": 8, "output_tokens": 11, "reasoning_tokens": 6},

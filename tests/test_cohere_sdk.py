@@ -180,7 +180,7 @@ def test_a_recorded_answer_in_our_spelling(client: cohere.ClientV2, canned: Cann
     events = decoded(recordings.body(row), row["framing"] == "sse")
     told = fold(events)
     texts = [part for part in told.choices[0].parts if isinstance(part, Text)]
-    cited = [value for part in texts for value in spelled(part.citations, 0)]
+    cited = [value for part in texts for value in spelled(part.citations, 0, part.text)]
     calls = [part.arguments for part in told.choices[0].parts if isinstance(part, ToolCall)]
     heard = live(client, canned, said(events))
     deltas = [event.delta.message.content.text for event in heard if event.type == "content-delta"]

@@ -32,18 +32,21 @@ def is_of_text(value: Object) -> bool:
     return value.get("type") in (None, "TEXT_CONTENT")
 
 
-def spelled(citations: Iterable[Citation], index: int) -> list[Object]:
-    """Citations of this wire as they came; those of other wires as citations of a document, in block `index`."""
+def spelled(citations: Iterable[Citation], index: int, text: str) -> list[Object]:
+    """Citations of this wire as they came; those of other wires as citations of a document, in block `index`, which
+    has said `text`.
+    """
     said = [one for one in citations if one.wire == NAME or one.url or one.title or one.quote]
-    return [one.value if one.wire == NAME else _of_document(one) | {"content_index": index} for one in said]
+    return [one.value if one.wire == NAME else _of_document(one, text) | {"content_index": index} for one in said]
 
 
-def _of_document(one: Citation) -> Object:
+def _of_document(one: Citation, text: str) -> Object:
     known = {"title": one.title, "url": one.url, "snippet": one.quote}
     document = {key: value for key, value in known.items() if value}
     places = without_nulls({"start": one.start, "end": one.end})
     source = {"type": "document", "id": one.url or one.title or "source", "document": document}
-    return {**places, "text": "", "sources": [source], "type": "TEXT_CONTENT"}
+    words = "" if len(places) < 2 else text[one.start : one.end]
+    return {**places, "text": words, "sources": [source], "type": "TEXT_CONTENT"}
 
 
 def _place(value: object) -> int | None:

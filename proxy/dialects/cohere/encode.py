@@ -246,7 +246,7 @@ class Encoding:
         return self._own or not (thought.redacted or plans(self._request.model))
 
     def _cited(self, part: Part, index: int) -> list[Object]:
-        return spelled(part.citations, index) if isinstance(part, Text) and self._own else []
+        return spelled(part.citations, index, part.text) if isinstance(part, Text) and self._own else []
 
     def _call(self, call: ToolCall) -> Object:
         if call.kind == "custom":

@@ -41,6 +41,7 @@ from proxy.framing import sse
 from proxy.grammar import whole
 from proxy.grammar.endings import word_for
 from proxy.grammar.fields import Object, dump, encode_json
+from proxy.grammar.gathering import Gathered
 from proxy.grammar.ids import answer_id, id_of, seed_of
 from proxy.grammar.refusals import unsayable
 from proxy.grammar.single import OneByOne, only
@@ -56,6 +57,7 @@ class _Block(Struct):
     end: bytes = b""
     number: int = 0  # the wire's index, which counts each kind of block
     unsaid: bytes = b""  # the event for a call that has had no arguments until its end
+    said: Gathered | None = None  # of a text, whose citations repeat its words
 
 
 class StreamRenderer:
@@ -116,6 +118,7 @@ class StreamRenderer:
         match part:
             case Text() | Refusal():
                 block, out = self._content("text", {"type": "text", "text": ""})
+                block.said = Gathered()
             case Thinking() if PLAN in part.extra:
                 block = _Block(_head("tool-plan-delta", b'"delta":{"message":{"tool_plan":'), b"}}")
             case Thinking():
@@ -159,7 +162,13 @@ class StreamRenderer:
         elif event.text:
             out = b"%b%b%b}\n\n" % (block.head, encode_json(event.text), block.tail)
             block.unsaid = b""
-        return out + b"".join(map(self._cite, spelled(event.citations, block.number)))
+        if block.said is not None:
+            block.said.add(event)
+        if not event.citations:
+            return out
+        is_placed = any(one.end is not None for one in event.citations)
+        told = block.said.text if block.said is not None and is_placed else ""
+        return out + b"".join(map(self._cite, spelled(event.citations, block.number, told)))
 
     def _cite(self, citation: Object) -> bytes:
         number = self._cited
@@ -191,7 +200,7 @@ def _message(choice: Choice, seed: str) -> tuple[Object, list[Object]]:
     for index, part in enumerate(choice.parts):
         match part:
             case Text():
-                lists["citations"] += spelled(part.citations, len(content))
+                lists["citations"] += spelled(part.citations, len(content), part.text)
                 lists["logprobs"] += [item_of([entry]) for entry in part.logprobs]
                 content.append({"type": "text", "text": part.text})
             case Refusal():
