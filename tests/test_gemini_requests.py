@@ -979,6 +979,23 @@ def test_a_knob_that_the_wire_lacks_is_receipted(fields: dict[str, Any], receipt
 
 
 @pytest.mark.parametrize(
+    ("asked", "told", "receipt"),
+    [
+        ({"seed": 2**31 - 1}, {"seed": 2**31 - 1}, ()),
+        ({"seed": -(2**31)}, {"seed": -(2**31)}, ()),
+        ({"seed": 2**31 + 7}, {"seed": 7}, ("seed",)),
+        ({"seed": -(2**40) - 1}, {"seed": 2**31 - 1}, ("seed",)),
+        ({"top_k": 0}, {}, ()),
+        ({"top_k": 1}, {"topK": 1}, ()),
+    ],
+)
+def test_a_number_that_google_refuses_is_the_nearest(asked: Any, told: Any, receipt: tuple[str, ...]) -> None:
+    """A seed is an int32, and of other wires' clients a `top_k` of 0 says that there is no limit."""
+    request = foreign(**asked)
+    assert (sent(request).get("generationConfig", {}), dropped(request)) == (told, receipt)
+
+
+@pytest.mark.parametrize(
     ("detail", "more"),
     [
         ("low", {"mediaResolution": {"level": "MEDIA_RESOLUTION_LOW"}}),

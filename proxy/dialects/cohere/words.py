@@ -60,6 +60,7 @@ SPELLED = {name: key for name, (key, _) in KNOBS.items() if key != name} | {
 RANGES: dict[str, tuple[float, float]] = {
     "top_p": (0.01, 0.99),
     "top_k": (0, 500),
+    "seed": (0, 2**64 - 1),
     "frequency_penalty": (0.0, 1.0),
     "presence_penalty": (0.0, 1.0),
 }

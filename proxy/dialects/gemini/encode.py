@@ -8,7 +8,7 @@ from proxy.canon import Request, Tool
 from proxy.dialects.gemini.encode_parts import Contents
 from proxy.dialects.gemini.schema import gemini_schema
 from proxy.dialects.gemini.thinking import as_said, thinking_config
-from proxy.dialects.gemini.words import API, COUNTS, KNOBS_LACKED, MODE_WORDS, NAME, NUMBERS, SEARCH, TIERS
+from proxy.dialects.gemini.words import API, COUNTS, KNOBS_LACKED, MODE_WORDS, NAME, NUMBERS, SEARCH, SEEDS, TIERS
 from proxy.grammar.fields import Object, merged, without_nulls
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import refuse_demands
@@ -66,6 +66,8 @@ class Encoding:
     def _config(self) -> Object:
         request = self._request
         knobs = {key: getattr(request, name) for name, key in (NUMBERS | COUNTS).items()}
+        if not self._own:
+            knobs |= {"seed": self._seed(), "topK": request.top_k or None}  # 0 is no limit, and Google refuses it
         said = {
             **knobs,
             "stopSequences": request.stop,
@@ -75,6 +77,14 @@ class Encoding:
             "thinkingConfig": self._thinking(),
         }
         return without_nulls(said)
+
+    def _seed(self) -> int | None:
+        """Google's is an int32. A longer one is folded, so that the same seed stays the same."""
+        seed = self._request.seed
+        if seed is None or -SEEDS <= seed < SEEDS:
+            return seed
+        self.dropped.add("seed")
+        return seed % SEEDS
 
     def _modalities(self) -> list[str] | None:
         asked = self._request.modalities

@@ -34,6 +34,8 @@ COUNTS = {
     "top_logprobs": "logprobs",
 }
 
+SEEDS = 2**31
+
 # What this wire's clients call the fields that receipts and refusals name, where it is not our own name.
 # docs/decisions/0010-receipts.md
 SPELLED = {name: f"generationConfig.{key}" for name, key in (NUMBERS | COUNTS).items()} | {
