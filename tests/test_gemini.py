@@ -381,6 +381,21 @@ def test_media_and_the_work_of_google_s_own_tools_come_whole() -> None:
     ]
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+def test_null_is_as_if_it_were_not_said(streamed: bool) -> None:
+    """As hosts write an answer that came out of a struct with all of Google's fields."""
+    nothing = dict.fromkeys(("text", "thought", "thoughtSignature", "inlineData", "functionCall", "executableCode"))
+    call = {"id": None, "name": "f", "args": {"a": 1}, "partialArgs": None, "willContinue": None}
+    drawn = {"mimeType": "image/png", "data": "aGk="}
+    parts = [nothing, nothing | {"text": "Hi"}, nothing | {"functionCall": call}, nothing | {"inlineData": drawn}]
+    said = candidate(*parts, finish="STOP", index=None, finishMessage=None, groundingMetadata=None)
+    data = sse(said) if streamed else json.dumps(said).encode()
+    choice = fold(decoded(data, streamed)).choices[0]
+    read = [Text(text="Hi"), ToolCall(id="", name="f", arguments='{"a":1}'), Image(source=Inline("aGk=", "image/png"))]
+    assert (choice.parts, choice.stop) == (read, Stop(reason="tool_use", raw="STOP"))
+    assert laws.watch(WIRE.meter(streamed), [data]).finished
+
+
 def test_what_a_model_has_sketched_in_its_thoughts_is_no_image_of_the_answer() -> None:
     """https://ai.google.dev/gemini-api/docs/image-generation#thinking-process: it draws up to two before the last."""
     sketch = {"inlineData": {"mimeType": "image/jpeg", "data": "aGk="}, "thought": True}

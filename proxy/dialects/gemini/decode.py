@@ -40,7 +40,17 @@ from proxy.dialects.gemini.words import FINISHES, MAX_CANDIDATES, NAME, REASONS
 from proxy.framing import FrameTooLong
 from proxy.grammar import whole
 from proxy.grammar.endings import reason_of
-from proxy.grammar.fields import Object, as_object, as_text, cut_short, decode_json, encode_json, json_of, nonsense
+from proxy.grammar.fields import (
+    Object,
+    as_object,
+    as_text,
+    cut_short,
+    decode_json,
+    encode_json,
+    json_of,
+    nonsense,
+    without_nulls,
+)
 from proxy.grammar.halves import Halves
 from proxy.grammar.sentence import Sentence
 
@@ -167,7 +177,7 @@ class _Answer(Sentence):
     def _candidate(self, said: object, position: int) -> None:
         if not isinstance(said, dict):
             raise nonsense("a candidate is not a JSON object")
-        number = said.get("index", position)
+        number = position if said.get("index") is None else said["index"]
         if not isinstance(number, int) or not 0 <= number < MAX_CANDIDATES:
             raise nonsense("a candidate has no valid index")
         candidate = self._candidates.setdefault(number, _Candidate(number))
@@ -177,11 +187,11 @@ class _Answer(Sentence):
         for part in parts:
             if not isinstance(part, dict):
                 raise nonsense("a part is not a JSON object")
-            self._part(candidate, part)
+            self._part(candidate, without_nulls(part) if None in part.values() else part)
         self._remarks(candidate, said)
         candidate.raw = _word(said.get("finishReason")) or candidate.raw
         if not said.keys() <= _OF_CANDIDATE:
-            candidate.extra |= {key: value for key, value in said.items() if key not in _OF_CANDIDATE}
+            candidate.extra |= {key: value for key, value in without_nulls(said).items() if key not in _OF_CANDIDATE}
 
     def _remarks(self, candidate: _Candidate, said: Object) -> None:
         """What comes with a text: its citations and logprobs."""

@@ -35,7 +35,8 @@ class _Said(Struct):
     def endings(self) -> Iterator[tuple[int, bool]]:
         """The number of each candidate, and whether it has its finishReason."""
         for position, candidate in enumerate(map(as_object, as_list(self.candidates))):
-            if isinstance(number := candidate.get("index", position), int):
+            number = position if candidate.get("index") is None else candidate["index"]
+            if isinstance(number, int):
                 yield number, bool(candidate.get("finishReason"))
 
 
