@@ -581,6 +581,7 @@ def test_what_the_model_thought_goes_back_as_it_says_it(
         ({"top_p": 1.0}, "p", 0.99),
         ({"top_p": 0.0}, "p", 0.01),
         ({"seed": -1}, "seed", 0),
+        ({"stop": list("abcdef")}, "stop_sequences", list("abcde")),
         ({"top_k": 900}, "k", 500),
         ({"frequency_penalty": -2.0}, "frequency_penalty", 0.0),
         ({"presence_penalty": 1.5}, "presence_penalty", 1.0),

@@ -985,12 +985,14 @@ def test_a_knob_that_the_wire_lacks_is_receipted(fields: dict[str, Any], receipt
         ({"seed": -(2**31)}, {"seed": -(2**31)}, ()),
         ({"seed": 2**31 + 7}, {"seed": 7}, ("seed",)),
         ({"seed": -(2**40) - 1}, {"seed": 2**31 - 1}, ("seed",)),
+        ({"stop": list("abcdef")}, {"stopSequences": list("abcde")}, ("stop",)),
+        ({"stop": list("abcde")}, {"stopSequences": list("abcde")}, ()),
         ({"top_k": 0}, {}, ()),
         ({"top_k": 1}, {"topK": 1}, ()),
     ],
 )
 def test_a_number_that_google_refuses_is_the_nearest(asked: Any, told: Any, receipt: tuple[str, ...]) -> None:
-    """A seed is an int32, and of other wires' clients a `top_k` of 0 says that there is no limit."""
+    """A seed is an int32, five stops are the most, and a `top_k` of 0 says elsewhere that there is no limit."""
     request = foreign(**asked)
     assert (sent(request).get("generationConfig", {}), dropped(request)) == (told, receipt)
 

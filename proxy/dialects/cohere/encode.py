@@ -33,6 +33,7 @@ from proxy.dialects.cohere.words import (
     KNOBS,
     KNOBS_LACKED,
     MODE_WORDS,
+    MOST_STOPS,
     MOST_THINKING,
     NAME,
     OWN_EFFORT,
@@ -79,7 +80,12 @@ class Encoding:
     def _within(self, name: str) -> object:
         """A knob, brought into the range that the wire takes. The receipt names it if it changed."""
         value = getattr(self._request, name)
-        if self._own or value is None or name not in RANGES:
+        if self._own or value is None:
+            return value
+        if name == "stop" and len(value) > MOST_STOPS:
+            self.dropped.add(name)
+            return value[:MOST_STOPS]
+        if name not in RANGES:
             return value
         least, most = RANGES[name]
         near = min(max(value, least), most)

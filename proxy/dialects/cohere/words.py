@@ -65,6 +65,8 @@ RANGES: dict[str, tuple[float, float]] = {
     "presence_penalty": (0.0, 1.0),
 }
 
+MOST_STOPS = 5  # https://docs.cohere.com/reference/chat: "up to 5 strings"
+
 # Canonical knobs that this wire lacks.
 KNOBS_LACKED = knobs(
     "parallel_tools logit_bias betas top_logprobs user safety_identifier metadata store prompt_cache_key"

@@ -8,7 +8,18 @@ from proxy.canon import Request, Tool
 from proxy.dialects.gemini.encode_parts import Contents
 from proxy.dialects.gemini.schema import gemini_schema
 from proxy.dialects.gemini.thinking import as_said, thinking_config
-from proxy.dialects.gemini.words import API, COUNTS, KNOBS_LACKED, MODE_WORDS, NAME, NUMBERS, SEARCH, SEEDS, TIERS
+from proxy.dialects.gemini.words import (
+    API,
+    COUNTS,
+    KNOBS_LACKED,
+    MODE_WORDS,
+    MOST_STOPS,
+    NAME,
+    NUMBERS,
+    SEARCH,
+    SEEDS,
+    TIERS,
+)
 from proxy.grammar.fields import Object, merged, without_nulls
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import refuse_demands
@@ -70,13 +81,20 @@ class Encoding:
             knobs |= {"seed": self._seed(), "topK": request.top_k or None}  # 0 is no limit, and Google refuses it
         said = {
             **knobs,
-            "stopSequences": request.stop,
+            "stopSequences": self._stop(),
             "responseLogprobs": request.logprobs,
             "responseModalities": self._modalities(),
             **self._format(),
             "thinkingConfig": self._thinking(),
         }
         return without_nulls(said)
+
+    def _stop(self) -> list[str] | None:
+        stop = self._request.stop
+        if stop is None or len(stop) <= MOST_STOPS or self._own:
+            return stop
+        self.dropped.add("stop")
+        return stop[:MOST_STOPS]
 
     def _seed(self) -> int | None:
         """Google's is an int32. A longer one is folded, so that the same seed stays the same."""

@@ -34,6 +34,7 @@ COUNTS = {
     "top_logprobs": "logprobs",
 }
 
+MOST_STOPS = 5  # https://ai.google.dev/api/generate-content#generationconfig
 SEEDS = 2**31
 
 # What this wire's clients call the fields that receipts and refusals name, where it is not our own name.
