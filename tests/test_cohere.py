@@ -469,7 +469,6 @@ def test_a_request_of_another_wire() -> None:
             Tool(name="g"),
         ],
         tool_choice=ToolChoice("required"),
-        format=Format(kind="schema", name="n", schema={"type": "object"}, strict=True),
         max_tokens=5,
         temperature=1.0,
         top_p=0.5,
@@ -511,7 +510,6 @@ def test_a_request_of_another_wire() -> None:
         "p": 0.5,
         "k": 3,
         "stop_sequences": ["x"],
-        "response_format": {"type": "json_object", "json_schema": {"title": "n", "type": "object"}},
         "tools": [
             F,
             {"type": "function", "function": {"name": "g", "parameters": {"type": "object", "properties": {}}}},
@@ -604,6 +602,20 @@ def test_the_tool_that_is_asked_for_is_the_only_one_on_offer() -> None:
     assert alone.dropped == ()
     unknown = WIRE.encode(foreign(tools=tools, tool_choice=ToolChoice("tool", "h")))
     assert (len(json.loads(unknown.body)["tools"]), unknown.dropped) == (2, ("tool_choice",))
+
+
+def test_a_shape_beside_tools_is_told_in_words() -> None:
+    """Cohere: "not supported when used in combinations with the `documents` or `tools` parameters"."""
+    form = Format(kind="schema", name="n", schema={"type": "object"}, strict=True)
+    encoded = WIRE.encode(foreign(tools=[Tool(name="f")], format=form))
+    told = json.loads(encoded.body)
+    assert "response_format" not in told
+    assert [message["role"] for message in told["messages"]] == ["system", "user"]
+    assert told["messages"][0]["content"].endswith('valid by this JSON Schema:\n{"title":"n","type":"object"}')
+    assert encoded.dropped == ("format",)
+    alone = WIRE.encode(foreign(format=form))
+    assert json.loads(alone.body)["response_format"]["json_schema"] == {"title": "n", "type": "object"}
+    assert alone.dropped == ()
 
 
 NEEDY: Json = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}

@@ -8,6 +8,7 @@ import pytest
 from google.genai import types
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy.canon import (
     Audio,
@@ -541,6 +542,25 @@ def test_a_format_is_json_text_or_a_demand(given: dict[str, Any], expected: Form
         assert sent(request)["generationConfig"] == given
 
 
+def test_before_gemini_3_a_shape_beside_tools_is_told_in_words() -> None:
+    """Google: "Function calling with a response mime type: 'application/json' is unsupported"."""
+    form = Format(kind="schema", name="n", schema={"type": "object"})
+    turns = [turn("system", Text(text="Be kind.")), turn("user", Text(text="hi"))]
+    asked = foreign(*turns, tools=[Tool(name="f")], format=form)
+    told = sent(asked)
+    assert "generationConfig" not in told
+    first, second = told["systemInstruction"]["parts"]
+    assert first == {"text": "Be kind."}
+    assert second["text"].endswith('valid by this JSON Schema:\n{"title":"n","type":"object"}')
+    assert dropped(asked) == ("format",)
+    alone = foreign(tools=[Tool(name="f")], format=Format(kind="json"))
+    assert "Schema" not in sent(alone)["systemInstruction"]["parts"][0]["text"]
+    assert dropped(alone) == ("format",)
+    for bound in (foreign(*turns, format=form), replace(asked, model=NEWER), replace(asked, wire="gemini")):
+        assert (sent(bound)["generationConfig"]["responseMimeType"], dropped(bound)) == ("application/json", ())
+        assert len(sent(bound)["systemInstruction"]["parts"]) == 1
+
+
 JSON_TEXT: dict[str, Any] = {"text": {"mimeType": "application/json", "schema": {"a_b": 1}}}
 
 
@@ -845,6 +865,7 @@ def test_the_sdk_s_types_know_what_we_say_for_another_wire() -> None:
         turn("assistant", Thinking(text="hm", signature="c2VhbA=="), Refusal(text="No."), call),
         turn("user", ToolResult(id="toolu_1", parts=[Text(text="42")])),
         turn("user", Text(text="go"), Audio(source=Inline("aGk=", "audio/mp3"))),
+        model="gemini-3.1-pro-preview",  # an older one is not held to a shape beside tools
         tools=[
             Tool(name="f", description="d", parameters={"type": "object", "properties": {"x": {"type": "number"}}}),
             Tool(name="g", parameters={"type": "object", "additionalProperties": False}),
@@ -935,7 +956,7 @@ def test_the_sdk_s_types_know_what_we_say_for_another_wire() -> None:
             "responseLogprobs": True,
             "responseMimeType": "application/json",
             "responseJsonSchema": {"title": "n", "description": "what", "type": "object"},
-            "thinkingConfig": {"includeThoughts": True, "thinkingBudget": 128},
+            "thinkingConfig": {"includeThoughts": True, "thinkingLevel": "MEDIUM"},
         },
         "serviceTier": "flex",
     }

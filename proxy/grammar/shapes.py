@@ -11,7 +11,7 @@ for the provider to refuse: an object that is explicitly open would mean somethi
 from collections.abc import Iterator
 
 from proxy.canon import Format
-from proxy.grammar.fields import Object
+from proxy.grammar.fields import Object, dump
 from proxy.grammar.receipts import Receipt
 
 BOUNDS = frozenset(
@@ -35,6 +35,15 @@ def labelled(form: Format, dropped: Receipt) -> Object:
     told = {} if "$ref" in schema else {key: schema.get(key, label) for key, label in said.items()}
     dropped.update(labels[key][0] for key, label in said.items() if told.get(key) != label)
     return told | schema
+
+
+def in_words(form: Format, dropped: Receipt) -> str:
+    """The shape as an instruction, for a model that cannot be held to one beside tools. The receipt says so."""
+    dropped.add("format")
+    told = "When you answer and call no function, answer with one JSON value and nothing else, and without Markdown."
+    if form.schema is None:
+        return told
+    return f"{told}\nIt must be valid by this JSON Schema:\n{dump(labelled(form, dropped)).decode()}"
 
 
 def held_to(schema: Object, dropped: Receipt, name: str) -> Object:

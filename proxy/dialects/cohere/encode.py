@@ -47,7 +47,7 @@ from proxy.grammar.neighbours import joined
 from proxy.grammar.nouns import noun_of
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, free_text, refuse, stored_elsewhere, unaccepted
-from proxy.grammar.shapes import labelled
+from proxy.grammar.shapes import in_words, labelled
 from proxy.grammar.showing import parted, with_shown
 from proxy.grammar.textual import document_as_text
 from proxy.grammar.thinking import half_of
@@ -68,7 +68,10 @@ class Encoding:
         self.dropped.lacking(KNOBS_LACKED)
         turns = request.turns if self._own else joined(request.turns)
         messages = (message for turn in turns for message in self._turn(turn))
-        body: Object = {"model": request.model, "messages": with_shown(messages, self._shown, self._showing)}
+        told = with_shown(messages, self._shown, self._showing)
+        if request.format is not None and self._format() is None:
+            told = [{"role": "system", "content": in_words(request.format, self.dropped)}, *told]
+        body: Object = {"model": request.model, "messages": told}
         said = {key: self._within(name) for name, (key, _) in KNOBS.items()}
         said |= {"response_format": self._format(), "thinking": self._thinking()}
         body |= without_nulls(said)
@@ -99,6 +102,8 @@ class Encoding:
             return None
         if form.kind == "text":
             return {"type": "text"}
+        if self._request.tools and not self._own:  # https://docs.cohere.com/reference/chat: a limitation
+            return None
         schema = None if form.schema is None else labelled(form, self.dropped)
         return {"type": "json_object"} | ({} if schema is None else {"json_schema": schema})
 

@@ -7,7 +7,7 @@ dropped and named in the receipt; content that it cannot carry is refused with i
 from proxy.canon import Request, Tool
 from proxy.dialects.gemini.encode_parts import Contents
 from proxy.dialects.gemini.schema import gemini_schema
-from proxy.dialects.gemini.thinking import as_said, thinking_config
+from proxy.dialects.gemini.thinking import as_said, generation, thinking_config
 from proxy.dialects.gemini.words import (
     API,
     COUNTS,
@@ -24,7 +24,7 @@ from proxy.grammar.fields import Object, merged, without_nulls
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import refuse_demands
 from proxy.grammar.searching import chooses_search, sought
-from proxy.grammar.shapes import labelled
+from proxy.grammar.shapes import in_words, labelled
 
 
 class Encoding:
@@ -46,6 +46,9 @@ class Encoding:
             "generationConfig": self._config(),
             "serviceTier": self._tier(),
         }
+        form = request.format
+        if form is not None and form.kind != "text" and not self._binds():
+            said["systemInstruction"].setdefault("parts", []).append({"text": in_words(form, self.dropped)})
         body = {key: value for key, value in said.items() if value}
         if not self._own:
             self._receipt()
@@ -117,10 +120,19 @@ class Encoding:
             return {}
         if form.kind == "text":
             return {"responseMimeType": "text/plain"} if self._own else {}
+        if not self._binds():
+            return {}
         said: Object = {"responseMimeType": "application/json"}
         if form.schema is not None:
             said["responseJsonSchema"] = labelled(form, self.dropped)
         return said
+
+    def _binds(self) -> bool:
+        """May the answer be held to its shape? Before Gemini 3 not beside tools, which is how agents ask: "Function
+        calling with a response mime type: 'application/json' is unsupported".
+        """
+        request = self._request
+        return self._own or not request.tools or generation(request.model) >= (3, 0)
 
     def _thinking(self) -> Object | None:
         return as_said(self._request) if self._own else thinking_config(self._request, self.dropped)
