@@ -45,6 +45,8 @@ WIRE = Wire()
 ID, KEY, TOKEN = "AKIDCANARY", "canary/Secret+Key", "canary//session+token=="
 ENVIRON = {"AWS_ACCESS_KEY_ID": ID, "AWS_SECRET_ACCESS_KEY": KEY}
 ARN = "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-sonnet-4-5-20250929-v1:0"
+APPLICATION = "arn:aws:bedrock:us-east-1:123456789012:application-inference-profile/abc123"
+FOUNDATION = "arn:aws:bedrock:us-east-1::foundation-model/anthropic.claude-sonnet-4-5-20250929-v1:0"
 ANSWER = Scenario(body=b"{}")
 
 Environ = Callable[..., None]
@@ -301,7 +303,9 @@ async def test_tokens_are_counted_for_the_model_behind_a_profile(aws: Environ) -
         ("us.anthropic.claude-x-v1:0", "anthropic.claude-x-v1%3A0"),
         ("global.amazon.nova-2", "amazon.nova-2"),
         ("us.gov", "us.gov"),
-        (ARN, quote(ARN, safe="")),
+        (ARN, "anthropic.claude-sonnet-4-5-20250929-v1%3A0"),
+        (APPLICATION, quote(APPLICATION, safe="")),
+        (FOUNDATION, quote(FOUNDATION, safe="")),
     ):
         request = await sent(outgoing(model, operation="count_tokens"))
         assert request.target == f"/model/{path}/count-tokens"

@@ -161,6 +161,7 @@ SAID = [
         " `text` at line 1 column 12345",
     ),
     (UNABLE, "bedrock", 400, "This model doesn't support tool use."),
+    (UNABLE, "bedrock", 400, "The provided model doesn't support counting tokens."),
     (LOCATION, "gemini", 400, "User location is not supported for the API use."),
     (FLAGGED, "openai_chat", 403, 'openai/gpt-4 requires moderation on OpenAI. Your input was flagged for "violence".'),
 ]

@@ -190,6 +190,21 @@ async def test_where_nobody_can_count_an_estimate_says_so() -> None:
     assert 400 < many - few < 600
 
 
+async def test_a_model_that_bedrock_cannot_count_for_is_estimated_but_for_bedrocks_own_client() -> None:
+    """https://github.com/strands-agents/harness-sdk/pull/2250"""
+    told = [*JSON, ("x-amzn-errortype", "ValidationException")]
+    refusal = Scenario(status=400, headers=told, body=b'{"message":"The provided model doesn\'t support counting tokens."}')
+    environ = {"AWS_BEARER_TOKEN_BEDROCK": KEY, "AWS_REGION": "us-east-1"}
+    own = {"input": {"converse": {"messages": [{"role": "user", "content": [{"text": "How long is this?"}]}]}}}
+    async with Evil(refusal, refusal) as evil, pillion(**environ, PILLION_BEDROCK_BASE_URL=evil.url) as gateway:
+        got = await count(gateway, "bedrock/amazon.nova-pro-v1:0")
+        path = "/model/bedrock%2Famazon.nova-pro-v1:0/count-tokens"
+        refused = await ask(gateway, "POST", path, json.dumps(own).encode(), JSON)
+    assert (got.status, got.header("x-pillion-estimated")) == (200, "input_tokens")
+    assert 4 < json.loads(got.body)["input_tokens"] < 20
+    assert (refused.status, refused.header("x-amzn-errortype")) == (400, "ValidationException")
+
+
 async def test_a_body_that_is_none_is_refused_by_its_path() -> None:
     async with pillion() as gateway:
         got = await count(gateway, "echo/echo", messages=[{"role": "user", "content": 5}])

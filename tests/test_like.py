@@ -63,7 +63,7 @@ async def test_and_counted_so(tmp_path: Path) -> None:
     ):
         got = await ask(gateway, "POST", "/v1/messages/count_tokens", asked)
         assert (got.status, json.loads(got.body)) == (200, {"input_tokens": 7})
-        assert "application-inference-profile%2Fabc123/count-tokens" in evil.requests[0].target
+        assert evil.requests[0].target == "/model/anthropic.claude-sonnet-4-5-20250929-v1%3A0/count-tokens"
         tool = json.loads(evil.requests[0].body)["input"]["converse"]["toolConfig"]["tools"][0]
     assert "anyOf" not in tool["toolSpec"]["inputSchema"]["json"]  # which Claude would refuse
 

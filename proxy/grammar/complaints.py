@@ -95,7 +95,8 @@ _SENTENCES: dict[_Meaning, tuple[str, ...]] = {
         "[^ ]{1,300} does not support (?:tools|thinking|chat)$",  # Ollama, and the next one
         "(?:this )?model do(?:es)? not support image input",  # BytePlus likewise
         r"Failed to deserialize .{1,60}: messages\[[0-9]+\]: unknown variant `(?:image_url|file)`",  # DeepSeek
-        "This model doesn.t support (?:tool use|system prompts|images?|documents?)",  # Bedrock
+        "This model doesn.t support (?:tool use|system prompts|images?|documents?)",  # Bedrock, and the next one
+        "The provided model doesn.t support counting tokens",
     ),
     _ELSEWHERE: (
         "User location is not supported",  # Google, and the next one

@@ -44,8 +44,7 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     if not (target.adapter.counts(dialect.name) and isinstance(dialect, Counting)):
         if not own:
             _refuse(request, f"{provider}'s API")
-        estimated = ("x-pillion-estimated", "input_tokens")
-        return Reply(200, [_JSON, estimated], client.count_answer(await aside(size, estimate, request)))
+        return await _estimated(request, client, size)
     await fetching(call, request, target, dialect)
     as_it_came = own and not foreign and not is_marked(call.envelope.body)
     if as_it_came:
@@ -56,7 +55,12 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     query = headers.query_out(call.raw_query) if own else ""
     timers = call.left(), False, call.timeout
     sent = Outgoing(dialect.name, target.model, body, False, lines, query, "count_tokens", *timers)
-    answer = await ask(call, target, dialect, sent)
+    try:
+        answer = await ask(call, target, dialect, sent)
+    except UpstreamError as error:
+        if own or error.code != "model_unable":
+            raise
+        return await _estimated(request, client, size)  # Bedrock counts for few of its models
     try:
         said = await call.timed(answer.read(LIMIT))
     except BaseException:  # most of all where the client has left: the provider must not go on
@@ -70,6 +74,11 @@ async def count(call: Call, target: Target, dialect: Dialect, fetching: Fetching
     if own:
         return Reply(answer.status, headers.returning(answer.headers), said)
     return Reply(200, [*headers.returning_translated(answer.headers), _JSON], client.count_answer(tokens))
+
+
+async def _estimated(request: Request, client: Counting, size: int) -> Reply:
+    estimated = ("x-pillion-estimated", "input_tokens")
+    return Reply(200, [_JSON, estimated], client.count_answer(await aside(size, estimate, request)))
 
 
 def _refuse(request: Request, api: str) -> None:

@@ -32,8 +32,12 @@ HEALTH_PATH = "/async-invoke"
 # bedrock-runtime.us-east-1.amazonaws.com, bedrock-runtime-fips.us-gov-west-1.amazonaws.com, and private endpoints.
 _REGION_OF_HOST = re.compile(r"\bbedrock-runtime(?:-fips)?\.([a-z]{2,}(?:-[a-z]+)+-\d+)\.")
 
-# Tokens are counted for a model, not for the inference profile that routes to it.
-_GEOGRAPHY = re.compile(r"^(?:us|us-gov|eu|apac|jp|au|ca|global)\.(?=[a-z0-9]+\.)")
+# Tokens are counted for a model, not for the inference profile that routes to it, nor for that one's ARN.
+# (https://github.com/pydantic/pydantic-ai/issues/4001)
+_PROFILE = re.compile(
+    r"^(?:arn:aws[a-z-]*:bedrock:[a-z0-9-]*:[0-9]*:inference-profile/)?"
+    r"(?:us|us-gov|eu|apac|jp|au|ca|global)\.(?=[a-z0-9]+\.)"
+)
 
 
 class Bedrock(HTTPProvider):
@@ -73,7 +77,7 @@ class Bedrock(HTTPProvider):
         """Whatever its characters, the model is one segment, sent exactly as it is signed."""
         model, paths = outgoing.model, self.stream_paths if outgoing.stream else self.paths
         if outgoing.operation == "count_tokens":
-            model, paths = _GEOGRAPHY.sub("", model, count=1), self.count_paths
+            model, paths = _PROFILE.sub("", self.hints(model).like or model, count=1), self.count_paths
         path = paths[outgoing.dialect].replace("{model}", segment(model))
         return f"{path}?{_canonical(outgoing.query)}" if outgoing.query else path
 
