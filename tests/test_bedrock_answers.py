@@ -478,6 +478,35 @@ def test_what_is_not_invented_yet_is_passed_over() -> None:
     assert parts(stream(block_stop(0))) == []
 
 
+@pytest.mark.parametrize(
+    ("blocks", "expected"),
+    [
+        (block_start(0, hologram={"a": 1}), {"hologram": {"a": 1}}),
+        (block_start(0, hologram={}) + block_delta(0, hologram="a") + block_delta(0, text="b"), {"hologram": {}}),
+        (block_delta(0, hologram="a") + block_delta(0, hologram="b"), {"hologram": "a"}),
+        (block_delta(0, reasoningContent={"hologram": "a"}), {"reasoningContent": {"hologram": "a"}}),
+    ],
+)
+def test_an_unknown_block_of_a_stream_is_kept_as_it_is_of_a_whole_answer(blocks: bytes, expected: Any) -> None:
+    said = block_delta(1, text="b") + block_stop(1)
+    kept = Opaque(wire="bedrock", value=expected)
+    assert parts(stream(blocks + block_stop(0) + said)) == [kept, Text(text="b")]
+
+
+def test_an_unknown_delta_of_a_known_block_is_passed_over() -> None:
+    odd = block_delta(0, hologram="a")
+    assert parts(stream(odd + block_delta(0, text="a") + odd + block_delta(0, text="b") + odd + block_stop(0))) == [
+        Text(text="ab")
+    ]
+    thought = odd + block_delta(0, reasoningContent={"hologram": 1}) + block_delta(0, reasoningContent={"text": "a"})
+    assert parts(stream(thought + block_stop(0))) == [Thinking(text="a")]
+
+
+@pytest.mark.parametrize("start", [{}, {"text": ""}, {"reasoningContent": {}}])
+def test_a_start_that_says_nothing_is_passed_over(start: Any) -> None:
+    assert parts(stream(block_start(0, **start) + block_delta(0, text="a") + block_stop(0))) == [Text(text="a")]
+
+
 THOUGHT = block_delta(0, reasoningContent={"text": "a"})
 SEARCH = block_start(0, toolUse={"toolUseId": "t", "name": "f", "type": "server_tool_use"})
 BROKEN: list[tuple[str, bytes]] = [
@@ -488,14 +517,13 @@ BROKEN: list[tuple[str, bytes]] = [
     ("delta that is none", START + message("contentBlockDelta", contentBlockIndex=0, delta=[])),
     ("no number", START + message("contentBlockDelta", delta={"text": "a"})),
     ("empty delta", START + block_delta(0)),
-    ("unknown delta", START + block_delta(0, hologram="a")),
-    ("unknown thought", START + block_delta(0, reasoningContent={"hologram": "a"})),
     ("text that is none", START + block_delta(0, text=1)),
     ("input without a start", START + block_delta(0, toolUse={"input": "{}"})),
     ("delta of a closed block", START + block_delta(0, text="a") + block_stop(0) + block_delta(0, text="b")),
     ("block opens twice", START + block_delta(0, text="a") + block_start(0, toolUse={"toolUseId": "t", "name": "f"})),
     ("block closes twice", START + block_delta(0, text="a") + block_stop(0) + block_stop(0)),
-    ("unknown start", START + block_start(0, hologram={})),
+    ("start of a text that says some", START + block_start(0, text="a")),
+    ("start of a call that is none", START + block_start(0, toolUse=1)),
     ("call without a name", START + block_start(0, toolUse={"toolUseId": "t"})),
     ("thought in a text", START + block_delta(0, text="a") + block_delta(0, reasoningContent={"text": "b"})),
     ("seal in a thought", START + THOUGHT + block_delta(0, reasoningContent={"redactedContent": "YQ=="})),

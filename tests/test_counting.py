@@ -193,7 +193,8 @@ async def test_where_nobody_can_count_an_estimate_says_so() -> None:
 async def test_a_model_that_bedrock_cannot_count_for_is_estimated_but_for_bedrocks_own_client() -> None:
     """https://github.com/strands-agents/harness-sdk/pull/2250"""
     told = [*JSON, ("x-amzn-errortype", "ValidationException")]
-    refusal = Scenario(status=400, headers=told, body=b'{"message":"The provided model doesn\'t support counting tokens."}')
+    said = b'{"message":"The provided model doesn\'t support counting tokens."}'
+    refusal = Scenario(status=400, headers=told, body=said)
     environ = {"AWS_BEARER_TOKEN_BEDROCK": KEY, "AWS_REGION": "us-east-1"}
     own = {"input": {"converse": {"messages": [{"role": "user", "content": [{"text": "How long is this?"}]}]}}}
     async with Evil(refusal, refusal) as evil, pillion(**environ, PILLION_BEDROCK_BASE_URL=evil.url) as gateway:

@@ -57,6 +57,12 @@ KINDS: dict[str, type[Part]] = {
     "image": Image,
     "toolResult": Opaque,
 }
+_BLOCKS = {kind.partition(".")[0] for kind in KINDS}
+
+
+def is_hollow(start: Object) -> bool:
+    """Does this contentBlockStart say no more than the first delta will? Amazon sends none then, others may."""
+    return start.keys() <= {"text", "reasoningContent"} and not any(start.values())
 
 
 def shell_of(start: Object) -> tuple[Part, bool]:
@@ -71,8 +77,10 @@ def shell_of(start: Object) -> tuple[Part, bool]:
             return Opaque(wire=NAME, value=start), True
         case {"image": dict(image)}:
             return Image(source=Inline(data="", media_type=_media_type(image))), True
+        case _ if start.keys() & _BLOCKS:
+            raise nonsense(f"the start of a block is malformed ({excerpt(', '.join(start), 80)})")
         case _:
-            raise nonsense(f"a block is of unknown type ({excerpt(', '.join(start), 80)})")
+            return Opaque(wire=NAME, value=start), True
 
 
 def _media_type(image: object) -> str:
@@ -109,6 +117,8 @@ def piece_of(part: Part, kind: str, more: object) -> object:
             return text
         case Opaque(value={"toolResult": _}), "toolResult", list():
             return more
+        case Opaque(value=start), _, _ if not start.keys() & _BLOCKS:
+            return more
         case _:
             raise nonsense(f"a delta is malformed, or does not fit the type of its block ({kind})")
 
@@ -124,6 +134,8 @@ def gathered_part(block: Block) -> Part:
         case Opaque(value={"toolResult": dict(result)}):
             content = [one for piece in block.pieces for one in as_list(piece)]
             return Opaque(wire=NAME, value={"toolResult": result | {"content": content}})
+        case Opaque():
+            return block.part
         case _:
             raise nonsense("a block was closed that could not be opened")
 

@@ -4,7 +4,8 @@ Bytes go in as they come, and events come out: the mirror of render.py. What is 
 
 A block of a stream opens with its start, or with its first delta where it has no start (text and thoughts). What cannot
 grow in the canonical form (a sealed thought, an image, what Amazon's own tools say) is gathered, and goes out when its
-block closes. The usage comes after the end of the message, so that Finish waits for it.
+block closes. So does a block of a type that we do not know; of a known one, a delta of such a type is passed over. The
+usage comes after the end of the message, so that Finish waits for it.
 """
 
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from proxy.canon import (
     Delta,
     Event,
     Finish,
+    Opaque,
     Open,
     Part,
     Start,
@@ -36,6 +38,7 @@ from proxy.dialects.bedrock.blocks import (
     cited,
     first_of,
     gathered_part,
+    is_hollow,
     part_of,
     piece_of,
     shell_of,
@@ -99,6 +102,7 @@ class StreamDecoder:
         self._first = b""  # what came before the first message, in case it is no stream
         self._started = self._finished = False
         self._blocks: dict[int, Block | None] = {}  # by the wire's index; None once closed
+        self._unknown: dict[int, Object] = {}  # the first delta of each that is of a type that we do not know
         self._count = 0
         self._stop: Stop | None = None
         self._usage: Usage | None = None
@@ -178,7 +182,7 @@ class StreamDecoder:
     # blocks
 
     def _block_start(self, number: int, start: Object) -> Iterator[Event]:
-        if start:  # an empty start says no more than the first delta will
+        if not is_hollow(start):
             part, gathered = shell_of(start)
             yield from self._open(number, part, gathered)
 
@@ -195,8 +199,11 @@ class StreamDecoder:
         if kind == "reasoningContent":
             kind, more = next(iter(as_object(more).items()), ("", None))
             kind = f"reasoningContent.{kind}"
+        if not kind:
+            raise nonsense(f"a delta of block {number} is empty")
         if kind not in KINDS:
-            raise nonsense(f"a delta of block {number} is empty or of unknown type")
+            self._unknown.setdefault(number, delta or {})
+            return
         if number not in self._blocks and (first := first_of(kind)) is not None:
             yield from self._open(number, first, kind == SEALED)
         block = self._blocks.get(number)
@@ -220,6 +227,8 @@ class StreamDecoder:
             yield Delta(index=block.index, signature=text) if is_signature else Delta(index=block.index, text=text)
 
     def _block_stop(self, number: int) -> Iterator[Event]:
+        if number not in self._blocks and (said := self._unknown.get(number)):
+            yield from self._open(number, Opaque(wire=NAME, value=said), gathered=True)
         if number not in self._blocks:  # nothing of it has come, not even a start
             self._blocks[number] = None
             return
