@@ -302,6 +302,18 @@ def test_an_unknown_model_costs_what_the_dearest_does(provider: str, source: str
     assert price.cost(Usage(output=10**6)) == 600 * 10**9 + fee
 
 
+@pytest.mark.parametrize("name", ["anthropic.claude-sonnet-4-5-20250929-v1:0", "amazon.nova-pro-v1:0"])
+def test_the_arn_of_a_model_costs_what_the_model_does(name: str) -> None:
+    prices, now = Prices({"bedrock": "aws"}, {}, [], "refuse"), NOW.timestamp()
+    for arn in (
+        f"arn:aws:bedrock:us-east-1::foundation-model/{name}",
+        f"arn:aws-us-gov:bedrock:us-gov-west-1:1:inference-profile/us-gov.{name}",
+    ):
+        assert prices.of("bedrock", arn, now).cost(COUNTS) == prices.of("bedrock", name, now).cost(COUNTS)
+    with pytest.raises(UnknownPrice):
+        prices.of("bedrock", "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc", now)
+
+
 def test_an_unknown_model_is_free_where_the_operator_says_so() -> None:
     price = priced(unknown="free").of("openai", "mystery", NOW.timestamp())
     assert (price.source, price.is_known, price.is_free) == ("free", False, True)

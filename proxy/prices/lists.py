@@ -157,7 +157,7 @@ class Catalogue:
     def find(self, name: str, model: str) -> tuple[str, Model] | None:
         """The row of a model, as the provider spells it, and the list that it is in; None where there is none."""
         spelt = model.lower()
-        for spelling in dict.fromkeys((spelt, _dashed(spelt))):
+        for spelling in dict.fromkeys((spelt, _dashed(spelt), _arn.sub("", spelt))):
             for each in (name, *self.lists[name].fallback):
                 if row := self._indices[each].find(spelling):
                     return each, row
@@ -193,6 +193,9 @@ def _dashed(name: str) -> str:
     """gpt-5.2-20251211, as some gateways have it, for gpt-5.2-2025-12-11."""
     return _compact.sub(_as_date, name)
 
+
+# The ARN of a model of Bedrock's, which says no more than its id. A list may know only some models by it.
+_arn = re.compile(r"^arn:aws[a-z-]*:bedrock:[a-z0-9-]*:[0-9]*:(?:foundation-model|inference-profile)/")
 
 _compact = re.compile(r"-(20[0-9]{6})(?=-|:|$)")
 
