@@ -9,6 +9,7 @@ was.
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import lru_cache
 from types import FunctionType, MethodType
 
 from proxy.edge.aside import aside
@@ -24,7 +25,7 @@ from proxy.lanes.naming import has_odd_id, minds_ids
 from proxy.lanes.passing import PassThrough
 from proxy.lanes.respelling import respelled
 from proxy.lanes.translating import Translation, parsed
-from proxy.ports import Call, Dialect, Handler, Middleware, Reply, Target
+from proxy.ports import Call, Dialect, Handler, Middleware, Reply, Sorted, Target
 from proxy.sealing.provenance import Provenance
 from proxy.sealing.seals import is_marked
 from proxy.sealing.vault import Vault
@@ -73,7 +74,7 @@ class Dispatch:
         try:
             assert call.target is not None  # failover chose it
             target, client, body = call.target, call.dialect, call.envelope.body
-            taken = target.adapter.takes(target.model)
+            taken = _suited(target.adapter.takes(target.model), call, target)
             own = client.name in taken
             if call.operation == "count_tokens":
                 counting = client if own else self._dialect(next(filter(target.adapter.counts, taken), taken[0]))
@@ -183,6 +184,20 @@ class Dispatch:
         """Is a seal in there that another provider made, as far as we can tell?"""
         asked = body, client.seals, target.adapter.name, client.name
         return await aside(len(body), self._provenance.holds_foreign, *asked)
+
+
+def _suited(taken: Sequence[str], call: Call, target: Target) -> Sequence[str]:
+    """The dialects that are left where the client's own has another sort of body for this model."""
+    client = _sorted(call.dialect)
+    if client is None or client.suits(call.envelope, target.adapter.hints(target.model).like or target.model):
+        return taken
+    return [name for name in taken if name != call.dialect.name] or taken
+
+
+@lru_cache(maxsize=64)
+def _sorted(dialect: Dialect) -> Sorted | None:
+    """The dialect, where it is a Sorted one. Remembered, as `wishes.wishing` is."""
+    return dialect if isinstance(dialect, Sorted) else None
 
 
 def _where(target: Target, client: Dialect) -> tuple[str, str, str]:

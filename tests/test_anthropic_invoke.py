@@ -568,6 +568,38 @@ async def test_anthropic_bedrock_passes_through_to_bedrock(aws: Environ, signs: 
             assert json.loads(request.body).items() >= ASKED.items()
 
 
+@pytest.mark.parametrize(
+    "model", ["amazon.nova-pro-v1:0", "us.meta.llama4-x", "arn:aws:bedrock:us-east-1::foundation-model/openai.gpt-oss"]
+)
+async def test_anthropic_bedrock_reaches_models_that_do_not_read_claudes_body(aws: Environ, model: str) -> None:
+    aws()
+    said = {"output": {"message": {"role": "assistant", "content": [{"text": "Grüße"}]}}, "stopReason": "end_turn"}
+    whole = Scenario(headers=[("content-type", "application/json")], body=json.dumps(said).encode())
+    async with Evil(whole) as evil, pillion(**to_bedrock(evil.url)) as gateway, bedrock_sdk(gateway) as client:
+        message = await client.messages.create(model=model, **ASKED)
+        assert [block.text for block in message.content if block.type == "text"] == ["Grüße"]
+    assert evil.requests[0].target.endswith("/converse")
+    assert "anthropic_version" not in json.loads(evil.requests[0].body)
+
+
+@pytest.mark.parametrize(
+    ("model", "fits"),
+    [
+        (CLAUDE, True),
+        (ARN, True),  # whose it is, is not said
+        ("arn:aws:bedrock:us-east-1:1:provisioned-model/abc", True),
+        ("claude-3.5", True),
+        ("mine", True),
+        ("arn:aws:bedrock:us-east-1:1:inference-profile/eu.amazon.nova-lite-v1:0", False),
+        ("us-gov.amazon.nova-lite-v1:0", False),
+        ("deepseek.v3-v1:0", False),
+    ],
+)
+def test_claudes_body_is_for_claude(model: str, fits: bool) -> None:
+    assert WIRE.suits(Envelope(json.dumps(BODY).encode()), model) is fits
+    assert WIRE.suits(Envelope(b'{"inputText": "hi"}'), model)
+
+
 @pytest.mark.parametrize("broken", ["exception", "cut"])
 async def test_anthropic_bedrock_raises_where_a_stream_breaks(aws: Environ, broken: str) -> None:
     aws()

@@ -47,6 +47,7 @@ from proxy.ports.optional import (
     Paging,
     Placed,
     Respelling,
+    Sorted,
     Windowed,
     Wishes,
     Wishing,
@@ -56,6 +57,6 @@ __all__ = [
     "HEARD", "NO_BODY", "NO_HINTS", "NO_WISHES", "PROBES", "UNKNOWN", "Abilities", "Account", "Adapter", "Answer",
     "Attempt", "Bill", "Bounds", "Call", "Coda", "Counting", "Decoder", "Dialect", "Encoded", "Forward", "Gate",
     "Handler", "HeadCounting", "Headers", "Health", "Heard", "Hints", "Loading", "Meter", "Middleware", "Outgoing",
-    "Paging", "Path", "Peek", "Placed", "Pour", "Renderer", "Reply", "Respelling", "Sink", "Strip", "Target",
+    "Paging", "Path", "Peek", "Placed", "Pour", "Renderer", "Reply", "Respelling", "Sink", "Sorted", "Strip", "Target",
     "ToolNames", "Windowed", "Wishes", "Wishing", "answering",
 ]  # fmt: skip

@@ -61,6 +61,15 @@ class HeadCounting(Protocol):
 
 
 @runtime_checkable
+class Sorted(Protocol):
+    """A dialect with more than one sort of body, each for the models of one vendor."""
+
+    def suits(self, envelope: Envelope, model: str) -> bool:
+        """Is this body for a model of that name, as far as the name shows whose it is?"""
+        ...
+
+
+@runtime_checkable
 class Windowed(Protocol):
     """A dialect in which a request may say how many tokens of context its model is to have."""
 

@@ -31,7 +31,7 @@ from proxy.dialects.anthropic.words import BOUNDS, CALL_IDS, CITES, SEALS, SILEN
 from proxy.dialects.bedrock import Bedrock
 from proxy.dialects.bedrock.faults import exception_of, fault_of_message
 from proxy.dialects.bedrock.usage import head_of, usage_in_head, usage_in_metrics
-from proxy.dialects.bedrock.words import STREAM_TYPE
+from proxy.dialects.bedrock.words import STREAM_TYPE, family_of
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, Unsupported, UpstreamError
 from proxy.framing import sse
@@ -70,6 +70,10 @@ class Invoke(Bedrock):
                 raise BadRequest(f"{key} belongs in the path of InvokeModel, not in its body: leave it out.", param=key)
         return parse_request(Fields(said | {"model": peek.model, "stream": peek.stream}, ""))
 
+    def suits(self, envelope: Envelope, model: str) -> bool:
+        """Claude's body is for Claude; what another body is for, its sender knows."""
+        return "anthropic_version" not in envelope or "prompt" in envelope or not _is_anothers(model)
+
     def says(self, frame: bytes) -> bool:
         try:
             return SILENT.search(_event_in(message_of(frame))) is None
@@ -105,6 +109,14 @@ class Invoke(Bedrock):
 
     def decoder(self, stream: bool) -> Decoder:
         return StreamDecoder() if stream else WholeDecoder()
+
+
+# The vendor in a model's id, which may be that of a profile, with a region before it, or an ARN: `us.amazon.nova-...`.
+_vendor = re.compile(r"(?:^|/)(?:[a-z-]+[.])?[a-z0-9]+[.][a-z]").search
+
+
+def _is_anothers(model: str) -> bool:
+    return family_of(model) != "claude" and _vendor(model) is not None
 
 
 # --- chunks to events ------------------------------------------------------------------------------------------------
