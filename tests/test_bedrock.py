@@ -374,6 +374,53 @@ def test_a_schema_is_read_where_claude_is_told_of_it() -> None:
     assert json.loads(encoded.body)["response_format"]["json_schema"]["schema"] == schema
 
 
+@pytest.mark.parametrize(
+    ("told", "choice", "parallel"),
+    [
+        ({"type": "auto", "disable_parallel_tool_use": True}, ToolChoice("auto"), False),
+        ({"type": "any", "disable_parallel_tool_use": False}, ToolChoice("required"), True),
+        ({"type": "tool", "name": "f"}, ToolChoice("tool", "f"), None),
+        ({"type": "none"}, ToolChoice("none"), None),
+    ],
+)
+def test_a_choice_is_read_where_claude_is_told_of_it(told: Any, choice: ToolChoice, parallel: bool | None) -> None:
+    tools = {"tools": [{"toolSpec": {"name": "f", "inputSchema": {"json": {"type": "object"}}}}]}
+    body = body_of(additionalModelRequestFields={"tool_choice": told, "top_k": 5}, toolConfig=tools)
+    request = parsed(body)
+    assert (request.tool_choice, request.parallel_tools) == (choice, parallel)
+    assert again(body) == body
+    encoded = Bedrock().encode(request)
+    assert encoded.dropped == ()
+    request.top_k = None
+    encoded = OpenAIChat().encode(request)
+    assert encoded.dropped == ()
+    said = json.loads(encoded.body)
+    assert said.get("parallel_tool_calls", True) is (parallel is not False)
+    name = {"type": "function", "function": {"name": "f"}} if told["type"] == "tool" else choice.mode
+    assert said.get("tool_choice", "auto") == name
+
+
+@pytest.mark.parametrize(
+    "told", ["any", {"type": "tool"}, {"type": "new"}, {"type": "any", "new": 1}, {"disable_parallel_tool_use": True}]
+)
+def test_what_is_no_choice_there_is_left_where_it_was(told: Any) -> None:
+    body = body_of(additionalModelRequestFields={"tool_choice": told})
+    request = parsed(body)
+    assert (request.tool_choice, request.parallel_tools) == (None, None)
+    assert again(body) == body
+    assert OpenAIChat().encode(request).dropped == ("additionalModelRequestFields.tool_choice",)
+
+
+def test_of_two_choices_the_wires_own_counts() -> None:
+    tools = {"tools": [{"toolSpec": {"name": "f", "inputSchema": {"json": {"type": "object"}}}}]}
+    told = {"tool_choice": {"type": "auto", "disable_parallel_tool_use": True}}
+    body = body_of(additionalModelRequestFields=told, toolConfig=tools | {"toolChoice": {"any": {}}})
+    request = parsed(body)
+    assert (request.tool_choice, request.parallel_tools) == (ToolChoice("required"), None)
+    assert again(body) == body
+    assert OpenAIChat().encode(request).dropped == ("additionalModelRequestFields.tool_choice",)
+
+
 @pytest.mark.parametrize("form", [{"type": "grammar"}, {"type": "json_schema"}, "json_schema"])
 def test_what_is_no_schema_there_is_left_where_it_was(form: Any) -> None:
     body = body_of(additionalModelRequestFields={"output_config": {"format": form}})

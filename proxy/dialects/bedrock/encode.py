@@ -78,7 +78,7 @@ class Encoding:
         """Note the knobs that the wire lacks, except those that are set to do nothing."""
         request = self._request
         self.dropped.lacking(KNOBS_LACKED)
-        if request.parallel_tools is False and request.tools and not self._single:
+        if request.parallel_tools is False and request.tools and not self._single and not self._own:
             self.dropped.add("parallel_tools")
         if not self._own:
             self.dropped.left(request.extra)
@@ -140,6 +140,8 @@ class Encoding:
         (https://github.com/BerriAI/litellm/pull/34347 and .../issues/36536)
         """
         request, choice = self._request, self._request.tool_choice or ToolChoice("auto")
+        if self._own:  # then it is still where the client put it
+            return {}
         if request.parallel_tools is not False or not request.tools or not self._takes.single or choice.mode == "none":
             return {}
         said: Object = {"type": "auto"}
@@ -219,7 +221,7 @@ class Encoding:
     # tools
 
     def _tool_config(self) -> Object:
-        tools, choice = (self._request.tools, self._request.tool_choice) if self._own else self._offered()
+        tools, choice = (self._request.tools, self._own_choice()) if self._own else self._offered()
         if not tools and not self._own:
             return {}
         config: Object = {"tools": [block for tool in tools for block in self._tool(tool)]} if tools else {}
@@ -227,6 +229,11 @@ class Encoding:
             words: Object = {"auto": {"auto": {}}, "required": {"any": {}}, "tool": {"tool": {"name": choice.name}}}
             config["toolChoice"] = words[choice.mode]
         return config
+
+    def _own_choice(self) -> ToolChoice | None:
+        """The choice, unless it is in Claude's own field, where the client put it and parse.py left it."""
+        more = as_object(self._request.extra.get("additionalModelRequestFields"))
+        return None if isinstance(more.get("tool_choice"), Verbatim) else self._request.tool_choice
 
     def _offered(self) -> tuple[list[Tool], ToolChoice | None]:
         """The tools of another wire's request, and the choice among them.

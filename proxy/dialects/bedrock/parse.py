@@ -4,6 +4,8 @@ A body in, a Request out; the model and the verb came with the path. A wrong typ
 path; nothing that was sent is lost.
 """
 
+from typing import Literal
+
 from proxy.canon import (
     Format,
     Reasoning,
@@ -30,6 +32,7 @@ def parse_request(top: Fields, peek: Peek) -> Request:
     config = top.inner("inferenceConfig")
     fields = top.inner("additionalModelRequestFields")
     form = _claudes_format(fields) if form is None else form
+    choice, parallel = _claudes_choice(fields) if choice is None else (choice, None)
     reasoning, top_k, betas = _additional(top, fields, effort)
     request = Request(
         wire=NAME,
@@ -39,6 +42,7 @@ def parse_request(top: Fields, peek: Peek) -> Request:
         include_usage=True,  # a stream of this wire always has it
         tools=tools,
         tool_choice=choice,
+        parallel_tools=parallel,
         format=form,
         reasoning=reasoning,
         max_tokens=config.integer("maxTokens"),
@@ -103,6 +107,28 @@ def _claudes_format(more: Fields) -> Format | None:
         return None
     more.rest["output_config"] = Left({**config, "format": Verbatim(form)})
     return Format(kind="schema", schema=schema)
+
+
+def _claudes_choice(more: Fields) -> tuple[ToolChoice | None, bool | None]:
+    """Claude's own choice among the tools, and may it call several at once? Converse has no word for one at a time, nor
+    for none. This wire gets it back as it was.
+    """
+    said = as_object(more.rest.get("tool_choice"))
+    match said:
+        case {"type": "auto" | "any" | "none" as kind, **rest}:
+            choice = ToolChoice(_CHOICES[kind])
+        case {"type": "tool", "name": str(name), **rest} if name:
+            choice = ToolChoice("tool", name)
+        case _:
+            return None, None
+    single = rest.pop("disable_parallel_tool_use", None)
+    if rest or not isinstance(single, bool | None):
+        return None, None
+    more.rest["tool_choice"] = Verbatim(said)
+    return choice, None if single is None else not single
+
+
+_CHOICES: dict[str, Literal["auto", "required", "none"]] = {"auto": "auto", "any": "required", "none": "none"}
 
 
 def _additional(top: Fields, more: Fields, effort: str | None) -> tuple[Reasoning | None, int | None, list[str] | None]:

@@ -45,6 +45,7 @@ SPELLED = {
     "service_tier": "serviceTier",
     "tools": "toolConfig.tools",
     "tool_choice": "toolConfig.toolChoice",
+    "parallel_tools": "additionalModelRequestFields.tool_choice.disable_parallel_tool_use",
     "reasoning": "outputConfig.effort",
     "reasoning.effort": "outputConfig.effort",
     "reasoning.budget": "additionalModelRequestFields.thinking.budget_tokens",
@@ -77,6 +78,7 @@ SPELLED_BY = {
         "reasoning.effort": "additionalModelRequestFields.reasoning_effort",
     },
     "thinking": {"reasoning": "additionalModelRequestFields.thinking"},
+    "tool_choice": {"tool_choice": "additionalModelRequestFields.tool_choice"},
     "reasoning_config": {
         "reasoning": "additionalModelRequestFields.reasoning_config",
         "reasoning.budget": "additionalModelRequestFields.reasoning_config.budget_tokens",
