@@ -785,7 +785,8 @@ def test_an_error_of_the_provider(status: int, kind: type[UpstreamError], sort: 
         ),  # Google's, which no SDK of ours reads
         (b'[{"error": {"code": 400, "message": "Too long."}}]', "Too long.", False),
         (b'{"error": "Too long."}', "Too long.", False),
-        (b'{"detail": "x"}', "The provider answered 400 with no readable error.", False),
+        (b'{"detail": "x"}', "x", False),
+        (b'{"x": "y"}', "The provider answered 400 with no readable error.", False),
         (b'["error"]', "The provider answered 400 with no readable error.", False),
         (b"", "The provider answered 400 with no readable error.", False),
     ],

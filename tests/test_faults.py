@@ -49,6 +49,29 @@ def meant(wire: str, status: int) -> tuple[type[UpstreamError], Kind]:
     return OWN.get((wire, status), (made, kind))
 
 
+# From what stands before a provider, whichever wire it speaks: FastAPI, API gateways of Amazon's, Azure's and
+# Cloudflare's, and hosts of one wire that answer in another's shape.
+FRONTS: list[tuple[Any, str]] = [
+    ({"detail": "No."}, "No."),
+    ({"detail": [{"loc": ["body", "messages"], "msg": "No."}]}, "body.messages: No."),
+    ({"message": "No."}, "No."),
+    ({"Message": "No."}, "No."),
+    ({"statusCode": 422, "message": "No."}, "No."),
+    ({"errors": [{"message": "No.", "code": 5006}], "success": False, "result": {}}, "No."),
+    ({"error": "No."}, "No."),
+    ({"error": {"message": "No.", "code": 422}}, "No."),
+    ({"error": {"code": "Odd", "message": "No."}}, "No."),
+    ({"error": [{"message": "No."}]}, "No."),
+]
+
+
+@pytest.mark.parametrize(("body", "said"), FRONTS, ids=[json.dumps(body) for body, _ in FRONTS])
+@pytest.mark.parametrize("wire", WIRES)
+def test_no_words_are_lost_for_the_shape_they_come_in(wire: str, body: Any, said: str) -> None:
+    error = registry.dialect(wire).decode_error(422, {}, json.dumps(body).encode())
+    assert (error.message, error.status, error.kind) == (said, 422, "invalid_request")
+
+
 @pytest.mark.parametrize("body", [None, b"", b"<html>", b"[]"], ids=["its own", "empty", "a page", "a list"])
 @pytest.mark.parametrize("wire", WIRES)
 def test_every_status_is_the_providers_own(wire: str, body: bytes | None) -> None:

@@ -41,7 +41,8 @@ Errors:
 
     nouns         what the parts of a conversation are called
     statuses      the HTTP status
-    complaints    the message
+    worded        the message, wherever it stands
+    complaints    what it means
     overflow      a conversation that is too long
     repeating     a provider's message, without keys
     mirrored      the same for the log, without what the client has said

@@ -11,6 +11,7 @@ from proxy.errors import GatewayError, Headers, Unrepresentable, UpstreamError
 from proxy.grammar.fields import UNREADABLE, as_object, as_text, decode_json, dump, kept_headers, no_answer
 from proxy.grammar.overflow import in_words_of
 from proxy.grammar.statuses import class_of, is_servers
+from proxy.grammar.worded import message_in
 
 # Anthropic's SDK keeps the chats of its tool runner in threads. At this error it sends the whole chat instead.
 _UNTHREADED = {"error_code": "thread_unsupported_request", "unsupported": ["thread"]}
@@ -22,7 +23,8 @@ def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> Upstr
     """The error behind a status other than 200. Its body is kept if it is this wire's, as a client can read it then."""
     said = _object_of(body)
     kept = kept_headers(headers, "anthropic-ratelimit-")
-    return fault(said.get("error"), status, kept, body if said.get("type") == "error" and "error" in said else None)
+    is_own = said.get("type") == "error" and "error" in said
+    return fault(said.get("error") or said, status, kept, body if is_own else None)
 
 
 def fault_of_no_answer(body: bytes) -> UpstreamError:
@@ -35,7 +37,7 @@ def fault_of_no_answer(body: bytes) -> UpstreamError:
 
 def fault(error: object, status: int = 200, headers: Headers = (), body: bytes | None = None) -> UpstreamError:
     """The error that a provider's error object and status mean. `error`: an object, a text, or anything at all."""
-    word, message = as_text(as_object(error).get("type")), as_text(error) or as_text(as_object(error).get("message"))
+    word, message = as_text(as_object(error).get("type")), message_in(error)
     meant = status if status >= 400 else ERROR_STATUS.get(word, 502)
     made, kind = class_of(meant, quota=word == "billing_error")
     return made(

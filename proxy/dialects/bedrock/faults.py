@@ -13,6 +13,7 @@ from proxy.framing.eventstream import Message, encode_message
 from proxy.grammar.fields import Object, as_object, as_text, dump, kept_headers, no_answer, object_in
 from proxy.grammar.overflow import in_words_of
 from proxy.grammar.statuses import class_of, is_servers
+from proxy.grammar.worded import message_in
 
 _told = in_words_of("Input is too long for requested model", "(?:prompt|input) is too long|Input Tokens Exceeded")
 _SIGNATURES = {"InvalidSignatureException", "IncompleteSignature"}
@@ -24,7 +25,7 @@ def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> Upstr
     name = _bare(headers.get("x-amzn-errortype", "")) or _name_in(said)
     readable = "message" in said and name not in _SIGNATURES
     return _fault(
-        name, _message_in(said), status, kept_headers(headers, "x-amzn-ratelimit-"), body if readable else None
+        name, message_in(said), status, kept_headers(headers, "x-amzn-ratelimit-"), body if readable else None
     )
 
 
@@ -34,7 +35,7 @@ def fault_of_no_answer(body: bytes) -> UpstreamError:
     if not said:
         return no_answer(body)
     if "message" in said or _name_in(said):
-        return _fault(_name_in(said), _message_in(said), 200)
+        return _fault(_name_in(said), message_in(said), 200)
     return Down("The provider's answer could not be read: it has no output.")
 
 
@@ -42,7 +43,7 @@ def fault_of_message(message: Message) -> UpstreamError:
     """The error in a message that ends a stream: an exception, as Amazon has modelled it, or any other error."""
     headers, said = message.headers, object_in(message.payload)
     name = _bare(as_text(headers.get(":exception-type")) or as_text(headers.get(":error-code")))
-    told = _message_in(said) or as_text(headers.get(":error-message"))
+    told = message_in(said) or as_text(headers.get(":error-message"))
     return _fault(name[:1].upper() + name[1:], told, 200)
 
 
@@ -65,10 +66,6 @@ def _fault(name: str, told: str, status: int, headers: Headers = (), body: bytes
 def _classify(status: int, name: str) -> tuple[type[UpstreamError], Kind | None]:
     """408 and 424 are the model's faults, not the client's."""
     return class_of(502 if status == 424 else status, quota=name == "ServiceQuotaExceededException")
-
-
-def _message_in(said: Object) -> str:
-    return as_text(said.get("message")) or as_text(said.get("Message"))
 
 
 def _name_in(said: Object) -> str:

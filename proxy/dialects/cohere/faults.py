@@ -12,6 +12,7 @@ from proxy.framing import sse
 from proxy.grammar.fields import as_text, dump, kept_headers, no_answer, object_in
 from proxy.grammar.overflow import in_words_of
 from proxy.grammar.statuses import class_of
+from proxy.grammar.worded import message_in
 
 _told = in_words_of("too many tokens", "^too many tokens")
 
@@ -20,7 +21,7 @@ def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> Upstr
     """The error in an answer whose status is not 200. Its body is kept if the client may read it."""
     said = object_in(body)
     kept = kept_headers(headers, "x-trial-endpoint-call-")
-    return fault(said.get("message"), status, kept, body if isinstance(said.get("message"), str) else None)
+    return fault(message_in(said), status, kept, body if isinstance(said.get("message"), str) else None)
 
 
 def fault_of_no_answer(body: bytes) -> UpstreamError:

@@ -12,6 +12,7 @@ from proxy.errors import GatewayError, Headers, Kind, Refused, UpstreamError, ex
 from proxy.grammar.fields import UNREADABLE, Object, as_list, as_object, as_text, decode_json, dump, kept_headers
 from proxy.grammar.overflow import in_words_of
 from proxy.grammar.statuses import class_of, is_servers
+from proxy.grammar.worded import message_in
 
 _TYPE = "type.googleapis.com/google.rpc."
 
@@ -26,7 +27,8 @@ def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> Upstr
     except UNREADABLE:
         said = None
     error = error_in(said)
-    return fault(error, status, kept_headers(headers, "x-ratelimit-"), body if error is not None else None)
+    kept = kept_headers(headers, "x-ratelimit-")
+    return fault(said, status, kept) if error is None else fault(error, status, kept, body)
 
 
 def error_in(said: object) -> object:
@@ -40,9 +42,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     """The error that a provider's error object and status mean. `error`: an object, a text, or anything at all."""
     said = as_object(error)
     word = excerpt(as_text(said.get("status")), 200)
-    message = (
-        as_text(error) or as_text(said.get("message")) or f"The provider answered {status} with no readable error."
-    )
+    message = message_in(error) or f"The provider answered {status} with no readable error."
     meant = _meant(status, said, word)
     made, kind = _classify(meant, said)
     known = {name.lower() for name, _ in headers}

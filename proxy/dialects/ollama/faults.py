@@ -7,20 +7,21 @@ from collections.abc import Mapping
 
 from proxy.dialects.ollama.lines import one_line
 from proxy.errors import GatewayError, Headers, UpstreamError
-from proxy.grammar.fields import as_object, as_text, dump, kept_headers, object_in
+from proxy.grammar.fields import dump, kept_headers, object_in
 from proxy.grammar.statuses import class_of
+from proxy.grammar.worded import message_in
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
     """The error in an answer whose status is not 200. Its body is kept if the client may read it."""
     said = object_in(body)
     readable = isinstance(said.get("error"), str)
-    return fault(said.get("error"), status, kept_headers(headers, "x-ratelimit-"), body if readable else None)
+    return fault(said, status, kept_headers(headers, "x-ratelimit-"), body if readable else None)
 
 
 def fault(error: object, status: int = 200, headers: Headers = (), body: bytes | None = None) -> UpstreamError:
     """The error that a provider's text and status mean. `error`: a text, or anything at all."""
-    message = as_text(error) or as_text(as_object(error).get("message"))
+    message = message_in(error)
     meant = status if status >= 400 else 502  # errors within an answer are always the server's own
     made, kind = class_of(529 if meant == 503 else meant)  # 503: the queue is full
     return made(

@@ -18,8 +18,7 @@ from proxy.grammar.fields import (
 )
 from proxy.grammar.openai import ERROR_WORDS
 from proxy.grammar.statuses import class_of
-
-_MOST = 20  # errors in a list that are worth repeating
+from proxy.grammar.worded import message_in
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
@@ -68,7 +67,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     """The error that a provider's error object and status mean. `error`: an object, a text, or anything at all."""
     said = as_object(error)
     code, word = _word(said.get("code")), _word(said.get("type"))
-    message = _message(error) or f"The provider answered {status} with no readable error."
+    message = message_in(error) or f"The provider answered {status} with no readable error."
     quota = any(name in text.lower() for name in ("quota", "billing", "insufficient") for text in (code, word))
     meant = _meant(status, said, f"{code} {word}".lower())
     made, kind = class_of(meant, quota)
@@ -96,35 +95,6 @@ def _meant(status: int, said: Object, words: str) -> int:
         if isinstance(value, int) and 400 <= value < 600:
             return value
     return next((meant for word, meant in ERROR_STATUS if word in words), 502)
-
-
-def _message(error: object, deep: int = 5) -> str:
-    """The texts in the first place where hosts put their message that has any."""
-    match error:
-        case str():
-            return error.strip()
-        case {"loc": [*place], "msg": str(said)}:  # FastAPI's, and so Mistral's: the place is half of what it says
-            return f"{'.'.join(map(str, place))}: {said}"
-        case {"message": "Provider returned error", "metadata": {"raw": str(raw)}} if (
-            deep and raw.strip()
-        ):  # OpenRouter
-            return _message(_read(raw), deep - 1) or raw.strip()
-        case dict() if deep:
-            texts = (_message(error.get(key), deep - 1) for key in ("message", "detail", "msg", "error"))
-            return next(filter(None, texts), "")
-        case list() if deep:
-            texts = (_message(one, deep - 1) for one in error[:_MOST])
-            return "; ".join(dict.fromkeys(filter(None, texts)))
-        case _:
-            return ""
-
-
-def _read(text: str) -> object:
-    """What a provider behind the host has said: JSON, or a sentence."""
-    try:
-        return decode_json(text.encode())
-    except UNREADABLE:
-        return text
 
 
 def _word(value: object) -> str:

@@ -11,6 +11,7 @@ from proxy.framing import sse
 from proxy.grammar.fields import Object, as_object, as_text, dump, kept_headers, object_in
 from proxy.grammar.openai import ERROR_WORDS
 from proxy.grammar.statuses import class_of
+from proxy.grammar.worded import message_in
 
 
 def fault_of_body(status: int, headers: Mapping[str, str], body: bytes) -> UpstreamError:
@@ -30,8 +31,7 @@ def fault(error: object, status: int = 200, headers: Headers = (), body: bytes |
     """The error that a provider's error object and status mean. `error`: an object, a text, or anything at all."""
     said = as_object(error)
     code, word = excerpt(as_text(said.get("code")), 200), excerpt(as_text(said.get("type")), 200)
-    message = (as_text(error) or as_text(said.get("message")) or as_text(said.get("detail"))).strip()
-    told = message or f"The provider answered {status} with no readable error."
+    told = message_in(error) or f"The provider answered {status} with no readable error."
     meant = _meant(status, f"{code} {word}".lower())
     quota = any(name in f"{code} {word}" for name in ("quota", "billing"))
     made, kind = class_of(meant, quota)
