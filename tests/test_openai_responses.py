@@ -633,7 +633,7 @@ def test_tools_of_another_wire_are_no_stricter_than_there() -> None:
     tools = [Tool(name="f", parameters={"type": "object"}), Tool(name="g", strict=True), Tool(name="p", kind="custom")]
     value = accepted(foreign(tools=tools, tool_choice=ToolChoice("tool", "p"), parallel_tools=False))
     assert value["tools"] == [
-        {"type": "function", "name": "f", "parameters": {"type": "object"}, "strict": False},
+        {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}, "strict": False},
         {"type": "function", "name": "g", "parameters": {"type": "object", "properties": {}}, "strict": True},
         {"type": "custom", "name": "p"},
     ]

@@ -27,7 +27,17 @@ from proxy.errors import BadRequest
 from proxy.grammar.caching import cache_at_the_end
 from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.quoting import cited_in
-from proxy.grammar.fields import Fields, Verbatim, as_list, as_object, as_text, dump, wrong, wrong_word
+from proxy.grammar.fields import (
+    Fields,
+    Verbatim,
+    as_list,
+    as_object,
+    as_text,
+    dump,
+    without_nulls,
+    wrong,
+    wrong_word,
+)
 from proxy.grammar.receipts import names_in
 from proxy.grammar.searching import place_in
 
@@ -141,7 +151,7 @@ def _tool(value: object, at: str) -> Tool:
     return Tool(
         name=fields.need_text("name"),
         description=fields.text("description"),
-        parameters=fields.need_object("input_schema"),
+        parameters=without_nulls(fields.need_object("input_schema")),  # `properties` and `required` may be null
         strict=fields.flag("strict"),
         at=at,
         cache=fields.object("cache_control"),

@@ -11,6 +11,7 @@ from proxy.canon import Reasoning, Request, Tool, ToolChoice
 from proxy.dialects.openai_chat.encode_messages import Messages
 from proxy.dialects.openai_chat.encode_parts import marks_of
 from proxy.dialects.openai_chat.words import API, KNOBS, KNOBS_LACKED, NAME, SEARCH, SPELT, always_searches
+from proxy.grammar.exact import named
 from proxy.grammar.fields import Object, as_object, without_nulls
 from proxy.grammar.functions import nest
 from proxy.grammar.gpt import fitted
@@ -157,9 +158,7 @@ class Encoding:
 
     def _offer(self, tool: Tool) -> Object:
         """OpenAI takes a function without parameters to have none; Mistral, llama.cpp and others refuse it."""
-        parameters = tool.parameters
-        if parameters is None and tool.kind == "function" and not self._own:
-            parameters = {"type": "object", "properties": {}}
+        parameters = named(tool.parameters) if tool.kind == "function" and not self._own else tool.parameters
         fields = {
             "name": tool.name,
             "description": tool.description,

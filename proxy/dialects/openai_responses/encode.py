@@ -22,6 +22,7 @@ from proxy.dialects.openai_responses.words import (
     SEARCHING,
     SOURCES,
 )
+from proxy.grammar.exact import named
 from proxy.grammar.fields import Object, as_list, as_object, dump, without_nulls
 from proxy.grammar.gpt import fitted
 from proxy.grammar.openai import TIERS, alike, effort_in, form_of
@@ -179,7 +180,7 @@ class Encoding:
         """A function's parameters. A missing `strict` means true on this wire, and false on every other."""
         if self._own:
             return {"parameters": tool.parameters, "strict": tool.strict}
-        return {"parameters": tool.parameters or {"type": "object", "properties": {}}, "strict": bool(tool.strict)}
+        return {"parameters": named(tool.parameters), "strict": bool(tool.strict)}
 
     def _choice(self, choice: ToolChoice) -> object:
         if choice.among:
