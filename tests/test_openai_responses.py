@@ -634,7 +634,12 @@ def test_tools_of_another_wire_are_no_stricter_than_there() -> None:
     value = accepted(foreign(tools=tools, tool_choice=ToolChoice("tool", "p"), parallel_tools=False))
     assert value["tools"] == [
         {"type": "function", "name": "f", "parameters": {"type": "object", "properties": {}}, "strict": False},
-        {"type": "function", "name": "g", "parameters": {"type": "object", "properties": {}}, "strict": True},
+        {
+            "type": "function",
+            "name": "g",
+            "parameters": {"type": "object", "properties": {}, "additionalProperties": False, "required": []},
+            "strict": True,
+        },
         {"type": "custom", "name": "p"},
     ]
     assert value["tool_choice"] == {"type": "custom", "name": "p"}

@@ -6,12 +6,20 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html). Ev
 of other wires leave open, and numbers, strings and arrays may have no bounds. So an object that names its properties is
 closed, bounds go into the description, and `oneOf` becomes `anyOf`, as in Anthropic's own SDKs. Anything else is left
 for the provider to refuse: an object that is explicitly open would mean something else if it were closed.
+
+OpenAI's wires want a function's arguments to be an object that names its members, were there none: "object schema
+missing properties" refuses the whole request, and other wires, like MCP, take `{"type": "object"}`
+(https://github.com/langchain-ai/langchain-mcp-adapters/issues/137). And a strict schema has every member of an object
+among the required ones there, and only some of JSON Schema's words
+(https://platform.openai.com/docs/guides/structured-outputs#supported-schemas). On other wires a strict tool may have
+members that can be left out. To require those as well, with null for their absence, would give the app arguments that
+it has never seen; so such a tool is not strict at OpenAI's, and the receipt says so.
 """
 
 from collections.abc import Iterator
 
-from proxy.canon import Format
-from proxy.grammar.fields import Object, dump
+from proxy.canon import Format, Request, Tool
+from proxy.grammar.fields import Object, as_list, as_object, dump
 from proxy.grammar.receipts import Receipt
 
 BOUNDS = frozenset(
@@ -22,6 +30,14 @@ _TAKEN = {"minItems": (0, 1)}
 _NAMED = ("properties", "$defs", "definitions")  # schemas under names that the client chose
 _LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE = ("items", "additionalProperties")
+
+# What OpenAI takes.
+_ROOT: Object = {"type": "object", "properties": {}}
+_KNOWN = frozenset(
+    "type properties required additionalProperties items anyOf $ref $defs definitions $schema enum const title"
+    " description pattern format multipleOf minimum maximum exclusiveMinimum exclusiveMaximum minItems maxItems".split()
+)
+_FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")
 
 
 def labelled(form: Format, dropped: Receipt) -> Object:
@@ -106,3 +122,69 @@ def _own(value: object, waiting: list[Object]) -> object:
         return value
     waiting.append(copy := dict(value))
     return copy
+
+
+# --- for OpenAI's wires ----------------------------------------------------------------------------------------------
+
+
+def named(parameters: Object | None) -> Object:
+    """The schema of a function's arguments, from another wire."""
+    given = parameters or {}
+    return given if given.keys() >= _ROOT.keys() else given | {key: _ROOT[key] for key in _ROOT if key not in given}
+
+
+def offered(tool: Tool, request: Request, dropped: Receipt) -> tuple[Object, bool | None]:
+    """The schema of a function from another wire, and whether the model is held to it. A client of OpenAI's other wire
+    knows what may be strict, or hears it from the host.
+    """
+    schema = named(tool.parameters)
+    if not tool.strict or request.wire.startswith("openai_"):
+        return schema, tool.strict
+    if (held := exact(schema)) is None:
+        dropped.add("tool.strict")
+        return schema, False
+    return held, True
+
+
+def exact(schema: Object) -> Object | None:
+    """The schema as it may be strict; None where it may not. An object that names its members is closed, as it is for
+    those who hold a model to it elsewhere. Works at any depth, as nothing recurses.
+    """
+    told = dict(schema)
+    if told.get("type") != "object" or "anyOf" in told:
+        return None
+    for one in _copied(told):
+        if isinstance(one.get("properties"), dict):
+            one.setdefault("additionalProperties", False)
+            one.setdefault("required", [])
+        if not _may_be_strict(one):
+            return None
+    return told
+
+
+def _may_be_strict(schema: Object) -> bool:
+    if not schema.keys() <= _KNOWN or not all(isinstance(inner, dict) for inner in _within(schema)):
+        return False
+    if "$ref" in schema:
+        return len(schema) == 1  # nothing may stand beside it
+    kinds = schema.get("type")
+    kinds = kinds if isinstance(kinds, list) else [kinds]
+    if None in kinds and "anyOf" not in schema:
+        return False
+    if "format" in schema and schema["format"] not in _FORMATS:
+        return False
+    return ("array" not in kinds or "items" in schema) and ("object" not in kinds or _is_closed(schema))
+
+
+def _within(schema: Object) -> Iterator[object]:
+    for key in ("properties", "$defs", "definitions"):
+        yield from as_object(schema.get(key)).values()
+    yield from as_list(schema.get("anyOf"))
+    yield schema.get("items", {})
+
+
+def _is_closed(schema: Object) -> bool:
+    members, required = schema.get("properties"), as_list(schema.get("required"))
+    if not isinstance(members, dict) or schema.get("additionalProperties") is not False:
+        return False
+    return {name for name in required if isinstance(name, str)} == members.keys()

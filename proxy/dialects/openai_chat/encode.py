@@ -11,7 +11,6 @@ from proxy.canon import Reasoning, Request, Tool, ToolChoice
 from proxy.dialects.openai_chat.encode_messages import Messages
 from proxy.dialects.openai_chat.encode_parts import marks_of
 from proxy.dialects.openai_chat.words import API, KNOBS, KNOBS_LACKED, NAME, SEARCH, SPELT, always_searches
-from proxy.grammar.exact import named
 from proxy.grammar.fields import Object, as_object, without_nulls
 from proxy.grammar.functions import nest
 from proxy.grammar.gpt import fitted
@@ -19,6 +18,7 @@ from proxy.grammar.openai import TIERS, alike, effort_in, form_of
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, refuse_beyond_text, refuse_demands
 from proxy.grammar.searching import sought
+from proxy.grammar.shapes import offered
 
 _knobs_of = attrgetter(*KNOBS)
 _is_newer = re.compile(r"(?:.*[/.])?(?:o[1-9]|gpt-[5-9])").match
@@ -158,12 +158,14 @@ class Encoding:
 
     def _offer(self, tool: Tool) -> Object:
         """OpenAI takes a function without parameters to have none; Mistral, llama.cpp and others refuse it."""
-        parameters = named(tool.parameters) if tool.kind == "function" and not self._own else tool.parameters
+        parameters, strict = tool.parameters, tool.strict
+        if tool.kind == "function" and not self._own:
+            parameters, strict = offered(tool, self._request, self.dropped)
         fields = {
             "name": tool.name,
             "description": tool.description,
             "parameters": parameters,
-            "strict": tool.strict,
+            "strict": strict,
             "format": None if tool.form is None else _form(tool.form),
         }
         return without_nulls(fields)

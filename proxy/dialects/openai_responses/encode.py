@@ -22,13 +22,13 @@ from proxy.dialects.openai_responses.words import (
     SEARCHING,
     SOURCES,
 )
-from proxy.grammar.exact import named
 from proxy.grammar.fields import Object, as_list, as_object, dump, without_nulls
 from proxy.grammar.gpt import fitted
 from proxy.grammar.openai import TIERS, alike, effort_in, form_of
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import refuse, says_nothing
 from proxy.grammar.searching import located, sought
+from proxy.grammar.shapes import offered
 
 _KEYS = tuple(key for key, _ in KNOBS.values())
 _values_of = attrgetter(*KNOBS)
@@ -180,7 +180,8 @@ class Encoding:
         """A function's parameters. A missing `strict` means true on this wire, and false on every other."""
         if self._own:
             return {"parameters": tool.parameters, "strict": tool.strict}
-        return {"parameters": named(tool.parameters), "strict": bool(tool.strict)}
+        parameters, strict = offered(tool, self._request, self.dropped)
+        return {"parameters": parameters, "strict": bool(strict)}
 
     def _choice(self, choice: ToolChoice) -> object:
         if choice.among:
