@@ -137,3 +137,23 @@ def test_no_schema_is_too_deep() -> None:
     for _ in range(2000):
         schema = {"type": "array", "items": schema}
     assert exact(members(a=schema)) is not None
+
+
+# --- an answer -------------------------------------------------------------------------------------------------------
+
+
+def wanted(wire: str, schema: Json, model: str = "gpt-5.1") -> Json:
+    """The format that becomes of a schema which Anthropic's models are always held to."""
+    said, dropped = asked(wire, model=model, output_config={"format": {"type": "json_schema", "schema": schema}})
+    assert dropped == ()
+    form: Json = said["text"]["format"] if wire == "openai_responses" else said["response_format"]["json_schema"]
+    return {key: form[key] for key in ("schema", "strict") if key in form}
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_a_model_is_held_to_the_schema_of_its_answer_where_it_can_be(wire: str) -> None:
+    assert wanted(wire, members(a=TEXT)) == {"schema": members(a=TEXT), "strict": True}
+    loose = {"type": "object", "properties": {"a": TEXT, "b": TEXT}, "required": ["a"], **CLOSED}
+    assert wanted(wire, loose) == {"schema": loose}
+    assert wanted(wire, {"type": "array", "items": TEXT}) == {"schema": {"type": "array", "items": TEXT}}
+    assert wanted(wire, members(a=TEXT), "llama-4") == {"schema": members(a=TEXT)}

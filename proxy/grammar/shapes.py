@@ -18,6 +18,8 @@ it has never seen; so such a tool is not strict at OpenAI's, and the receipt say
 
 from collections.abc import Iterator
 
+from msgspec.structs import replace
+
 from proxy.canon import Format, Request, Tool
 from proxy.grammar.fields import Object, as_list, as_object, dump
 from proxy.grammar.receipts import Receipt
@@ -144,6 +146,16 @@ def offered(tool: Tool, request: Request, dropped: Receipt) -> tuple[Object, boo
         dropped.add("tool.strict")
         return schema, False
     return held, True
+
+
+def answered(form: Format, request: Request) -> Format:
+    """The format of an answer from another wire, for a model of OpenAI's: those wires always hold a model to a schema,
+    and this one only if it is told to. A schema that may not be strict is a wish.
+    """
+    if form.schema is None or form.strict is not None or request.wire.startswith("openai_"):
+        return form
+    held = exact(form.schema)
+    return form if held is None else replace(form, schema=held, strict=True)
 
 
 def exact(schema: Object) -> Object | None:

@@ -14,11 +14,11 @@ from proxy.dialects.openai_chat.words import API, KNOBS, KNOBS_LACKED, NAME, SEA
 from proxy.grammar.fields import Object, as_object, without_nulls
 from proxy.grammar.functions import nest
 from proxy.grammar.gpt import fitted
-from proxy.grammar.openai import TIERS, alike, effort_in, form_of
+from proxy.grammar.openai import TIERS, alike, effort_in, form_of, is_gpt
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, refuse_beyond_text, refuse_demands
 from proxy.grammar.searching import sought
-from proxy.grammar.shapes import offered
+from proxy.grammar.shapes import answered, offered
 
 _knobs_of = attrgetter(*KNOBS)
 _is_newer = re.compile(r"(?:.*[/.])?(?:o[1-9]|gpt-[5-9])").match
@@ -115,6 +115,8 @@ class Encoding:
             return None
         if form.kind != "schema":
             return {"type": "text" if form.kind == "text" else "json_object"}
+        if is_gpt(self._request.model):
+            form = answered(form, self._request)
         name = form.name if self._own or form.name else "response"  # required by OpenAI
         named = {"name": name, "description": form.description, "schema": form.schema, "strict": form.strict}
         return {"type": "json_schema", "json_schema": without_nulls(named)}

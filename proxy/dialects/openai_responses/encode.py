@@ -24,11 +24,11 @@ from proxy.dialects.openai_responses.words import (
 )
 from proxy.grammar.fields import Object, as_list, as_object, dump, without_nulls
 from proxy.grammar.gpt import fitted
-from proxy.grammar.openai import TIERS, alike, effort_in, form_of
+from proxy.grammar.openai import TIERS, alike, effort_in, form_of, is_gpt
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import refuse, says_nothing
 from proxy.grammar.searching import located, sought
-from proxy.grammar.shapes import offered
+from proxy.grammar.shapes import answered, offered
 
 _KEYS = tuple(key for key, _ in KNOBS.values())
 _values_of = attrgetter(*KNOBS)
@@ -125,6 +125,8 @@ class Encoding:
             return text or None
         if form.kind != "schema":
             return text | {"format": {"type": "text" if form.kind == "text" else "json_object"}}
+        if is_gpt(self._request.model):
+            form = answered(form, self._request)
         name = form.name if self._own or form.name else "response"  # required by OpenAI
         named = {"name": name, "description": form.description, "schema": form.schema, "strict": form.strict}
         said = without_nulls(named)
