@@ -893,3 +893,9 @@ def assert_considered(make: Callable[[], Request], field: str, value: Any) -> No
         assert refused(asked) == field or field == "demands"
         return
     assert told.body != WIRE.encode(plain).body or told.dropped
+
+
+def test_an_order_without_content_goes_out_without_it() -> None:
+    order = {"role": "system", "output_config": {"effort": "low"}}
+    request = parsed(messages=[{"role": "user", "content": "Hi"}, order])
+    assert sent(request)["messages"][1] == order

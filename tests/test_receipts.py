@@ -261,9 +261,10 @@ def test_a_receipt_has_the_clients_words(wire: str, target: str, asks: Json, nam
     assert receipt(wire, target, {**HI[wire], **asks}) == named
 
 
+@pytest.mark.parametrize("content", [{"content": []}, {"content": None}, {}], ids=["empty", "null", "absent"])
 @pytest.mark.parametrize("target", sorted(MODELS.keys() - {"anthropic"}))
-def test_a_turn_that_says_nothing_but_what_holds_from_here_is_no_message(target: str) -> None:
-    order = {"role": "system", "content": [], "output_config": {"effort": "low"}}
+def test_a_turn_that_says_nothing_but_what_holds_from_here_is_no_message(target: str, content: Json) -> None:
+    order = {"role": "system", **content, "output_config": {"effort": "low"}}
     messages = [{"role": "user", "content": "one"}, order, {"role": "user", "content": "two"}]
     request = parsed("anthropic", {"max_tokens": 9, "messages": messages})
     request.model = MODELS[target]

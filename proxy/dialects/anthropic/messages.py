@@ -28,7 +28,7 @@ def as_they_came(turns: list[Turn], blocks: Blocks) -> list[Object]:
     """
     said = [(turn, blocks.of(turn)) for turn in turns]
     return [
-        {**turn.extra, "role": turn.role, "content": content}
+        {**turn.extra, "role": turn.role} | ({} if turn.is_order else {"content": content})
         for turn, content in said
         if content or turn.role != "assistant" or turn is turns[-1]
     ]

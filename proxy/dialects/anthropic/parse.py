@@ -196,7 +196,10 @@ def _system(top: Fields) -> list[Turn]:
 
 
 def _turn(fields: Fields) -> Turn:
-    role, parts = fields.need_text("role"), _content(fields, "content")
+    role = fields.need_text("role")
+    orders = role == "system" and fields.rest.get("content") is None  # only an effort, say, from here on
+    parts = [] if orders else _content(fields, "content")
+    fields.rest.pop("content", None)
     match role:
         case "user" | "assistant" | "system":
             # A system message in mid-chat: https://platform.claude.com/docs/en/build-with-claude/
