@@ -273,6 +273,23 @@ def test_a_turn_that_says_nothing_but_what_holds_from_here_is_no_message(target:
     assert "output_config" in encoded.dropped
 
 
+@pytest.mark.parametrize("target", ["openai_chat", "openai_responses"])
+def test_a_user_whose_name_is_too_long_for_openai_has_a_shorter_one(target: str) -> None:
+    """Claude Code says who asks in some 150 characters."""
+
+    def known_as(user: str) -> tuple[str, tuple[str, ...]]:
+        asked = {"max_tokens": 99, "messages": [{"role": "user", "content": "Hi"}], "metadata": {"user_id": user}}
+        request = parsed("anthropic", asked)
+        request.model = MODELS[target]
+        encoded = registry.dialect(target).encode(request)
+        return json.loads(encoded.body)["user"], encoded.dropped
+
+    assert known_as("u" * 64) == ("u" * 64, ())
+    (one, dropped), (other, _) = known_as("u" * 65), known_as("u" * 66)
+    assert (len(one), len(other), one != other, dropped) == (64, 64, True, ("metadata.user_id",))
+    assert known_as("u" * 65)[0] == one
+
+
 ODD = {"type": "odd"}
 TEXT = {"type": "text", "text": "a"}
 CALLED = [

@@ -4,6 +4,7 @@ https://platform.openai.com/docs/api-reference/chat and .../api-reference/respon
 """
 
 import re
+from hashlib import sha256
 
 from msgspec.structs import replace
 
@@ -22,6 +23,10 @@ _ALIKE: dict[str, frozenset[str]] = {
     "moderation": frozenset(("model", "policy")),
     "prompt_cache_options": frozenset(("mode", "ttl")),
 }
+
+# "Invalid 'user': string too long. Expected a string with maximum length 64": Claude Code says some 150 characters.
+# (https://github.com/maximhq/bifrost/pull/1000)
+_LONGEST_USER = 64
 
 # The `type` of an error, as OpenAI's SDKs and the hosts know it; for all others it is "server_error".
 ERROR_WORDS: dict[Kind, str] = {
@@ -69,6 +74,16 @@ def alike(request: Request) -> tuple[Request, Object]:
     extra = {key: value for key, value in request.extra.items() if key not in told}
     demands = {key: value for key, value in request.demands.items() if key not in told}
     return replace(request, extra=extra, demands=demands), told
+
+
+def known_by(request: Request, dropped: Receipt) -> Request:
+    """A request from another wire, with a name for its user that is no longer than OpenAI takes: the digest of one that
+    is tells users apart as well.
+    """
+    if request.user is None or len(request.user) <= _LONGEST_USER:
+        return request
+    dropped.add("user")
+    return replace(request, user=sha256(request.user.encode()).hexdigest()[:_LONGEST_USER])
 
 
 def _is_known(value: object, keys: frozenset[str]) -> bool:
