@@ -876,6 +876,17 @@ def test_a_function_without_parameters_of_another_wire_says_that_it_has_none() -
     assert "parameters" not in encode(replace(request, wire="openai_chat"))["tools"][0]["function"]
 
 
+def test_openai_gets_no_more_stop_strings_than_it_takes() -> None:
+    request = foreign(said("user", Text(text="x")), stop=list("abcde"))
+
+    def stops(model: str, wire: str = "") -> tuple[list[str], tuple[str, ...]]:
+        encoded = CHAT.encode(replace(request, model=model, wire=wire))
+        return json.loads(encoded.body)["stop"], encoded.dropped
+
+    assert stops("gpt-4.1") == (list("abcd"), ("stop",))
+    assert stops("deepseek-chat") == stops("gpt-4.1", "openai_chat") == (list("abcde"), ())
+
+
 def test_the_knobs_that_this_wire_lacks_are_receipted() -> None:
     request = foreign(
         said("user", Text(text="x", cache={"type": "ephemeral"}, citations=citations_of([{}]), extra={"odd": 1})),

@@ -20,6 +20,8 @@ from proxy.grammar.refusals import foreign_tool, refuse_beyond_text, refuse_dema
 from proxy.grammar.searching import sought
 from proxy.grammar.shapes import answered, offered
 
+_MOST_STOPS = 4
+
 _knobs_of = attrgetter(*KNOBS)
 _is_newer = re.compile(r"(?:.*[/.])?(?:o[1-9]|gpt-[5-9])").match
 
@@ -51,7 +53,7 @@ class Encoding:
         optional = {
             "response_format": self._format(),
             self._limit_field(): request.max_tokens,
-            "stop": request.stop,
+            "stop": self._stop(),
             "logit_bias": request.logit_bias,
             "modalities": request.modalities if self._own else None,  # the default is text, and few hosts know others
             "metadata": request.metadata,
@@ -86,6 +88,14 @@ class Encoding:
             self.dropped.add("service_tier")
             del said["service_tier"]
         return {name: value for name, value in said.items() if name not in KNOBS_LACKED}
+
+    def _stop(self) -> list[str] | None:
+        """OpenAI refuses more than four. (https://platform.openai.com/docs/api-reference/chat/create)"""
+        stop = self._request.stop
+        if stop is None or len(stop) <= _MOST_STOPS or self._own or not is_gpt(self._request.model):
+            return stop
+        self.dropped.add("stop")
+        return stop[:_MOST_STOPS]
 
     def _limit_field(self) -> str:
         """As the host wants it; else a client of this wire keeps the name that it used."""
