@@ -231,6 +231,32 @@ async def test_a_card_is_the_models_that_answers(tmp_path: Path) -> None:
         assert json.loads(got.body)["model_info"]["unknown.context_length"] == 1000
 
 
+# --- how much it writes ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "most", "told", "left"),
+    [(32000, 16384, 16384, ["max_tokens"]), (16384, 16384, 16384, []), (None, 9, None, []), (32000, None, 32000, [])],
+    ids=["beyond it", "all of it", "unsaid", "unknown"],
+)
+def test_a_limit_is_within_the_models_own(
+    wanted: int | None, most: int | None, told: int | None, left: list[str]
+) -> None:
+    request = asked(max_tokens=wanted)
+    assert (fit(request, replace(EVERYTHING, max_output=most)), request.max_tokens) == (left, told)
+
+
+async def test_an_app_that_says_another_models_limit_is_answered(tmp_path: Path) -> None:
+    """Claude Code says 32000 or more, whatever the model, and OpenAI refuses a limit beyond the model's own."""
+    async with Evil(answering=speaking) as evil, pillion(**configured(tmp_path, evil)) as gateway:
+        asking = ANTHROPIC.request(model="openai/gpt-4o", max_tokens=32000)
+        got = await ask(gateway, "POST", ANTHROPIC.path, asking, ANTHROPIC.headers)
+        assert (got.status, got.header("x-pillion-dropped")) == (200, "max_tokens")
+        assert json.loads(evil.requests[-1].body)["max_tokens"] == 16384
+        await ask(gateway, "POST", OPENAI.path, OPENAI.request(model="openai/gpt-4o", max_tokens=32000))
+        assert json.loads(evil.requests[-1].body)["max_tokens"] == 32000
+
+
 # --- the table -------------------------------------------------------------------------------------------------------
 
 

@@ -2,7 +2,8 @@
 
 The model table knows, or a row of `models` in the configuration: what they say is false counts here, and what they do
 not know does not. Content is refused with its path; a wish to think is left out, like any knob that a target lacks. A
-document that is text counts as text, which is how the model reads it.
+limit beyond the model's own is lowered to that: apps say the limit of the model that they were written for, and most
+vendors refuse it for another. A document that is text counts as text, which is how the model reads it.
 """
 
 from collections.abc import Iterator
@@ -37,13 +38,14 @@ _LACKS: dict[type, _Lack] = {
 
 def fit(request: Request, can: Abilities) -> list[str]:
     """Make it one that the model takes, and return the names of what is left out. Raises Unrepresentable."""
+    lowered = _within_reach(request, can.max_output)
     if False not in astuple(can):
-        return []
+        return lowered
     if False in _of_content(can):
         for at, lack in _content(request):
             if getattr(can, lack.ability) is False:
                 _refuse(request, at, lack)
-    return _without_thinking(request) if can.thinking is False else []
+    return [*lowered, *(_without_thinking(request) if can.thinking is False else ())]
 
 
 def _content(request: Request) -> Iterator[tuple[str, _Lack]]:
@@ -61,6 +63,14 @@ def _within(part: Part) -> Iterator[Part]:
     yield said
     if isinstance(said, ToolResult):
         yield from said.parts
+
+
+def _within_reach(request: Request, most: int | None) -> list[str]:
+    """OpenAI: "max_tokens is too large: 32000. This model supports at most 16384 completion tokens"."""
+    if most is None or request.max_tokens is None or request.max_tokens <= most:
+        return []
+    request.max_tokens = most
+    return [request.name_of("max_tokens")]
 
 
 def _without_thinking(request: Request) -> list[str]:
