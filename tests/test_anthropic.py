@@ -899,3 +899,12 @@ def test_an_order_without_content_goes_out_without_it() -> None:
     order = {"role": "system", "output_config": {"effort": "low"}}
     request = parsed(messages=[{"role": "user", "content": "Hi"}, order])
     assert sent(request)["messages"][1] == order
+
+
+def test_who_asks_is_not_told_by_an_email_address() -> None:
+    """ "metadata.user_id: user_id appears to contain an email address. Please send a uuid or hash value instead." """
+    encoded = WIRE.encode(foreign(user="ann@example.com"))
+    told = json.loads(encoded.body)["metadata"]["user_id"]
+    assert (len(told), "@" in told, encoded.dropped) == (64, False, ("user",))
+    assert sent(foreign(user="ann"))["metadata"] == {"user_id": "ann"}
+    assert sent(parsed(metadata={"user_id": "ann@example.com"}))["metadata"] == {"user_id": "ann@example.com"}

@@ -5,6 +5,9 @@ its model: knobs that the wire or the model lacks are dropped and named in the r
 refused with its path.
 """
 
+import re
+from hashlib import sha256
+
 from proxy.canon import Request, Tool
 from proxy.dialects.anthropic.blocks import Blocks
 from proxy.dialects.anthropic.messages import as_they_came, in_order, parted
@@ -20,6 +23,8 @@ from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import refuse, says_nothing
 from proxy.grammar.searching import chooses_search, located, sought
 from proxy.grammar.shapes import held_to, labelled
+
+_is_email = re.compile(r"[^@\s]{1,64}@[^@\s]+").search
 
 
 class Encoding:
@@ -44,7 +49,7 @@ class Encoding:
             "stream": request.stream,
             "tools": [self._tool(tool) for tool in request.tools],
             "tool_choice": self._tool_choice(),
-            "metadata": {} if request.user is None else {"user_id": request.user},
+            "metadata": {} if request.user is None else {"user_id": self._user(request.user)},
             "service_tier": self._tier(),
             "output_config": self._output(),
             "thinking": self._plan.thinking,
@@ -93,6 +98,16 @@ class Encoding:
         if self._own:
             return knobs_of(self._request, self._takes, thinks)
         return sampled(self._request, self._takes, thinks, self.dropped)
+
+    def _user(self, user: str) -> str:
+        """Who asks. What looks like an email address is refused, and a digest tells users apart as well.
+
+        https://github.com/BerriAI/litellm/issues/10106
+        """
+        if self._own or not _is_email(user):
+            return user
+        self.dropped.add("user")
+        return sha256(user.encode()).hexdigest()
 
     def _tier(self) -> str | None:
         tier = self._request.service_tier
