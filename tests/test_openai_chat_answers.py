@@ -642,6 +642,32 @@ def tool(**fields: Json) -> Json:
         ),
         pytest.param(
             [
+                tool(index=0, id="", function={"name": "f", "arguments": '{"x":1}'}),
+                tool(index=0, id="", function={"name": "g", "arguments": '{"y"'}),
+                tool(index=0, function={"arguments": ":2}"}),
+            ],
+            [("call_c_0", "f", '{"x":1}'), ("call_c_1", "g", '{"y":2}')],
+            id="one index for all and no ids",
+        ),
+        pytest.param(
+            [
+                tool(index=0, function={"name": "f", "arguments": '{"x":1}'}),
+                tool(index=0, function={"name": "f", "arguments": '{"x":2}'}),
+                tool(index=0, function={"name": "f", "arguments": ""}),
+            ],
+            [("call_c_0", "f", '{"x":1}'), ("call_c_1", "f", '{"x":2}')],
+            id="one index for all, no ids, and one name",
+        ),
+        pytest.param(
+            [
+                tool(index=0, function={"name": "f", "arguments": '{"x"'}),
+                tool(index=0, function={"name": "f", "arguments": ":1}"}),
+            ],
+            [("call_c_0", "f", '{"x":1}')],
+            id="no ids and name repeated",
+        ),
+        pytest.param(
+            [
                 tool(index=0, id="a", function={"name": "f"}),
                 tool(index=0, id="a", function={"name": "f", "arguments": "1"}),
             ],

@@ -23,6 +23,15 @@ def as_given(arguments: str) -> Object:
         return malformed(arguments)
 
 
+def is_object(arguments: str) -> bool:
+    """Is it the text of a JSON object, from beginning to end?"""
+    try:
+        _object_of(arguments)
+    except (*UNREADABLE, UnicodeEncodeError):
+        return False
+    return True
+
+
 def malformed(arguments: str) -> Object:
     """Text that is broken or cut off is kept under a key of ours, where everybody can see it."""
     return {"malformed_arguments": arguments}

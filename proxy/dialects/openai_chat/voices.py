@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from proxy.canon import Close, Delta, Part, ToolCall
 from proxy.dialects.openai_chat.seals import unsealed
-from proxy.grammar.arguments import as_json
+from proxy.grammar.arguments import as_json, is_object
 from proxy.grammar.fields import Object, as_object, nonsense, text_in
 from proxy.grammar.sentence import Sentence
 
@@ -28,6 +28,7 @@ class Call(Struct):
     kind: Literal["function", "custom"] = "function"
     arguments: str = ""
     silent: bool = True  # no arguments have come yet
+    at_once: bool = False  # its first piece held all of its arguments, and it has no id
     extra: Object = {}
 
 
@@ -92,12 +93,14 @@ class Voices(Sentence):
         function, custom = as_object(item.get("function")), as_object(item.get("custom"))
         inner = custom if item.get("type") == "custom" else function or custom
         name, named = text_in(inner, "name"), text_in(item, "id")
-        call = self._which(voice, item.get("index"), named, name)
+        text = as_json(inner.get("arguments") if inner is function else inner.get("input"))
+        call = self._which(voice, item.get("index"), named, name, text)
         if call.index is None:
             call.id, call.name = call.id or named, call.name or name
             call.kind = "function" if inner is function else "custom"
             call.extra = call.extra | {key: item[key] for key in item if key not in _OF_CALL and item[key] is not None}
-        text = as_json(inner.get("arguments") if inner is function else inner.get("input"))
+        if call.silent and not call.id:
+            call.at_once = is_object(text)
         call.silent = call.silent and not text
         if call.index is None:
             call.arguments += text
@@ -106,15 +109,16 @@ class Voices(Sentence):
         elif (seal := unsealed(item)[0]) or text:
             self._out.append(Delta(index=call.index, text=text, signature=seal))
 
-    def _which(self, voice: Voice, index: object, named: str, name: str) -> Call:
+    def _which(self, voice: Voice, index: object, named: str, name: str, text: str) -> Call:
         """The call that a fragment belongs to.
 
         Some hosts leave out the index (Mistral), or give every call the same one: then a new id with a name means a new
-        call. In a whole message every entry is a new call.
+        call; without any ids (Google's, at times) another name does, and a name after a call that has come at once. In
+        a whole message every entry is a new call.
         """
         key = index if isinstance(index, int) else named
         call = voice.known.get(key) if self._streamed else None
-        if call is not None and name and named and call.id and named != call.id:
+        if call is not None and name and _is_another(call, name, named, text):
             call = None
         if call is None and key == "" and not name and voice.calls:
             call = voice.calls[-1]
@@ -141,3 +145,10 @@ class Voices(Sentence):
         call.index = self._open(shell, voice.number)
         if call.arguments or seal:
             self._out.append(Delta(index=call.index, text=call.arguments, signature=seal))
+
+
+def _is_another(call: Call, name: str, named: str, text: str) -> bool:
+    """Is a piece with a name, and perhaps an id, the beginning of another call?"""
+    if named or call.id:
+        return bool(named and call.id) and named != call.id
+    return (call.at_once and text != "") or (call.name != "" and name != call.name)
