@@ -5,16 +5,18 @@ import random
 import re
 from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from openai.lib.streaming._deltas import accumulate_delta
 
 from proxy.canon import (
     Audio,
     Choice,
+    Citation,
     Close,
     Completion,
     Delta,
@@ -571,6 +573,31 @@ def test_a_whole_message_has_all_of_a_refusal_and_the_name_of_a_stored_picture()
     [choice] = json.loads(laws.say(CHAT.renderer(replace(ASKED, stream=False)), list(unfold(answer))))["choices"]
     assert choice["message"]["refusal"] == "No, never."
     assert choice["message"]["images"] == [{"type": "image_url", "image_url": {"url": "gs://b/i"}}]
+
+
+def test_openais_sdk_puts_pictures_and_notes_together_whatever_stands_between_them() -> None:
+    """It merges the lists of chunks by an index: https://github.com/openai/openai-python, lib/streaming/_deltas.py."""
+    picture, note = Image(source=Remote("https://a")), Citation(wire="anthropic", value={}, url="https://b", title="B")
+    said: list[Part] = [
+        Text(text="a", citations=[note]),
+        picture,
+        Text(text="b", citations=[note]),
+        ToolCall(id="t", name="f", arguments="{}"),
+        picture,
+        Text(text="c", citations=[note]),
+    ]
+    answer = Completion(start=Start(id="x", created=5), choices=[Choice(parts=said, stop=Stop(reason="tool_use"))])
+    body = laws.say(CHAT.renderer(ASKED), list(unfold(answer)))
+    summed: dict[object, object] = {}
+    for line in body.split(b"\n"):
+        if line.startswith(b"data: {"):
+            for choice in json.loads(line[6:])["choices"]:
+                summed = accumulate_delta(summed, choice["delta"])
+    assert [shown["image_url"]["url"] for shown in cast(list[Json], summed["images"])] == ["https://a", "https://a"]
+    assert [
+        (noted["url_citation"]["start_index"], noted["url_citation"]["end_index"])
+        for noted in cast(list[Json], summed["annotations"])
+    ] == [(0, 1), (1, 2), (2, 3)]
 
 
 def test_a_call_whose_wire_has_no_ids_gets_one() -> None:

@@ -12,9 +12,13 @@ from proxy.grammar.fields import Object, as_object
 
 
 def citations_of(values: Iterable[object]) -> list[Citation]:
-    return [
-        annotations.citation_of(NAME, value, as_object(value.get("url_citation"))) for value in map(as_object, values)
-    ]
+    return [_citation_of(as_object(value)) for value in values]
+
+
+def _citation_of(value: Object) -> Citation:
+    """Without the index that annotations have in our streams."""
+    value = {key: said for key, said in value.items() if key != "index"}
+    return annotations.citation_of(NAME, value, as_object(value.get("url_citation")))
 
 
 def spelled(citations: Iterable[Citation], text: int = 0, before: int = 0) -> list[Object]:

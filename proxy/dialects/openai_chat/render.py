@@ -81,6 +81,7 @@ class StreamRenderer:
         self._calls: dict[int, int] = {}  # tool calls opened, by choice; a choice that is not in here has not begun
         self._thoughts: dict[int, int] = {}  # thinking blocks opened, by choice
         self._notes: dict[int, list[tuple[Citation, _Block]]] = {}  # citations still to go out, with their text's block
+        self._listed: dict[tuple[str, int], int] = {}  # images and annotations told, by choice
         self._texts: dict[int, _Block] = {}  # the last text of each choice
         self._said = Start()
         self._usage: Usage | None = None
@@ -152,7 +153,7 @@ class StreamRenderer:
                 block.kind = "audio"
                 said = {"audio": named(part)}
             case Image():
-                said = {"images": [picture(part)]}
+                said = {"images": self._numbered("images", choice, [picture(part)])}
             case Opaque(wire="openai_chat"):
                 said = {"content": [part.value]}
             case Video() | Document() | ToolResult() | Opaque():
@@ -249,10 +250,18 @@ class StreamRenderer:
         return b"".join(map(self._tell_notes, over))
 
     def _tell_notes(self, choice: int) -> bytes:
-        """All annotations in one chunk: OpenAI's SDK would merge those of two chunks by an index, which they lack."""
+        """All annotations of a text in one chunk: OpenAI's SDK for JavaScript keeps those of the last chunk alone."""
         cited = self._notes.pop(choice, [])
         notes = [note for one, on in cited for note in spelled([one], on.said, on.before)]
-        return self._frame(choice, encode_json({"annotations": notes})) if notes else b""
+        if not notes:
+            return b""
+        return self._frame(choice, encode_json({"annotations": self._numbered("annotations", choice, notes)}))
+
+    def _numbered(self, key: str, choice: int, items: list[Object]) -> list[Object]:
+        """OpenAI's SDK for Python merges the lists of two chunks by this index, and raises without."""
+        first = self._listed.get((key, choice), 0)
+        self._listed[key, choice] = first + len(items)
+        return [item | {"index": number} for number, item in enumerate(items, first)]
 
     def _finish(self, event: Finish) -> bytes:
         frames = []
