@@ -172,6 +172,7 @@ STORED_IMAGE = {"type": "input_image", "file_id": "file_1"}
 PDF = {"type": "input_file", "filename": "a.pdf", "file_data": "data:application/pdf;base64,aGk="}
 FILE_AT = {"type": "input_file", "file_url": "https://x.example/a.pdf"}
 SOUND = {"type": "input_audio", "input_audio": {"data": "aGk=", "format": "mp3"}}
+DRAWN = {"type": "image_generation_call", "id": "ig_1", "status": "completed", "result": "aGk=", "new": "A."}
 NOTE = {"type": "url_citation", "url": "https://x.example", "title": "X", "start_index": 0, "end_index": 2}
 SAID = {"type": "output_text", "text": "Sunny.", "annotations": [NOTE], "logprobs": []}
 MESSAGE = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "phase": "commentary"}
@@ -351,6 +352,7 @@ def test_a_chat_that_the_provider_remembers_needs_no_input() -> None:
         {"input": [THOUGHT, CALL, CUSTOM, SEARCH, {"type": "compaction", "encrypted_content": "x"}]},
         {"input": [{"type": "reasoning", "summary": [], "content": [{"type": "reasoning_text", "text": "Hm."}]}]},
         {"input": [{"type": "reasoning", "id": "rs_1", "summary": []}]},
+        {"input": [THOUGHT, DRAWN, {"type": "image_generation_call", "id": "ig_2", "status": "failed"}]},
         {"input": [{"type": "custom_tool_call_output", "call_id": "c", "output": "x"}]},
         {"input": [CUSTOM, {"type": "custom_tool_call_output", "call_id": "call_2", "output": [IMAGE]}]},
         {

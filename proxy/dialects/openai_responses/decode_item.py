@@ -14,8 +14,6 @@ from proxy.canon import (
     Close,
     Delta,
     Event,
-    Image,
-    Inline,
     Opaque,
     Open,
     Part,
@@ -26,9 +24,9 @@ from proxy.canon import (
     ToolCall,
 )
 from proxy.dialects.openai_responses.citations import citations_of
-from proxy.dialects.openai_responses.parse_input import texts_of
+from proxy.dialects.openai_responses.parse_input import drawn, texts_of
 from proxy.dialects.openai_responses.seals import opened
-from proxy.dialects.openai_responses.words import CALLS, DRAWING, NAME, OF_CALL
+from proxy.dialects.openai_responses.words import CALLS, NAME, OF_CALL
 from proxy.errors import excerpt
 from proxy.grammar.arguments import as_json
 from proxy.grammar.fields import Object, as_list, as_object, as_text, nonsense
@@ -174,7 +172,7 @@ class Item:
     def _aside(self, value: Object) -> None:
         """Adds a block that comes whole: an image, or something that only this wire understands."""
         if value:
-            self._sentence.open(_drawn(value) or Opaque(wire=NAME, value=value)).close()
+            self._sentence.open(drawn(value) or Opaque(wire=NAME, value=value)).close()
 
     # in pieces
 
@@ -241,12 +239,3 @@ class Item:
         block = self._blocks[0] = self._sentence.open(shell)
         block.more(self._waiting)
         return block
-
-
-def _drawn(item: Object) -> Image | None:
-    """The image that a server tool has made, which is the answer itself. PNG is OpenAI's default."""
-    data = as_text(item.get("result"))
-    if item.get("type") != DRAWING or not data:
-        return None
-    rest = {key: value for key, value in item.items() if key != "result"}
-    return Image(source=Inline(data, f"image/{as_text(item.get('output_format')) or 'png'}"), extra={DRAWING: rest})

@@ -30,7 +30,7 @@ from proxy.canon import (
 from proxy.dialects.openai_responses.citations import spelled
 from proxy.dialects.openai_responses.namespaces import NAMESPACE
 from proxy.dialects.openai_responses.seals import closed
-from proxy.dialects.openai_responses.words import ADDED, API, CALLS, NAME, SENT
+from proxy.dialects.openai_responses.words import ADDED, API, CALLS, DRAWING, NAME, SENT
 from proxy.grammar.caching import is_openais
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object, Verbatim
@@ -130,6 +130,8 @@ class Saying:
                 return self._result(part)
             case Opaque(wire=wire, value=value) if wire == NAME:
                 return value
+            case Image(source=Inline() as source) if DRAWING in part.extra:
+                return {**part.extra[DRAWING], "result": source.data}
             case Image() | Audio() | Video() | Document() | Opaque():
                 raise unaccepted(part, API, f"{noun_of(part)} in {role} messages")
             case _:

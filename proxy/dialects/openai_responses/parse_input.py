@@ -85,6 +85,9 @@ def _turn(value: object, at: str, customs: set[str]) -> Turn:
             if kind.startswith("custom") and result.id not in customs:
                 result.extra["type"] = kind  # without its call, only the type tells it from a function's result
             return Turn(role="user", parts=[result], at=at)
+        case words.DRAWING if (image := drawn(as_object(value))) is not None:
+            image.at = at
+            return Turn(role="assistant", parts=[image], at=at)
         case _:
             role: Role = "user" if kind.endswith(CLIENT_SIDE) else "assistant"
             named = as_object(value) | {"type": kind}  # OpenAI's types let a reference be without
@@ -167,6 +170,16 @@ def _marks(fields: Fields) -> Object:
     if extra.get("caller") == {"type": "direct"}:
         extra["caller"] = Verbatim(type="direct")
     return extra
+
+
+def drawn(item: Object) -> Image | None:
+    """The image that a server tool has made, which is the answer itself. PNG is OpenAI's default."""
+    data = as_text(item.get("result"))
+    if item.get("type") != words.DRAWING or not data:
+        return None
+    rest = {key: value for key, value in item.items() if key != "result"}
+    source = seen(Inline(data, f"image/{as_text(item.get('output_format')) or 'png'}"))
+    return Image(source=source, extra={words.DRAWING: Verbatim(rest)})
 
 
 def content_of(fields: Fields, key: str) -> list[Part]:
