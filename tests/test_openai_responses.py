@@ -648,6 +648,20 @@ def test_tools_of_another_wire_are_no_stricter_than_there() -> None:
     assert value["parallel_tool_calls"] is False
 
 
+@pytest.mark.parametrize(
+    ("fields", "asked"),
+    [
+        ({"top_logprobs": 2}, (True, 2)),
+        ({"top_logprobs": 0}, (None, None)),
+        ({"top_logprobs": 0, "include": ["message.output_text.logprobs"]}, (True, 0)),
+    ],
+)
+def test_logprobs_are_asked_for_by_their_number_alone(fields: dict[str, Any], asked: tuple[object, object]) -> None:
+    """Chat Completions and Gemini refuse `top_logprobs` without `logprobs`."""
+    request = parsed(**fields)
+    assert (request.logprobs, request.top_logprobs) == asked
+
+
 def test_a_choice_among_no_tools_is_not_said() -> None:
     value = accepted(foreign(tool_choice=ToolChoice("auto"), parallel_tools=True))
     assert not {"tool_choice", "parallel_tool_calls", "tools"} & value.keys()

@@ -49,7 +49,7 @@ def parse_request(top: Fields) -> Request:
         verbosity=verbosity,
         reasoning=_reasoning(top),
         metadata=top.labels("metadata"),
-        logprobs=_logprobs(top),
+        logprobs=_logprobs(top, knobs),
         names=SPELLED,
         **knobs,
     )
@@ -123,12 +123,19 @@ def _reasoning(top: Fields) -> Reasoning | None:
     return None if effort is None and summary is None else Reasoning(effort=effort, summary=summary)
 
 
-def _logprobs(top: Fields) -> bool | None:
-    """Logprobs, if `include` asks for them; its other words stay. Encrypted reasoning is always requested anyway."""
+def _logprobs(top: Fields, knobs: Object) -> bool | None:
+    """Logprobs, if `include` asks for them; its other words stay. Encrypted reasoning is always requested anyway.
+
+    `top_logprobs` may stand alone on this wire, and on no other: some ask for logprobs as well, and 0 asks for nothing.
+    """
     include = top.texts("include") or []
     if rest := [word for word in include if word not in (SEALS, LOGPROBS)]:
         top.rest["include"] = rest
-    return True if LOGPROBS in include else None
+    if LOGPROBS in include:
+        return True
+    if knobs.get("top_logprobs") == 0:
+        del knobs["top_logprobs"]
+    return True if knobs.get("top_logprobs") else None
 
 
 def _added(turn: Turn) -> Iterator[Tool]:
