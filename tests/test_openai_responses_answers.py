@@ -672,6 +672,31 @@ def test_any_bytes_are_a_sentence_or_an_upstream_error(pieces: list[bytes]) -> N
         assert meter.usage == fold(events).usage
 
 
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(
+    ("item", "answer", "arguments"),
+    [
+        ({"arguments": ""}, {"status": "completed"}, "{}"),
+        ({"arguments": None}, {"status": "completed"}, "{}"),
+        ({"arguments": "", "status": "completed"}, {"status": "completed"}, "{}"),
+        ({"arguments": "", "status": "incomplete"}, {"status": "incomplete"}, ""),
+        ({"arguments": ""}, {"status": "incomplete"}, ""),
+        ({"type": "custom_tool_call", "input": ""}, {"status": "completed"}, ""),
+    ],
+)
+def test_a_call_without_arguments_is_json_unless_it_was_cut(
+    item: dict[str, Any], answer: dict[str, Any], arguments: str, streamed: bool
+) -> None:
+    call = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", **item}
+    response = {"id": "r", "output": [call], **answer}
+    kind = f"response.{answer['status']}"
+    added = {"type": "response.output_item.added", "output_index": 0, "item": {**call, "status": "in_progress"}}
+    data = stream(added, {"type": kind, "response": response}) if streamed else json.dumps(response).encode()
+    (part,) = fold(decoded(data, streamed)).choices[0].parts
+    assert isinstance(part, ToolCall)
+    assert part.arguments == arguments
+
+
 # --- what a client is told -------------------------------------------------------------------------------------------
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=8)
@@ -700,10 +725,10 @@ CALL = st.builds(
     ToolCall,
     id=st.uuids().map(str),
     name=WORDS,
-    arguments=WORDS | st.just(""),
-    kind=st.sampled_from(["function", "custom"]),
+    arguments=WORDS,
     extra=st.sampled_from([{}, {"namespace": "n"}]),
 )
+CUSTOM = st.builds(replace, CALL, arguments=WORDS | st.just(""), kind=st.just("custom"))
 SEARCH = st.builds(Opaque, wire=st.just(WORLD), value=st.just({"type": "web_search_call", "id": "ws_1"}))
 
 
@@ -730,7 +755,7 @@ def pieces_of(draw: st.DrawFn, index: int, part: Part) -> list[Event]:
 @st.composite
 def sentences(draw: st.DrawFn) -> list[Event]:
     """Sentences in this wire's normal form: what a stream tells a piece at a time comes a piece at a time."""
-    parts = draw(st.lists(st.one_of(TEXT, REFUSAL, THINKING, REDACTED, CALL, SEARCH), max_size=4))
+    parts = draw(st.lists(st.one_of(TEXT, REFUSAL, THINKING, REDACTED, CALL, CUSTOM, SEARCH), max_size=4))
     if sum(isinstance(part, Opaque) for part in parts) > 1:
         parts = [part for part in parts if not isinstance(part, Opaque)]
     blocks = [pieces_of(draw, index, part) for index, part in enumerate(parts)]

@@ -104,11 +104,12 @@ class _Answer:
         """The end of the answer. Raises UpstreamError if it failed or was cancelled."""
         self.over = True
         self._start(response)
+        cut = response.get("status") == "incomplete"
         for number, value in enumerate(as_list(response.get("output"))):
-            self._known(number, as_object(value)).tell(as_object(value), done=True)
+            self._known(number, as_object(value)).tell(as_object(value), done=True, cut=cut)
             yield from self._sentence.said()
         for item in self._items.values():
-            item.settle()
+            item.settle(cut)
         yield from self._sentence.said()
         usage = said_usage(response.get("usage"), response.get("service_tier"), as_list(response.get("output")))
         if usage is not None:

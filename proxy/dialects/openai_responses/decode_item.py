@@ -107,8 +107,10 @@ class Item:
 
     # whole
 
-    def tell(self, value: Object, done: bool) -> None:
-        """The item as the host sends it whole. `done`: it is complete."""
+    def tell(self, value: Object, done: bool, cut: bool = False) -> None:
+        """The item as the host sends it whole. `done`: there will be no more of it. `cut`: nor of the answer, which is
+        not complete.
+        """
         if self._done or not value:
             return
         self._must_be(as_text(value.get("type")))
@@ -117,10 +119,13 @@ class Item:
         if self._kind in CALLS and as_text(value.get("name")):
             self._call()
         if done:
-            self.settle()
+            self.settle(cut)
 
-    def settle(self) -> None:
-        """There will be no more of it: hand on whatever is still missing."""
+    def settle(self, cut: bool = False) -> None:
+        """There will be no more of it: hand on whatever is still missing.
+
+        Some hosts send no arguments if a function takes none. Of a call that was cut off nobody knows them.
+        """
         if self._done:
             return
         self._done = True
@@ -133,6 +138,8 @@ class Item:
             case kind if kind in CALLS:
                 block = self._call()
                 block.more(block.rest(as_json(self._value.get(CALLS[kind]))))
+                if kind == "function_call" and not (block.pieces or cut or self._value.get("status") == "incomplete"):
+                    block.more("{}")
             case _:
                 self._aside(self._value)
         for block in self._blocks.values():
