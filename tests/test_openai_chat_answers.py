@@ -1164,6 +1164,12 @@ def test_the_end_mark_ends_every_choice() -> None:
     assert metered([sse(*half)]).finished
 
 
+def test_a_stream_that_groq_stops_early_is_an_error() -> None:
+    stopped = chunk({}, x_groq={"id": "req_1", "error": "over capacity"})
+    assert str(failed(sse(chunk({"content": "a"}), stopped))) == "over capacity"
+    assert decoded(sse(chunk({"content": "a"}, "stop"), stopped))
+
+
 def test_an_error_that_comes_together_with_a_dull_event_is_met() -> None:
     dull = compact(chunk({"content": "a"}))
     assert isinstance(metered([dull, dull, compact({"error": {"code": 429}}) + dull]).error, Busy)

@@ -40,8 +40,11 @@ def _plain(headers: Mapping[str, str], body: bytes) -> str | None:
 
 
 def error_in(said: Object) -> object:
-    """The error in an answer, or in a chunk of one. vLLM's and Mistral's may be all of it."""
-    return said.get("error") or (said if said.get("object") == "error" else None)
+    """The error in an answer, or in a chunk of one. vLLM's and Mistral's may be all of it; Groq says beside its own
+    fields why a stream stopped early: https://github.com/groq/groq-python, types/chat/chat_completion_chunk.py
+    """
+    told = said.get("error") or as_object(said.get("x_groq")).get("error")
+    return told or (said if said.get("object") == "error" else None)
 
 
 def broken_in(said: Object) -> Object | None:
