@@ -608,6 +608,7 @@ def test_an_agent_s_turn_of_another_wire() -> None:
 @pytest.mark.parametrize(
     ("turns", "instructions", "roles"),
     [
+        ([turn("system", Text(text="a"))], None, ["system"]),
         ([turn("system", Text(text="a"), Text(text="b")), turn("user", Text(text="c"))], "a\n\nb", ["user"]),
         ([turn("developer", Text(text="a")), turn("user", Text(text="c"))], "a", ["user"]),
         (

@@ -62,11 +62,13 @@ class Saying:
         return {part.id for part in parts if isinstance(part, ToolCall) and part.kind == "custom"}
 
     def _leads(self) -> bool:
-        """Does the first turn become `instructions`? From another wire it does if no other system turn follows it."""
+        """Does the first turn become `instructions`? From another wire it does if no other system turn follows it, but
+        another one does: OpenAI wants an `input`, and takes the system's words for one.
+        """
         first, second = [*self._turns[:2], None, None][:2]
-        if first is None or self._own:
-            return first is not None and first.at == "instructions"
-        alone = second is None or second.role not in _SYSTEM
+        if first is None or second is None or self._own:
+            return self._own and first is not None and first.at == "instructions"
+        alone = second.role not in _SYSTEM
         return first.role in _SYSTEM and alone and all(isinstance(part, Text) for part in first.parts)
 
     def instructions(self) -> Object:
