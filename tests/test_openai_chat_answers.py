@@ -1164,6 +1164,40 @@ def test_the_end_mark_ends_every_choice() -> None:
     assert metered([sse(*half)]).finished
 
 
+SOURCES: Json = {
+    "citations": ["https://a.example", "https://b.example"],
+    "search_results": [{"title": "A", "url": "https://a.example", "date": None}, {"url": "https://b.example"}],
+}
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        (SOURCES, [("https://a.example", "A"), ("https://b.example", "")]),
+        ({"citations": SOURCES["citations"]}, [("https://a.example", ""), ("https://b.example", "")]),
+        ({"citations": [5, None], "search_results": [5, {}]}, []),
+        ({"citations": {}, "search_results": None}, []),
+    ],
+)
+def test_sources_that_stand_beside_the_choices_are_those_of_the_text(
+    said: Json, named: list[tuple[str, str]], streamed: bool
+) -> None:
+    message = {"role": "assistant", "content": "It is.[1][2]"}
+    whole = {"id": "c", "model": "m", "choices": [{"index": 0, "message": message, "finish_reason": "stop"}], **said}
+    body = sse(chunk(message, **said), chunk({}, "stop", **said)) if streamed else json.dumps(whole).encode()
+    [text] = fold(decoded(body, streamed)).choices[0].parts
+    assert isinstance(text, Text)
+    assert [(one.url, one.title) for one in text.citations] == named
+
+
+def test_a_text_that_names_its_sources_itself_gets_no_others() -> None:
+    cited = {"content": "a", "annotations": [{"type": "url_citation", "url_citation": {"url": "https://c.example"}}]}
+    [text] = fold(decoded(sse(chunk(cited), chunk({}, "stop", **SOURCES)))).choices[0].parts
+    assert isinstance(text, Text)
+    assert [one.url for one in text.citations] == ["https://c.example"]
+
+
 def test_a_stream_that_groq_stops_early_is_an_error() -> None:
     stopped = chunk({}, x_groq={"id": "req_1", "error": "over capacity"})
     assert str(failed(sse(chunk({"content": "a"}), stopped))) == "over capacity"

@@ -8,6 +8,7 @@ from typing import Any
 
 from proxy.canon import (
     Audio,
+    Citation,
     Close,
     Delta,
     Event,
@@ -17,22 +18,19 @@ from proxy.canon import (
     Opaque,
     Open,
     Refusal,
-    Remote,
-    Source,
     Start,
     Stop,
     Text,
     Thinking,
     Usage,
 )
-from proxy.dialects.openai_chat.citations import citations_of
+from proxy.dialects.openai_chat.citations import citations_of, sources_of
 from proxy.dialects.openai_chat.faults import error_in, error_line, fault
-from proxy.dialects.openai_chat.parse_turns import source_of
+from proxy.dialects.openai_chat.parse_turns import drawn
 from proxy.dialects.openai_chat.reasoning import Thought, flat, thoughts_in
 from proxy.dialects.openai_chat.usage import said_usage, told_usage
 from proxy.dialects.openai_chat.voices import Voice, Voices
 from proxy.dialects.openai_chat.words import MAX_CHOICES, NAME, REASONS
-from proxy.errors import BadRequest
 from proxy.framing import FrameTooLong, ServerSentEvents, frame_of
 from proxy.grammar import whole
 from proxy.grammar.endings import reason_of
@@ -125,6 +123,8 @@ class _Answer(Voices):
         self._voices: dict[int, Voice] = {}
         self._usage: Usage | None = None
         self._noted: object = None  # an error that came together with choices
+        self._sources: list[Citation] = []  # for the texts that name none themselves
+        self._cited = False
 
     def hear(self, chunk: object) -> list[Event]:
         """One more chunk. Raises UpstreamError."""
@@ -138,6 +138,8 @@ class _Answer(Voices):
         if error and not choices:
             raise fault(error)
         self._noted = error or self._noted
+        if "citations" in chunk or "search_results" in chunk:
+            self._sources = sources_of(chunk) or self._sources
         usage, told = None, told_usage(chunk.get("usage"), choices)
         if told or "x_groq" in chunk:
             usage = said_usage(told, chunk.get("x_groq"), chunk.get("service_tier"), chunk.get("model"))
@@ -165,6 +167,8 @@ class _Answer(Voices):
         for voice in self._voices.values():
             for call in voice.calls:
                 self._end_call(voice, call, is_whole=_stop_of(voice).reason == "tool_use")
+            if self._sources and not self._cited and voice.kind == "text":
+                self._out.append(Delta(index=voice.index, citations=self._sources))
             self._close(voice)
             self._out += [Close(index=call.index) for call in voice.calls if call.index is not None]
         stops = (_stop_of(self._voices.get(number)) for number in range(max(self._voices) + 1))
@@ -236,6 +240,7 @@ class _Answer(Voices):
         cited = citations_of(as_list(notes)) if (notes := said.get("annotations")) else []
         if content or cited or (scored and voice.kind in ("", "text") and not thinks):
             index = self._in(voice, "text", Text)
+            self._cited = self._cited or bool(cited)
             self._out.append(Delta(index=index, text=content or "", logprobs=scored, citations=cited))
         scored = as_list(logprobs.get("refusal")) if logprobs else []
         if (refusal := text_in(said, "refusal")) or scored:
@@ -273,7 +278,7 @@ class _Answer(Voices):
                 self._out.append(Delta(index=index, text=data, transcript=transcript))
         for item in as_list(said.get("images")):
             if isinstance(item, dict) and isinstance(url := as_object(item.get("image_url")).get("url"), str):
-                self._aside(voice, Image(source=_drawn(url)))
+                self._aside(voice, Image(source=drawn(url)))
 
 
 def _says(value: object) -> bool:
@@ -290,10 +295,3 @@ def _stop_of(voice: Voice | None) -> Stop:
     elif reason == "stop" and voice.sequence is not None:
         reason = "stop_sequence"
     return Stop(reason=reason, raw=voice.raw, sequence=voice.sequence)
-
-
-def _drawn(url: str) -> Source:
-    try:
-        return source_of(url, "images")
-    except BadRequest:
-        return Remote(url)

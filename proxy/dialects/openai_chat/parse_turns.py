@@ -239,3 +239,11 @@ def source_of(url: str, at: str) -> Source:
     if head[-7:].lower() == ";base64":
         return Inline(standard_base64(data), head[:-7])
     return Inline(b64encode(unquote_to_bytes(data)).decode(), head)
+
+
+def drawn(url: str) -> Source:
+    """The source of a picture in an answer, as the host has spelled it."""
+    try:
+        return source_of(url, "images")
+    except BadRequest:
+        return Remote(url)
