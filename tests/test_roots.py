@@ -8,7 +8,7 @@ import pytest
 
 from proxy import registry
 from proxy.canon import Request, Text, Tool, Turn
-from proxy.grammar.claude.roots import rooted
+from proxy.grammar.roots import rooted
 
 Json = dict[str, Any]
 
@@ -77,13 +77,43 @@ def test_thousands_of_shapes_take_no_longer_each_than_a_few(key: str) -> None:
         ("anthropic", "deepseek-chat", ()),
         ("bedrock", "anthropic.claude-sonnet-4-5", ("tool.schema",)),
         ("bedrock", "amazon.nova-pro", ()),
+        ("openai_chat", "gpt-4o", ("tool.schema",)),
+        ("openai_chat", "qwen3", ()),
+        ("openai_responses", "gpt-5", ("tool.schema",)),
+        ("openai_responses", "grok-4", ()),
     ],
 )
-def test_only_claude_gets_it_so(wire: str, model: str, dropped: tuple[str, ...]) -> None:
-    turns = [Turn(role="user", parts=[Text(text="Hi")])]
-    tools = [Tool(name="f", parameters={"anyOf": [FIND, COUNTED]})]
-    encoded = registry.dialect(wire).encode(Request(wire="openai_chat", model=model, turns=turns, tools=tools))
-    tool: Any = json.loads(encoded.body)
-    tool = tool["tools"][0] if wire == "anthropic" else tool["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]
-    schema = tool.get("input_schema") or tool["json"]
-    assert (encoded.dropped, "anyOf" in schema) == (dropped, not dropped)
+def test_only_claude_and_openais_models_get_it_so(wire: str, model: str, dropped: tuple[str, ...]) -> None:
+    schema = told(wire, model, {"anyOf": [FIND, COUNTED]}, dropped)
+    assert ("anyOf" in schema) == (not dropped)
+    if wire.startswith("openai") and not dropped:
+        assert schema == {"anyOf": [FIND, COUNTED]}
+
+
+@pytest.mark.parametrize("wire", ["openai_chat", "openai_responses"])
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        (None, {"type": "object", "properties": {}}),
+        ({}, {"type": "object", "properties": {}}),
+        ({"type": "object"}, {"type": "object", "properties": {}}),
+        ({"properties": {"a": {}}}, {"type": "object", "properties": {"a": {}}}),
+        ({"type": "string"}, {"type": "string"}),
+        ({"type": "object", "$ref": "#/$defs/a"}, {"type": "object", "$ref": "#/$defs/a"}),
+    ],
+)
+def test_openai_gets_an_object_whose_properties_are_said(wire: str, given: Json | None, wanted: Json) -> None:
+    """ "Invalid schema for function 'f': In context=(), object schema missing properties." """
+    assert told(wire, "gpt-4o", given, ()) == wanted
+
+
+def told(wire: str, model: str, parameters: Json | None, dropped: tuple[str, ...]) -> Any:
+    """The schema that such a host gets of a tool."""
+    turns, tools = [Turn(role="user", parts=[Text(text="Hi")])], [Tool(name="f", parameters=parameters)]
+    encoded = registry.dialect(wire).encode(Request(wire="gemini", model=model, turns=turns, tools=tools))
+    assert encoded.dropped == dropped
+    body: Any = json.loads(encoded.body)
+    if wire == "bedrock":
+        return body["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]
+    tool = body["tools"][0]
+    return tool.get("function", tool).get("parameters") or tool["input_schema"]

@@ -101,7 +101,6 @@ def test_a_tool_that_may_be_strict_is(wire: str, schema: Json, told: Json) -> No
         members(a={"$ref": "#/$defs/A", "description": "d"}),
         {**members(a=TEXT), "required": [["a"], 1]},
         {"type": ["object"], "properties": {}},
-        {**members(a=TEXT), "anyOf": [members(a=TEXT)]},
     ],
     ids=[
         *(
@@ -115,12 +114,20 @@ def test_a_tool_that_may_be_strict_is(wire: str, schema: Json, told: Json) -> No
             "default",
             "format",
         ),
-        *("odd format", "allOf", "beside a reference", "odd names", "several types", "one of several"),
+        *("odd format", "allOf", "beside a reference", "odd names", "several types"),
     ],
 )
 def test_a_tool_that_may_not_be_strict_is_not_and_the_receipt_says_so(wire: str, schema: Json) -> None:
     function, dropped = offered(wire, schema, strict=True)
     assert (function["parameters"], function["strict"], dropped) == (schema, False, ("tools.strict",))
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_one_of_several_shapes_is_joined_and_then_may_be_strict(wire: str) -> None:
+    schema = {**members(a=TEXT), "anyOf": [members(a=TEXT)]}
+    function, dropped = offered(wire, schema, strict=True)
+    assert "anyOf" not in function["parameters"]
+    assert (function["strict"], dropped) == (True, ("tools.input_schema",))
 
 
 def test_a_client_of_openais_other_wire_is_taken_at_its_word() -> None:

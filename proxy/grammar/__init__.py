@@ -9,6 +9,7 @@ Each module serves at least two wires, and imports no dialect. What Claude takes
     arguments     a call's arguments, as text or as an object
     searching     web searches that the provider runs
     shapes        schemas for models that are held to them
+    roots         those whose root is a choice, as one object
     gpt           which knobs OpenAI's models take
     openai        what OpenAI's two wires say alike
     thinking      the limit of the answer, and the thoughts in it

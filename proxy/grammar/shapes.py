@@ -7,10 +7,7 @@ of other wires leave open, and numbers, strings and arrays may have no bounds. S
 closed, bounds go into the description, and `oneOf` becomes `anyOf`, as in Anthropic's own SDKs. Anything else is left
 for the provider to refuse: an object that is explicitly open would mean something else if it were closed.
 
-OpenAI's wires want a function's arguments to be an object that names its members, were there none: "object schema
-missing properties" refuses the whole request, and other wires, like MCP, take `{"type": "object"}`
-(https://github.com/langchain-ai/langchain-mcp-adapters/issues/137). And a strict schema has every member of an object
-among the required ones there, and only some of JSON Schema's words
+At OpenAI's a strict schema has every member of an object among the required ones, and only some of JSON Schema's words
 (https://platform.openai.com/docs/guides/structured-outputs#supported-schemas). On other wires a strict tool may have
 members that can be left out. To require those as well, with null for their absence, would give the app arguments that
 it has never seen; so such a tool is not strict at OpenAI's, and the receipt says so.
@@ -22,7 +19,9 @@ from msgspec.structs import replace
 
 from proxy.canon import Format, Request, Tool
 from proxy.grammar.fields import Object, as_list, as_object, dump
+from proxy.grammar.openai import is_gpt
 from proxy.grammar.receipts import Receipt
+from proxy.grammar.roots import parameters_of
 
 BOUNDS = frozenset(
     "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength minItems maxItems uniqueItems"
@@ -34,7 +33,6 @@ _LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE = ("items", "additionalProperties")
 
 # What OpenAI takes.
-_ROOT: Object = {"type": "object", "properties": {}}
 _KNOWN = frozenset(
     "type properties required additionalProperties items anyOf $ref $defs definitions $schema enum const title"
     " description pattern format multipleOf minimum maximum exclusiveMinimum exclusiveMaximum minItems maxItems".split()
@@ -129,17 +127,11 @@ def _own(value: object, waiting: list[Object]) -> object:
 # --- for OpenAI's wires ----------------------------------------------------------------------------------------------
 
 
-def named(parameters: Object | None) -> Object:
-    """The schema of a function's arguments, from another wire."""
-    given = parameters or {}
-    return given if given.keys() >= _ROOT.keys() else given | {key: _ROOT[key] for key in _ROOT if key not in given}
-
-
 def offered(tool: Tool, request: Request, dropped: Receipt) -> tuple[Object, bool | None]:
     """The schema of a function from another wire, and whether the model is held to it. A client of OpenAI's other wire
     knows what may be strict, or hears it from the host.
     """
-    schema = named(tool.parameters)
+    schema = parameters_of(tool, is_gpt(request.model), dropped)
     if not tool.strict or request.wire.startswith("openai_"):
         return schema, tool.strict
     if (held := exact(schema)) is None:

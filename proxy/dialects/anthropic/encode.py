@@ -17,10 +17,10 @@ from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.budgets import is_claude, must_not_think
 from proxy.grammar.claude.models import does_think, knobs_of, sampled, takes_of
 from proxy.grammar.claude.plan import plan
-from proxy.grammar.claude.roots import rooted
 from proxy.grammar.fields import Object, as_list, merged
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import refuse, says_nothing
+from proxy.grammar.roots import rooted
 from proxy.grammar.searching import chooses_search, located, sought
 from proxy.grammar.shapes import held_to, labelled
 

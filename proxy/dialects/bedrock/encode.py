@@ -23,10 +23,10 @@ from proxy.dialects.bedrock.words import (
 from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.budgets import must_not_think, room_for
 from proxy.grammar.claude.models import Takes, does_think, knobs_of, sampled, takes_of
-from proxy.grammar.claude.roots import rooted
 from proxy.grammar.fields import Object, Verbatim, as_object, dump, merged, without_nulls
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, refuse
+from proxy.grammar.roots import rooted
 from proxy.grammar.shapes import held_to
 from proxy.grammar.thinking import is_undecided
 

@@ -1,14 +1,18 @@
-"""What does Claude get of a tool whose arguments are one of several shapes?
+"""What do Claude and OpenAI's models get of a tool whose arguments are one of several shapes?
 
-"input_schema does not support oneOf, allOf, or anyOf at the top level": for one such tool the whole request is refused,
-and servers of MCP offer them. So the shapes become one object that has the members of all, and requires those that each
-of them requires. What they were is told in the description, as Anthropic's own SDKs do with what they take out.
+"input_schema does not support oneOf, allOf, or anyOf at the top level", says the one, and the other "schema must have
+type 'object' and not have 'oneOf'/'anyOf'/'allOf'/'enum'/'not' at the top level": for one such tool the whole request
+is refused, and servers of MCP offer them. So the shapes become one object that has the members of all, and requires
+those that each of them requires. What they were is told in the description, as Anthropic's own SDKs do with what they
+take out.
 """
 
 from collections import Counter
 from itertools import chain
 
+from proxy.canon import Tool
 from proxy.grammar.fields import Object, as_list, as_object, dump
+from proxy.grammar.receipts import Receipt
 
 _ALL, _ANY = "allOf", ("anyOf", "oneOf")
 
@@ -33,6 +37,21 @@ def rooted(schema: Object) -> Object | None:
     one["properties"] = members.said()
     one["description"] = " ".join(text for text in told if isinstance(text, str))
     return one | ({"required": list(dict.fromkeys(required))} if required else {})
+
+
+def parameters_of(tool: Tool, is_gpt: bool, dropped: Receipt) -> Object:
+    """The schema of a function from another wire, for a host of OpenAI's: of an object whose `properties` are said.
+    OpenAI refuses one without, and servers of MCP leave them out where a tool takes nothing.
+    https://github.com/openai/openai-agents-python/issues/449
+    """
+    schema = {"type": "object", **(tool.parameters or {})}
+    if (one := rooted(schema)) is not None:
+        if not is_gpt:  # others take it as it is
+            return as_object(tool.parameters)
+        dropped.add("tool.schema")
+        return one
+    is_told = schema["type"] != "object" or "properties" in schema
+    return schema if is_told else schema | {"properties": {}}
 
 
 def _required(shape: Object) -> list[str]:
