@@ -64,6 +64,12 @@ SAID = [
      " permitted, please reformat your input and try again.", ["reasoning"]),
     ("`temperature` is deprecated for this model.", ["temperature"]),
     ("`temperature` and `top_p` cannot both be specified for this model. Please use only one.", ["top_p"]),
+    ("Invalid 'user': string too long. Expected a string with maximum length 64, but got a string with length 150"
+     " instead.", ["user"]),
+    ("Invalid 'stop': array too long. Expected an array with maximum length 4, but got an array with length 6 instead.",
+     ["stop"]),
+    ("Invalid 'metadata.a': string too long. Expected a string with maximum length 512, but got a string with length"
+     " 600 instead.", ["metadata"]),
 ]  # fmt: skip
 NOT_FOR_US = [
     "body.messages.0.user.name: Extra inputs are not permitted",
@@ -74,6 +80,8 @@ NOT_FOR_US = [
     "This response_format type is unavailable now",
     "The user is not supported",
     "temperature must be at most 2",
+    "Invalid 'tools': array too long. Expected an array with maximum length 128, but got an array with length 200.",
+    "Invalid 'tools[0].function.name': string too long. Expected a string with maximum length 64.",
     "This model doesn't support the toolConfig field. Remove toolConfig and try again.",
     "",
 ]
@@ -96,6 +104,8 @@ def everything() -> Request:
         logprobs=True,
         top_logprobs=2,
         user="u",
+        stop=["x"],
+        metadata={"a": "b"},
         store=False,
         prompt_cache_key="k",
         verbosity="low",
@@ -193,6 +203,15 @@ def test_so_are_the_values_that_a_model_was_refused() -> None:
         assert heard.fit(request, "host", "wire") == ["temperature"]
     (lessons,) = heard.lessons.values()
     assert len(lessons) <= heeding.LESSONS
+
+
+def test_a_long_value_is_remembered_by_something_short() -> None:
+    heard, request = Heeding(), everything()
+    request.user = "u" * 10**6
+    assert heard.heard(refusal("Invalid 'user': string too long."), request, "host", "wire")
+    assert len(repr(heard.lessons)) < 1000
+    assert heard.fit(request, "host", "wire") == ["user"]
+    assert heard.fit(everything(), "host", "wire") == []
 
 
 def test_every_way_has_words_for_the_log() -> None:

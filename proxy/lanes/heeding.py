@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from proxy.canon import Request, ToolChoice, Turn, Way
 from proxy.errors import UpstreamError
-from proxy.lanes.lessons import LIMITS, USAGE, Knob, Lesson, lessons_in, spelt_in, told, value_in
+from proxy.lanes.lessons import LIMITS, USAGE, Knob, Lesson, known_by, lessons_in, spelt_in, told, value_in
 
 log = logging.getLogger("pillion")
 
@@ -148,7 +148,7 @@ def _by_the_system(turn: Turn) -> Turn:
 def _left_out(request: Request, knob: Knob) -> list[str]:
     """Take it out of the request; the receipt."""
     field, value = knob.field, value_in(request, knob.field)
-    if value is None or knob.value not in (None, repr(value)):
+    if value is None or knob.value not in (None, known_by(value)):
         return []
     match field:
         case "ask_usage":

@@ -5,11 +5,13 @@ Either a field that it does not take, or the way in which it wants something sai
 
 import re
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any, NamedTuple
 
 from proxy.canon import Request, Way
 
 _READ = 2000  # characters of a message
+_SHORT = 100  # likewise, of a value
 
 
 class Knob(NamedTuple):
@@ -94,6 +96,7 @@ _WITH_THIS_VALUE = (
     r"the (?P<name>\w+) parameter does not support being set to",  # Alibaba
     r"does not support this (?P<name>\w+)",  # DeepSeek
     r"(?P<name>tool_choice) '\w+' is incompatible with",  # Moonshot
+    r"invalid '(?P<name>\w+)(?:\.[\w.]+)?': (?:string|array) too long",  # OpenAI: Claude Code's `user`, a fifth `stop`
 )
 _IN_ANOTHER_WAY: dict[Way, str] = {
     "bridges": r"unexpected role 'user' after role 'tool'",  # Mistral
@@ -145,8 +148,14 @@ def lessons_in(message: str, request: Request) -> Iterator[Lesson]:
     for find in _this_value:
         for name in _names(find(message)):
             if name in _FIELDS:
-                yield Knob(_FIELDS[name], repr(value_in(request, _FIELDS[name])))
+                yield Knob(_FIELDS[name], known_by(value_in(request, _FIELDS[name])))
     yield from (way for way, search in _ways if search(message))
+
+
+def known_by(value: object) -> str:
+    """What a value is remembered by, which is short."""
+    text = repr(value)
+    return text if len(text) <= _SHORT else sha256(text.encode(errors="replace")).hexdigest()
 
 
 def spelt_in(body: bytes, field: str) -> bool:
