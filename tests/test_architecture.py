@@ -45,7 +45,7 @@ FLOORS = [
     "dialects.* upstream access.* edge.origins edge.handover edge.remote edge.delivery edge.stamp reports.families"
     " routing reports.probe store store.* sealing.makers sealing.vault logs spending.alerts prices prices.*"
     " answers.flights reports.replies".split(),
-    ["grammar.searching"],
+    ["grammar.searching", "grammar.shapes"],
     ["grammar.watching", "grammar.refusals", "grammar.whole", "failover.faults"],
     "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
     " answers.* edge.onlookers edge.keptawake edge.exchange edge.lateness edge.trust sealing.pieces reports.sight"
