@@ -249,12 +249,13 @@ class Exchange(Timed):
         """What is held, or its beginning."""
         data = b"".join(self._chunks)
         self._chunks.clear()
-        if len(data) > PIECE:
-            self._chunks.append(data[PIECE:])
+        self._held = 0
+        if rest := data[PIECE:]:
+            self._chunks.append(rest)
+            self._held = len(rest)
             data = data[:PIECE]
         if self._watched and not self._speaks:
             self._speaks = not is_quiet(data)
-        self._held = max(0, self._held - PIECE)
         if self._paused:
             self._go_on()
         return data
