@@ -76,7 +76,7 @@ def alike(request: Request) -> tuple[Request, Object]:
     return replace(request, extra=extra, demands=demands), told
 
 
-def known_by(request: Request, dropped: Receipt) -> Request:
+def with_short_user(request: Request, dropped: Receipt) -> Request:
     """A request from another wire, with a name for its user that is no longer than OpenAI takes: the digest of one that
     is tells users apart as well.
     """
