@@ -39,6 +39,13 @@ class Receipt:
         for field in fields:
             self.add(field)
 
+    def stops(self, stop: list[str] | None, most: int) -> list[str] | None:
+        """The first of the stop strings, as many as the wire takes: it refuses a request with more."""
+        if stop is None or len(stop) <= most:
+            return stop
+        self.add("stop")
+        return stop[:most]
+
     def uncached(self, cache: Object) -> None:
         """For a wire, or a place in it, without cache points."""
         self.add(BREAKPOINT if "mode" in cache else "cache")

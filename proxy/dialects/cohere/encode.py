@@ -85,9 +85,8 @@ class Encoding:
         value = getattr(self._request, name)
         if self._own or value is None:
             return value
-        if name == "stop" and len(value) > MOST_STOPS:
-            self.dropped.add(name)
-            return value[:MOST_STOPS]
+        if name == "stop":
+            return self.dropped.stops(value, MOST_STOPS)
         if name not in RANGES:
             return value
         least, most = RANGES[name]

@@ -94,10 +94,7 @@ class Encoding:
 
     def _stop(self) -> list[str] | None:
         stop = self._request.stop
-        if stop is None or len(stop) <= MOST_STOPS or self._own:
-            return stop
-        self.dropped.add("stop")
-        return stop[:MOST_STOPS]
+        return stop if self._own else self.dropped.stops(stop, MOST_STOPS)
 
     def _seed(self) -> int | None:
         """Google's is an int32. A longer one is folded, so that the same seed stays the same."""

@@ -92,10 +92,7 @@ class Encoding:
     def _stop(self) -> list[str] | None:
         """OpenAI refuses more than four. (https://platform.openai.com/docs/api-reference/chat/create)"""
         stop = self._request.stop
-        if stop is None or len(stop) <= _MOST_STOPS or self._own or not is_gpt(self._request.model):
-            return stop
-        self.dropped.add("stop")
-        return stop[:_MOST_STOPS]
+        return stop if self._own or not is_gpt(self._request.model) else self.dropped.stops(stop, _MOST_STOPS)
 
     def _limit_field(self) -> str:
         """As the host wants it; else a client of this wire keeps the name that it used."""
