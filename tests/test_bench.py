@@ -147,8 +147,15 @@ def test_a_bar_holds_or_not_where_that_can_be_told(bar: float, verdict: str) -> 
 async def test_each_of_so_many_answers_is_heard_to_its_end(stream: bool) -> None:
     speech = Scenario(body=OPENAI.stream if stream else OPENAI.whole, framing="chunked" if stream else "length")
     async with Evil(answering=lambda _: speech) as evil:
-        assert await asyncio.to_thread(waves.ask, exchange(stream=stream), evil.port, 3, 4) == 12
+        assert await asyncio.to_thread(waves.ask, exchange(stream=stream), [evil.port], 3, 4) == 12
         assert len(evil.requests) == 12
+
+
+async def test_two_are_asked_at_once_as_often_as_each_other() -> None:
+    whole = Scenario(body=OPENAI.whole)
+    async with Evil(answering=lambda _: whole) as one, Evil(answering=lambda _: whole) as other:
+        assert await asyncio.to_thread(waves.ask, exchange(), [one.port, other.port], 3, 4) == 12
+        assert len(one.requests) == len(other.requests) == 12
 
 
 @pytest.mark.parametrize(
@@ -157,4 +164,4 @@ async def test_each_of_so_many_answers_is_heard_to_its_end(stream: bool) -> None
 async def test_an_answer_that_is_none_is_not_counted(refused: Scenario) -> None:
     async with Evil(refused) as evil:
         with pytest.raises(NotMeasured):
-            await asyncio.to_thread(waves.ask, exchange(), evil.port, 1, 1)
+            await asyncio.to_thread(waves.ask, exchange(), [evil.port], 1, 1)

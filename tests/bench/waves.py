@@ -3,6 +3,9 @@
 wrk asks for some seconds, and what is under way at their end was paid for and is not counted: of streams that begin
 together and last half a second that is up to one in seven. So here a slice is a number of requests and not a time, and
 what it cost is all that they cost.
+
+Of two servers that are asked at once, each connection of the one is followed by one of the other: what else the machine
+does meets both alike. What keeps a processor busy cannot be asked so, for they would be in each other's way.
 """
 
 import asyncio
@@ -18,25 +21,33 @@ PATIENCE = 60.0  # seconds for all of them
 CHUNKS_END = b"\r\n0\r\n\r\n"
 
 
-def ask(exchange: Exchange, port: int, connections: int, times: int) -> int:
-    """Over each connection so often, one behind the other; how many answers that were. Raises NotMeasured."""
-    uvloop.run(_all_of(_spelled(exchange), port, connections, times))
+def ask(exchange: Exchange, ports: Sequence[int], connections: int, times: int) -> int:
+    """Over each connection to each port so often, one behind the other; how many answers a port gave.
+
+    Raises NotMeasured.
+    """
+    uvloop.run(_all_of(_spelled(exchange), ports, connections, times))
     return connections * times
 
 
-async def _all_of(request: bytes, port: int, connections: int, times: int) -> None:
+async def _all_of(request: bytes, ports: Sequence[int], connections: int, times: int) -> None:
     loop = asyncio.get_running_loop()
-    askers = [_Asker(request, times, loop.create_future()) for _ in range(connections)]
+    turns = [[*ports[first:], *ports[:first]] for first in range(len(ports))]  # each is the first once
+    askers = [
+        (_Asker(request, times, loop.create_future()), port)
+        for number in range(connections)
+        for port in turns[number % len(ports)]
+    ]
     try:
         async with asyncio.timeout(PATIENCE):
             await asyncio.gather(
-                *(loop.create_connection(partial(_itself, asker), "127.0.0.1", port) for asker in askers)
+                *(loop.create_connection(partial(_itself, asker), "127.0.0.1", port) for asker, port in askers)
             )
-            await asyncio.gather(*(asker.done for asker in askers))
+            await asyncio.gather(*(asker.done for asker, _ in askers))
     except TimeoutError:
         raise NotMeasured(f"answers are missing after {PATIENCE:g} s") from None
     finally:
-        for asker in askers:
+        for asker, _ in askers:
             asker.close()
 
 
