@@ -18,7 +18,8 @@ As it is:
 
 Translated:
 
-    translating   the lane
+    translating   the lane, up to the answer
+    answering     the lane's way back
     abilities     what the model cannot take
     kept          what another provider keeps
     fetching      bytes in place of a URL

@@ -1,20 +1,17 @@
 """How does a call reach a provider of another wire?
 
-It is parsed by the client's dialect and encoded by the provider's; its answer goes the other way round. Seals change
-hands here: those that another provider made are taken out of the request, and the answer's are marked with their maker,
-or kept in the vault where the client's wire has no place for them. What only the answer's own wire understands is left
-out of it.
+It is parsed by the client's dialect and encoded by the provider's; `answering` is the other way round. Seals that
+another provider made are taken out of the request, and those that the client's wire had no place for come back from the
+vault.
 """
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
-from time import time
-from typing import Any, NamedTuple
+from typing import Any
 
 from msgspec.structs import replace
 
 from proxy import headers
-from proxy.canon import Reasoning, Request, Usage
+from proxy.canon import Reasoning, Request
 from proxy.edge.aside import aside
 from proxy.envelope import Envelope
 from proxy.errors import Unrepresentable, UpstreamError
@@ -23,52 +20,22 @@ from proxy.grammar.named import called
 from proxy.grammar.searching import leave_kept
 from proxy.lanes import kept
 from proxy.lanes.abilities import fit
+from proxy.lanes.answering import Asked, answered
 from proxy.lanes.asking import Find, ask, dialect_of, hold, is_stream, read_whole
 from proxy.lanes.begun import Begun
 from proxy.lanes.bound import refuses_thoughts, without_thoughts
-from proxy.lanes.calls import Calls
 from proxy.lanes.fetching import Fetching
-from proxy.lanes.freetext import NONE, as_functions, free_in, lost
-from proxy.lanes.hearing import Counted, Hearing
+from proxy.lanes.freetext import as_functions, free_in, lost
 from proxy.lanes.heeding import Heeding
-from proxy.lanes.naming import AS_THEY_ARE, Names, named
+from proxy.lanes.naming import Names, named
 from proxy.lanes.pairing import pair
 from proxy.lanes.prefill import go_on
 from proxy.lanes.respelling import as_sent
-from proxy.lanes.retelling import Retelling, next_of
-from proxy.lanes.telling import Telling
 from proxy.lanes.windows import window
-from proxy.limits import ratelimits
-from proxy.ports import (
-    Answer,
-    Call,
-    Dialect,
-    Encoded,
-    HeadCounting,
-    Headers,
-    Hints,
-    Loading,
-    Outgoing,
-    Peek,
-    Renderer,
-    Reply,
-    Target,
-)
+from proxy.ports import Answer, Call, Dialect, Encoded, Hints, Loading, Outgoing, Peek, Reply, Target
 from proxy.sealing.provenance import Provenance
-from proxy.sealing.seals import Sealer, unseal
+from proxy.sealing.seals import unseal
 from proxy.sealing.vault import Recall, Vault
-
-
-class _Asked(NamedTuple):
-    """What an answer is an answer to, by what names its provider knows the client's tools, and which of them are free
-    text to the client alone.
-    """
-
-    request: Request
-    recall: Recall
-    renderer: Renderer
-    names: Names = AS_THEY_ARE
-    free: frozenset[str] = NONE
 
 
 class Translation:
@@ -124,13 +91,13 @@ class Translation:
                 answer.abort()
                 raise
             answer, dialect = Begun(answer, held), dialect_of(held, dialect, taken, self._dialect)
-        return await _answered(call, _Asked(request, recall, renderer, names, free), answer, dialect)
+        return await answered(call, Asked(request, recall, renderer, names, free), answer, dialect)
 
     async def answer(self, call: Call, target: Target, answer: Answer, dialect: Dialect) -> Reply:
         """Translate the answer to a request that went out as it was, and was answered in another dialect."""
         request = await aside(len(call.envelope.body), parsed, call, target)
         recall = self._vault.recall(request, call.client, self._provenance.mark(target.adapter.name))
-        return await _answered(call, _Asked(request, recall, call.dialect.renderer(request)), answer, dialect)
+        return await answered(call, Asked(request, recall, call.dialect.renderer(request)), answer, dialect)
 
     def receipt(self, call: Call, dropped: tuple[str, ...]) -> None:
         """Note what is left out, in the client's words. Raises Unrepresentable where `strict` allows none of it."""
@@ -246,56 +213,3 @@ def _loaded(call: Call, request: Request) -> Reply | None:
         return None
     renderer = call.dialect.renderer(request)
     return Reply(200, [("content-type", renderer.media_type)], b"".join(map(renderer.feed, said)))
-
-
-async def _answered(call: Call, asked: _Asked, answer: Answer, dialect: Dialect) -> Reply:
-    """`dialect`: the one that the answer is in."""
-    request, recall, renderer = asked.request, asked.recall, asked.renderer
-    live = is_stream(call, answer, dialect)
-    decoder = dialect.decoder(live)
-    if not live and (counting := _counting_in_head(dialect)) is not None:
-        decoder = Counted(decoder, counting.usage_in_head(answer.headers))
-    calls = Calls(request.turns, asked.names, asked.free) if request.tools or asked.names else None
-    seals = None if live else dialect.seals
-    hearing = Hearing(decoder, recall, Sealer(recall.maker, call.dialect.needs_seals), seals, calls)
-    telling = Telling(call, request, hearing, renderer)
-    limits = ratelimits.translated(answer.headers, call.dialect.name, time())
-    head = [*headers.returning_translated(answer.headers), *limits, ("content-type", renderer.media_type)]
-    try:
-        first = await _first(call, answer, telling)
-    except BaseException:  # most of all where the client has left: the provider must not go on
-        answer.abort()
-        raise
-    if telling.ended and telling.fault is None:
-        answer.abort()
-        if not call.stream and call.usage is not None:
-            head += _of_usage(call, call.usage)
-        return Reply(200, head, first)  # a stream that has come whole is sent whole
-    body = Retelling(answer, telling, first)
-    return Reply(200, head, body, ping=call.dialect.ping, last_words=renderer.error, abort=answer.abort)
-
-
-def _of_usage(call: Call, usage: Usage) -> Headers:
-    """The lines in which the head of a whole answer tells its tokens."""
-    counting = _counting_in_head(call.dialect)
-    said = [] if counting is None else counting.head_of(usage)
-    return [*said, ("x-pillion-estimated", "usage")] if usage.is_guess else said
-
-
-@lru_cache(maxsize=64)
-def _counting_in_head(dialect: Dialect) -> HeadCounting | None:
-    """The dialect, where it is a HeadCounting one. Remembered, as `wishes.wishing` is."""
-    return dialect if isinstance(dialect, HeadCounting) else None
-
-
-async def _first(call: Call, answer: Answer, telling: Telling) -> bytes:
-    """All of a whole answer; of a stream up to the first event that says something. Raises UpstreamError."""
-    out = b""
-    while not (telling.ended or (call.stream and telling.begun and out)):
-        chunk = await call.timed(next_of(answer, telling))
-        out += telling.feed(chunk, last=not chunk or answer.ended())
-        if telling.fault is not None and not (call.stream and telling.begun and out):
-            raise telling.fault
-    if telling.begun:
-        answer.begun()
-    return out
