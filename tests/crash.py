@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 
 from proxy.config import Ledger as Wish
 from proxy.errors import LedgerUnavailable
-from proxy.store import CRASHED, ESTIMATED, Ledger, Query, Row, aging, begin, database, intents, ledger, writer
+from proxy.store import CRASHED, ESTIMATED, Ledger, Query, Row, aging, begin, beginning, database, intents, writer
 from proxy.store.database import Database
 from proxy.store.intents import Intents
 
@@ -66,7 +66,7 @@ POINTS = {
     "when the slots are replayed": Point(Database, "_insert", "after"),
     "before there is a new file": Point(Path, "rename", "before"),
     "when there is a new file": Point(Path, "rename", "after"),
-    "while it is opened": Point(ledger, "opened", "after"),
+    "while it is opened": Point(beginning, "opened", "after"),
     "while it is closed": Point(Intents, "close", "before"),
     "after the database is closed": Point(Database, "close", "after", 2),
 }

@@ -125,7 +125,7 @@ OWNERS = {
     "prometheus_async": ["admin"],
     "jwt": ["access.tokens"],
     "redis": ["store.redis", "store.connection"],
-    "sqlite3": ["store.database", "store.reasons", "store.opening", "store.usage", "store.writer", "store.ledger"],
+    "sqlite3": [f"store.{file}" for file in "database reasons opening beginning usage writer ledger".split()],
     "yaml": ["config.reading"],
     "os.environ": ["config.loading", "config.source", "config.descriptors", "reports.probe", "lean"],
     "os.environb": ["config.loading"],

@@ -10,6 +10,7 @@
     reasons     what an error of SQLite's means
     files       where the files are, and which process has them
     opening     can budgets count on the ledger that is there?
+    beginning   is it in its files, or in memory?
     writer      the one thread that has the connection
     usage       what was used, grouped
     ledger      what the rest of pillion calls

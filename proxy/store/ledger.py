@@ -19,12 +19,12 @@ from typing import TypeVar
 
 from proxy import config
 from proxy.errors import ConfigError, LedgerUnavailable
-from proxy.store import intents
 from proxy.store.aging import Aging, Young
+from proxy.store.beginning import NOWHERE, begun, check_memory
 from proxy.store.database import Database
 from proxy.store.files import Files
 from proxy.store.intents import NO_SLOT, Intents
-from proxy.store.opening import CONSENT, Terms, check, mended, missing, opened, put_back
+from proxy.store.opening import CONSENT, Terms, check, mended, missing, put_back
 from proxy.store.reasons import Unusable, reason, told
 from proxy.store.row import Row, spelled
 from proxy.store.sync import Sync
@@ -34,7 +34,6 @@ from proxy.store.writer import Writer
 log = logging.getLogger("pillion")
 T = TypeVar("T")
 
-_NOWHERE = "there is no folder to keep it in: set state_dir (PILLION_STATE_DIR)"
 _AWAY = "Spending cannot be recorded now ({}), but a budget depends on it: try again later."
 
 
@@ -87,7 +86,7 @@ class Ledger:
     async def check(self) -> None:
         """May a strict budget begin to count on it? Raises ConfigError, LedgerUnavailable."""
         if self._files is None or self._intents is None:
-            self._check_memory(self._fallen or _NOWHERE)
+            check_memory(self._fallen or NOWHERE, self._config.create)
             return
         if self.lost and not self._config.create:
             raise ConfigError(f"{self.lost} rows of the ledger were lost, but a strict budget needs them; {CONSENT}")
@@ -103,57 +102,10 @@ class Ledger:
         await asyncio.to_thread(self._close)
 
     def _opened(self) -> Writer:
-        if self._files is None:
-            return Writer(self._in_memory(_NOWHERE), self)
-        try:
-            self._files.lock()
-            return Writer(self._on_disk(self._files), self)
-        except (Unusable, OSError, sqlite3.Error) as error:
-            self._files.unlock()
-            self._fallen = told(error, self._files.database)
-            if self.is_hard:
-                raise ConfigError(f"the ledger cannot be used: {self._fallen}") from None
-            return Writer(self._in_memory(self._fallen), self)
-
-    def _on_disk(self, files: Files) -> Database:
-        """Raises Unusable, OSError, sqlite3.Error."""
-        database = opened(files, self._terms())
-        try:
-            self._next = 1 + max(self._replayed(files, database), database.highest)
-            self._intents = Intents(files.intents)
-        except BaseException:
-            database.close()
-            raise
-        return database
-
-    def _replayed(self, files: Files, database: Database) -> int:
-        """Book what was under way when pillion was killed; the highest id among it. Raises Unusable."""
-        left = intents.found(files.intents)
-        if left.unreadable:
-            words = "%d slots of %s cannot be read: their rows are lost"
-            log.error(words, left.unreadable, files.intents, extra={"event": "ledger_corrupt"})
-        floor = database.floor
-        database.insert([*{row.id: spelled(row) for row in left.rows if row.id > floor}.values()])
-        return max((row.id for row in left.rows), default=0)
-
-    def _in_memory(self, why: str) -> Database:
         """Raises ConfigError."""
-        if self.is_hard:
-            self._check_memory(why)
-        log.warning(
-            "the ledger is kept only in memory, and is lost when pillion stops: %s",
-            why,
-            extra={"event": "ledger_in_memory"},
-        )
-        database = Database(None)
-        database.open()
-        database.begin()
-        return database
-
-    def _check_memory(self, why: str) -> None:
-        """Raises ConfigError."""
-        if not self._config.create:
-            raise ConfigError(f"a strict budget needs the ledger, but {why}")
+        beginning = begun(self._files, self._terms())
+        self._intents, self._next, self._fallen = beginning.intents, beginning.next_id, beginning.fallen
+        return Writer(beginning.database, self)
 
     def _close(self) -> None:
         is_done = self._writer.close()

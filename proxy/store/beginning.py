@@ -1,0 +1,85 @@
+"""Does a ledger begin in its files, with what a crash has left there, or in memory?
+
+In memory where there is no folder for it, or where it cannot be used: then the log says so, and why. What a strict
+budget counts on is never in memory by accident: that is a ConfigError.
+"""
+
+import logging
+import sqlite3
+from typing import NamedTuple
+
+from proxy.errors import ConfigError
+from proxy.store import intents
+from proxy.store.database import Database
+from proxy.store.files import Files
+from proxy.store.intents import Intents
+from proxy.store.opening import Terms, opened
+from proxy.store.reasons import Unusable, told
+from proxy.store.row import spelled
+
+log = logging.getLogger("pillion")
+
+NOWHERE = "there is no folder to keep it in: set state_dir (PILLION_STATE_DIR)"
+
+
+class Beginning(NamedTuple):
+    """`intents`: None where it is in memory. `next_id`: of a row. `fallen`: why it is, although it has files."""
+
+    database: Database
+    intents: Intents | None = None
+    next_id: int = 1
+    fallen: str = ""
+
+
+def begun(files: Files | None, terms: Terms) -> Beginning:
+    """Its files are locked from now on, where it is in them. Raises ConfigError where a strict budget counts on it."""
+    if files is None:
+        if terms.is_hard:
+            check_memory(NOWHERE, terms.create)
+        return Beginning(_in_memory(NOWHERE))
+    try:
+        files.lock()
+        return _on_disk(files, terms)
+    except (Unusable, OSError, sqlite3.Error) as error:
+        files.unlock()
+        why = told(error, files.database)
+        if terms.is_hard:
+            raise ConfigError(f"the ledger cannot be used: {why}") from None
+        return Beginning(_in_memory(why), fallen=why)
+
+
+def check_memory(why: str, create: bool) -> None:
+    """May a strict budget count on a ledger in memory? `why`: why it is there. Raises ConfigError."""
+    if not create:
+        raise ConfigError(f"a strict budget needs the ledger, but {why}")
+
+
+def _on_disk(files: Files, terms: Terms) -> Beginning:
+    """Raises Unusable, OSError, sqlite3.Error."""
+    database = opened(files, terms)
+    try:
+        next_id = 1 + max(_replayed(files, database), database.highest)
+        return Beginning(database, Intents(files.intents), next_id)
+    except BaseException:
+        database.close()
+        raise
+
+
+def _replayed(files: Files, database: Database) -> int:
+    """Book what was under way when pillion was killed; the highest id among it. Raises Unusable, OSError."""
+    left = intents.found(files.intents)
+    if left.unreadable:
+        words = "%d slots of %s cannot be read: their rows are lost"
+        log.error(words, left.unreadable, files.intents, extra={"event": "ledger_corrupt"})
+    floor = database.floor
+    database.insert([*{row.id: spelled(row) for row in left.rows if row.id > floor}.values()])
+    return max((row.id for row in left.rows), default=0)
+
+
+def _in_memory(why: str) -> Database:
+    words = "the ledger is kept only in memory, and is lost when pillion stops: %s"
+    log.warning(words, why, extra={"event": "ledger_in_memory"})
+    database = Database(None)
+    database.open()
+    database.begin()
+    return database
