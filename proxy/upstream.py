@@ -5,7 +5,6 @@ timers, and turns every way in which a connection can fail into an UpstreamError
 """
 
 import asyncio
-import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -18,7 +17,6 @@ from typing import cast
 from weakref import WeakValueDictionary
 
 import aiohttp
-from aiohttp import http_parser
 from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
@@ -33,11 +31,10 @@ from proxy.edge.origins import Held, Origin, Proxy
 from proxy.edge.outbox import Outbox
 from proxy.edge.trust import Connector
 from proxy.edge.wire import Wire
-from proxy.errors import ConfigError, Down, unsent
+from proxy.errors import Down, unsent
 from proxy.headers import Trail
 
 STANDARD = Timers()
-OLDEST = (3, 14, 4)  # version of aiohttp
 IDLE_LIFE = 15.0  # seconds that a connection waits for another request: few providers close theirs earlier
 PROXY_REFUSES = 407  # no provider says this (RFC 9110, 15.5.8); through a tunnel it comes before there is a connection
 TOLD = 10.0  # seconds that a webhook has to answer
@@ -263,22 +260,6 @@ class Upstream:
 def _left(until: float) -> float:
     """Seconds, in whole hundredths and never 0."""
     return max(round(until - monotonic(), 2), 0.01)
-
-
-def check_aiohttp() -> None:
-    """Can this aiohttp be trusted with strangers' bytes? Raises ConfigError.
-
-    Older versions let requests be smuggled past them (CVE-2026-111750 and before), as does the pure Python parser.
-    """
-    found = tuple(map(int, re.findall(r"[0-9]+", aiohttp.__version__)[:3]))
-    if found < OLDEST:
-        wanted = ".".join(map(str, OLDEST))
-        raise ConfigError(f"aiohttp {aiohttp.__version__} is too old: pip install --upgrade 'aiohttp>={wanted}'")
-    if http_parser.HttpResponseParser is http_parser.HttpResponseParserPy:
-        raise ConfigError(
-            "aiohttp's parser in C is not in use: unset AIOHTTP_NO_EXTENSIONS, or install a wheel that has it:"
-            " pip install --force-reinstall --only-binary :all: aiohttp"
-        )
 
 
 # The connector makes a protocol after the TCP handshake and before the TLS one: `_connect` tells the two apart by it.

@@ -48,8 +48,8 @@ FLOORS = [
     ["grammar.searching", "grammar.shapes"],
     ["grammar.watching", "grammar.refusals", "grammar.whole", "failover.faults"],
     "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
-    " answers.* edge.onlookers edge.keptawake edge.exchange edge.lateness edge.trust sealing.pieces reports.sight"
-    " reports.gauges reports.exposition".split(),
+    " answers.* edge.onlookers edge.keptawake edge.exchange edge.lateness edge.trust edge.release sealing.pieces"
+    " reports.sight reports.gauges reports.exposition".split(),
     "fleet ports ports.* framing framing.* envelope envelope.* grammar.fields grammar.knobs grammar.receipts"
     " grammar.thinking grammar.counts grammar.textual edge.wire edge.names edge.door edge.failures edge.listening"
     " edge.hosts edge.room edge.receiving config config.* headers access.accents access.shown sealing.* reports.outcome"
@@ -111,7 +111,8 @@ ONLY = {
 }
 # Who alone may import a library, or a part of one: the longest name counts.
 OWNERS = {
-    "aiohttp": "upstream edge.wire edge.failures edge.flow edge.origins edge.remote edge.trust lean".split(),
+    "aiohttp": "upstream edge.wire edge.failures edge.flow edge.origins edge.release edge.remote edge.trust"
+    " lean".split(),
     "aiohttp.web*": ["edge.keptawake"],
     "aiohttp.StreamReader": ["edge.keptawake"],  # these three are common to its two sides
     "aiohttp.abc": ["edge.keptawake", "edge.names"],

@@ -19,12 +19,12 @@ from aiohttp import ClientSession
 from proxy import __version__
 from proxy.cli import main
 from proxy.edge.address import Address
+from proxy.edge.release import check_aiohttp
 from proxy.errors import ConfigError
 from proxy.reports.usage_report import as_csv, as_json, as_table
 from proxy.store import Query, read_usage
 from proxy.store.database import Database
 from proxy.store.row import spelled
-from proxy.upstream import check_aiohttp
 from tests.client import OPENAI, ask, chat
 from tests.crash import row
 

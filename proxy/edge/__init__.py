@@ -29,6 +29,7 @@ Towards providers (`upstream`):
     exchange    one request and its answer
     lateness    the timers of an exchange
     failures    how a connection can fail
+    release     which aiohttp may read what they send
     remote      a file at a stranger's URL
 
 Both:

@@ -30,6 +30,7 @@ from proxy.app import App
 from proxy.config import Config, Source, handed_over
 from proxy.edge.handover import Handed, taken
 from proxy.edge.listening import CannotListen
+from proxy.edge.release import check_aiohttp
 from proxy.edge.room import Room, descriptors
 from proxy.errors import ConfigError, GatewayError
 from proxy.logs import Log
@@ -38,7 +39,6 @@ from proxy.process.greeting import greet, overlooked, warn
 from proxy.process.memory import give_back
 from proxy.process.reloading import Reloading
 from proxy.supplies import check_adapters
-from proxy.upstream import check_aiohttp
 
 CANNOT_LISTEN = 1
 CUT = 3  # exit code: answers were cut
