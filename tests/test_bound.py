@@ -87,7 +87,7 @@ def test_the_receipt_names_what_stayed_behind() -> None:
     for thought, name in ((Thinking(text="a", signature="s"), "signature"), (Thinking(redacted="s"), "redacted")):
         said = Turn(role="assistant", parts=[thought, Text(text="b")])
         request = Request(wire="bedrock", model="m", turns=[said])
-        assert (without_thoughts(request), said.parts) == ({f"thinking.{name}"}, [Text(text="b")])
+        assert (without_thoughts(request, own=False), said.parts) == ({f"thinking.{name}"}, [Text(text="b")])
 
 
 async def test_bedrock_says_so_in_its_own_words(tmp_path: Path) -> None:

@@ -58,7 +58,7 @@ def _place(host: str | None, port: int | None) -> str:
     return str(Address(host or "", port or 0))
 
 
-def too_slow(url: URL, seconds: float, is_reached: bool, allowed: float = 0.0) -> Timeout:
+def too_slow(url: URL, seconds: float, is_reached: bool, allowed: float) -> Timeout:
     """One timer covers TCP and TLS, but each has a code of its own. `is_reached`: the TCP connection was made.
 
     `allowed`: as in `within`.

@@ -61,7 +61,7 @@ class Way:
         self._later = Later()
         self._candidates = Candidates(rules, call, plan, met)
 
-    async def go(self, failed: GatewayError | None = None) -> Reply:
+    async def go(self, failed: GatewayError | None) -> Reply:
         """`failed`: how the only target has failed already. Raises what `Failures.final` says, where nobody answers."""
         try:
             if failed is not None:

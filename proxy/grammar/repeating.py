@@ -27,7 +27,7 @@ def unescaped(text: str) -> str:
     return _escape.sub(lambda found: chr(int(found[1], 16)), text).replace("\\/", "/") if "\\" in text else text
 
 
-def shows_key(text: str, names: Sequence[str] = ()) -> bool:
+def shows_key(text: str, names: Sequence[str]) -> bool:
     return any(not _is_named(found, names) for found in _key.finditer(text))
 
 

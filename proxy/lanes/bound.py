@@ -30,7 +30,7 @@ _keeps_none = re.compile(rb'"store"\s*:\s*false').search
 _is_of_an_item = re.compile(r"Item with id '?rs_[\w-]+'? not found").match
 
 
-def refuses_thoughts(error: UpstreamError, own: bool = False) -> bool:
+def refuses_thoughts(error: UpstreamError, own: bool) -> bool:
     """`own`: the request is on the host's own wire. There the client knows what it has changed before a thought, and
     hears of it; but not who has thought.
     """
@@ -51,7 +51,7 @@ def misses_thought(error: UpstreamError) -> bool:
     return error.upstream_status == 400 and _is_of_a_gap(error.message) is not None
 
 
-def without_thoughts(request: Request, own: bool = False) -> set[str]:
+def without_thoughts(request: Request, own: bool) -> set[str]:
     """Remove the sealed thoughts in place, or on the host's `own` wire all of them, and return the receipt."""
     gone: set[str] = set()
     for turn in request.turns:

@@ -75,7 +75,7 @@ DISAGREEMENTS = (
 )
 
 
-def grouping(table: str, by: Sequence[str], is_of_one: bool, is_behind: bool = False) -> str:
+def grouping(table: str, by: Sequence[str], is_of_one: bool, is_behind: bool) -> str:
     """The query for a table's sums in a period, grouped by these columns, with a limit on the groups.
 
     `is_of_one`: only one client's. `is_behind`: only groups whose keys come after given ones. For days, the hours
