@@ -50,10 +50,15 @@ async def pool() -> AsyncIterator[Upstream]:
 
 
 async def post(
-    upstream: Upstream, url: str, timers: Timers = ENOUGH, path: str = "/x", stream: bool = False
+    upstream: Upstream,
+    url: str,
+    timers: Timers = ENOUGH,
+    path: str = "/x",
+    stream: bool = False,
+    body: bytes = b"{}",
 ) -> Exchange:
     head = request_head(path, [("host", "h")])
-    return await upstream.send(upstream.origin(url, timers), head, b"{}", stream=stream)
+    return await upstream.send(upstream.origin(url, timers), head, body, stream=stream)
 
 
 async def read(upstream: Upstream, url: str, timers: Timers = ENOUGH) -> bytes:
@@ -256,6 +261,18 @@ async def test_a_connection_is_never_used_again_after_a_fault(fault: Scenario) -
         assert await read(upstream, evil.url) == BODY
         assert evil.connections == 2
         assert upstream.in_use == 0
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.usefixtures("trusted")
+async def test_a_connection_on_which_a_request_is_still_going_out_is_not_used_again(tls: bool) -> None:
+    """Who answers before all of it has come may never read the rest, and the next request would wait behind that."""
+    async with Evil(Scenario(status=413, body=BODY), ANSWER, early=True, tls=tls) as evil, pool() as upstream:
+        answer = await post(upstream, evil.url, body=b"x" * 16_000_000)
+        assert (answer.status, await answer.read(LIMIT)) == (413, BODY)
+        assert await read(upstream, evil.url) == BODY
+        assert evil.connections == 2
+        assert not evil.requests[0].whole
 
 
 async def test_bytes_that_come_late_close_the_idle_connection() -> None:

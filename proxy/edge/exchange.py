@@ -71,7 +71,7 @@ class Exchange(Timed):
             return
         self._wire.write(data)
         if rest:
-            self._wire.write(rest)
+            self._wire.write_long(rest)
         self._began = self._clock.time()
         self._allowed = allowed
         if allowed.headers or allowed.first_event or allowed.total:
@@ -305,4 +305,4 @@ class Exchange(Timed):
         if self._paused:
             self._paused = False
             wire.hold(False)
-        release(reusable and self._surplus is None and wire.is_connected())
+        release(reusable and self._surplus is None and wire.is_connected() and not wire.is_sending)

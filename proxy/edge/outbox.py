@@ -15,6 +15,8 @@ FULL = 256 * 1024  # bytes that may wait
 BIG = 16 * 1024  # bytes of a write that does not wait: whether its reader keeps up must be known at once
 ALONE = 16  # writes that go out at once after one that waited in vain
 
+Bytes = bytes | memoryview
+
 
 class Line(Protocol):
     """A connection."""
@@ -39,7 +41,7 @@ class Outbox:
     def __init__(self, loop: asyncio.AbstractEventLoop, before: Callable[[], None] = nothing) -> None:
         self.before = before
         self._loop = loop
-        self._waiting: deque[tuple[Line, bytes]] = deque()
+        self._waiting: deque[tuple[Line, Bytes]] = deque()
         self._size = 0  # bytes in it
         self._is_due = False  # the loop will flush it
         self._alone = 0  # writes that do not try whether others come; then nothing waits
@@ -47,7 +49,7 @@ class Outbox:
     def __repr__(self) -> str:
         return f"<Outbox of {self._size} bytes>"
 
-    def write(self, line: Line, data: bytes) -> None:
+    def write(self, line: Line, data: Bytes) -> None:
         """Now or soon. Bytes for a connection that has closed by then are dropped, as its transport would do."""
         if self._alone:
             self._alone -= 1
@@ -80,7 +82,7 @@ class Outbox:
         self.flush()
 
 
-def _write(line: Line, data: bytes) -> None:
+def _write(line: Line, data: Bytes) -> None:
     transport = line.transport
     if transport is not None:
         transport.write(data)

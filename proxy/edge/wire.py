@@ -56,6 +56,11 @@ class Wire(ResponseHandler):
         """Whether aiohttp's own pool, which keeps those of its session, is to close it."""
         return self.is_old or super().should_close
 
+    @property
+    def is_sending(self) -> bool:
+        """Is a part of what was asked still to go out? Who answered without it may never read it."""
+        return self.transport is not None and self.transport.get_write_buffer_size() > 0
+
     def data_received(self, data: bytes) -> None:
         if self.exchange is not None:
             self.exchange.received(data)
@@ -75,6 +80,13 @@ class Wire(ResponseHandler):
     def write(self, data: bytes) -> None:
         """What has not gone out when the connection is closed never will: nobody waits for its answer any more."""
         self._outbox.write(self, data)
+
+    def write_long(self, data: bytes) -> None:
+        """Its last byte goes by itself. Over TLS, uvloop hands all of a write to the socket's own transport, where
+        nobody can see it; what is written while that one is full stays where `is_sending` finds it.
+        """
+        self._outbox.write(self, memoryview(data)[:-1])
+        self._outbox.write(self, data[-1:])
 
     def close(self) -> None:
         self.abort()
