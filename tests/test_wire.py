@@ -628,6 +628,7 @@ PINGS = {
     "responses": [b'event: keepalive\ndata: {"type":"keepalive","sequence_number":7}\n\n'],
     "many at once": [b": a\n\n" * 100],
     "in two": [b": wait", b"\n\n"],
+    "an event that never ends, byte by byte": [b"x"] * 5,
 }
 
 
@@ -698,6 +699,11 @@ async def test_a_stream_that_speaks_between_its_pings_goes_on(kind: str) -> None
         assert await minutes(talk, clock, PINGS[kind], 25) == ""
         assert await minutes(talk, clock, [DELTA], 1) == ""
     assert await minutes(talk, clock, [*PINGS[kind], DELTA], 100) == ""
+
+
+async def test_a_stream_that_comes_byte_by_byte_speaks_with_each_event() -> None:
+    talk, clock = watched()
+    assert await minutes(talk, clock, [DELTA[at : at + 1] for at in range(len(DELTA))], 100) == ""
 
 
 async def test_a_client_that_reads_nothing_for_an_hour_is_no_quiet_of_the_provider() -> None:

@@ -15,7 +15,7 @@ import httptools
 
 from proxy.edge import heads
 from proxy.edge.failures import why
-from proxy.edge.lateness import Allowed, Timed, is_quiet, soonest
+from proxy.edge.lateness import Allowed, Timed, soonest
 from proxy.edge.wire import Wire
 from proxy.errors import Down, UpstreamError
 from proxy.ports import Sink
@@ -255,7 +255,7 @@ class Exchange(Timed):
             self._held = len(rest)
             data = data[:PIECE]
         if self._watched and not self._speaks:
-            self._speaks = not is_quiet(data)
+            self._listen(data)
         if self._paused:
             self._go_on()
         return data
@@ -267,7 +267,8 @@ class Exchange(Timed):
         self._counted = 0
         data = b"".join(self._chunks)
         self._chunks.clear()
-        self._speaks = self._speaks or not is_quiet(data)
+        if not self._speaks:
+            self._listen(data)
         try:
             may_go_on = sink(data)
         except BaseException as error:

@@ -15,6 +15,7 @@ from proxy.edge.wire import Wire
 from proxy.errors import Timeout, UpstreamError
 
 LINGER = 0.5  # seconds that an answer may go on after its last event
+SHORTEST = 16  # bytes of an event: a frame of AWS's with nothing in it. One of any other wire has an end of a line
 
 
 class Allowed(NamedTuple):
@@ -37,7 +38,7 @@ class Timed:
     _headed = _done = False  # has the head come, and the end?
     _watched = False  # the answer has said something, and its silences are timed
     _concluded = False  # the answer has said its last
-    _speaks = False  # since the last look it has sent more than signs of life
+    _speaks: bool | None = False  # since the last look it has sent more than signs of life; None: less than an event
     _began = 0.0  # seconds, by the loop's clock
     _allowed = Allowed()
     _last = 0.0  # when a byte came, or somebody began to wait for one; seconds, by the loop's clock
@@ -95,6 +96,11 @@ class Timed:
     def _silence(self, now: float) -> float:
         """Seconds without a byte; time in which nobody waits does not count."""
         return now - self._last if self._waiter is not None else 0.0
+
+    def _listen(self, data: bytes) -> None:
+        """Is this more than a sign of life? Who sends byte after byte, and never an event, has not spoken either."""
+        if self._speaks is None or not is_quiet(data):
+            self._speaks = None if len(data) < SHORTEST and b"\n" not in data and b"\r" not in data else True
 
     def _since_it_spoke(self, now: float) -> float:
         if self._speaks or self._waiter is None:
