@@ -170,12 +170,18 @@ async def test_a_fault_before_the_first_byte_is_an_error_answer(
     assert (got.status, fault.said in error["message"]) == (fault.status, True), error
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@streamed_and_whole
 @every_lane
-async def test_a_redirect_is_never_followed(speech: Speech, provider: Speech) -> None:
+async def test_a_redirect_is_never_followed(speech: Speech, provider: Speech, stream: bool, status: int) -> None:
+    """Neither to another host, which would be shown the key, nor on the same."""
     async with Evil() as elsewhere:
-        moved = Scenario(status=307, headers=[("Location", elsewhere.url + "/v1/messages")])
-        got = await answered(moved, speech, provider, False)
-        assert (got.status, elsewhere.connections) == (502, 0)
+        for where in (elsewhere.url, ""):
+            moved = Scenario(status=status, headers=[("Location", where + "/v1/messages")])
+            got = await answered(
+                moved, speech, provider, stream
+            )  # whose host would miss a scenario for a second request
+            assert (got.status, elsewhere.connections) == (502, 0)
 
 
 @streamed_and_whole

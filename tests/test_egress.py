@@ -5,10 +5,12 @@ import base64
 import contextlib
 import json
 import ssl
-from collections.abc import AsyncIterator
+import warnings
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -223,6 +225,50 @@ async def test_one_without_a_certificate_is_not_let_in() -> None:
         with pytest.raises(Down):
             await post(upstream, evil.url, tls=trusting(evil.ca_pem))
         assert not evil.requests
+
+
+def issued(*names: str, **more: Any) -> ssl.SSLContext:
+    """A provider's context with a certificate of an authority that we trust."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority().issue_cert(*names, **more).configure_cert(tls)
+    return tls
+
+
+def weak(newest: str, ciphers: str = "ALL") -> ssl.SSLContext:
+    """One that speaks no newer TLS than this, and nothing but these ciphers."""
+    tls = issued("127.0.0.1")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        tls.minimum_version = tls.maximum_version = ssl.TLSVersion[newest]
+    tls.set_ciphers(f"{ciphers}:@SECLEVEL=0")
+    return tls
+
+
+DAY, NOW = timedelta(days=1), datetime.now(UTC)
+NOT_GOOD: dict[str, Callable[[], ssl.SSLContext]] = {
+    "expired": lambda: issued("127.0.0.1", not_before=NOW - 9 * DAY, not_after=NOW - DAY),
+    "not valid yet": lambda: issued("127.0.0.1", not_before=NOW + DAY, not_after=NOW + 9 * DAY),
+    "of another name": lambda: issued("api.example.com"),
+    "of another address": lambda: issued("127.0.0.2"),
+    "of a name that is ours as well": lambda: issued("localhost"),
+    "with the name where nobody looks": lambda: issued(common_name="127.0.0.1"),
+    "TLS 1.0": lambda: weak("TLSv1"),
+    "TLS 1.1": lambda: weak("TLSv1_1"),
+    "no certificate at all": lambda: weak("TLSv1_2", "aNULL"),
+}
+
+
+@pytest.mark.parametrize("what", NOT_GOOD)
+async def test_to_whom_cannot_be_trusted_no_key_is_sent(what: str) -> None:
+    """Nor anything else, by a call, a list or a check."""
+    async with Evil(tls=NOT_GOOD[what]()) as evil:
+        environ = {**OPENAI.environ(evil.url), "PILLION_OPENAI_CA": str(evil.ca_pem)}
+        async with pillion(**environ) as gateway:
+            for stream in (False, True):
+                got = await chat(gateway, OPENAI, OPENAI.request(stream, "openai/m"))
+                assert (got.status, OPENAI.error(got.body)["type"]) == (502, "server_error"), got
+            assert (await ask(gateway, "GET", "/providers/openai/health")).status == 503
+        assert (evil.connections, evil.requests) == (3, [])
 
 
 async def alerting(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
