@@ -4,6 +4,7 @@ import hashlib
 import json
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from proxy.envelope import Envelope
 from proxy.errors import GatewayError, Unauthorized
 from proxy.middleware.auth import Auth
 from proxy.ports import Call, Target
-from tests.client import OPENAI, SPEECHES, Speech, ask, chat, client, lane_name, spell
+from tests.client import ANTHROPIC, OPENAI, SPEECHES, Speech, ask, chat, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import config_file, pillion
 from tests.test_middleware import call, fine
@@ -361,6 +362,49 @@ async def test_no_model_is_asked_in_place_of_the_allowed_one_either(others: str,
     asked.envelope = Envelope(b'{"model":"echo/text","mod\\u0065ls":%b}' % others.encode())
     with nullcontext() if allowed else pytest.raises(GatewayError, match="may not use"):
         await ALLOWED.reserve(asked)
+
+
+@pytest.mark.parametrize(
+    ("fields", "allowed"),
+    [
+        ({"fallbacks": [{"model": "small"}]}, True),
+        ({"fallbacks": []}, True),
+        ({"fallbacks": None}, True),
+        ({"fallbacks": [{"model": "small"}, {"model": "large"}]}, False),
+        ({"fallbacks": "default"}, False),  # the provider chooses
+        ({"fallbacks": ["large"]}, False),
+        ({"fallbacks": [{}]}, False),
+        ({"tools": [{"name": "f", "input_schema": {"properties": {"model": {}}}}]}, True),
+        ({"tools": [{"type": "advisor_20260301", "name": "advisor", "model": "small"}]}, True),
+        ({"tools": [{"name": "f"}, {"type": "advisor_20260301", "name": "advisor", "model": "large"}]}, False),
+        ({"tools": [{"type": "advisor_20260301", "model": None}]}, False),
+        ({"tools": "no list"}, True),
+    ],
+    ids=str,
+)
+async def test_a_model_that_claude_is_to_hand_over_to_must_be_allowed_too(
+    fields: dict[str, Any], allowed: bool, tmp_path: Path
+) -> None:
+    """Whom Anthropic asks if the model refuses, which a client can bring about, and whom it asks for advice."""
+    text = "keys: {ann: {key: hers, models: [anthropic/small, openai/other]}}"
+    whole = [("Content-Type", "application/json")]
+    async with Evil(Scenario(body=ANTHROPIC.whole, headers=whole)) as evil:
+        async with pillion(**config_file(text, tmp_path), **ANTHROPIC.environ(evil.url)) as gateway:
+            asked = ANTHROPIC.request(model="anthropic/small", **fields)
+            got = await chat(gateway, ANTHROPIC, asked, [("x-api-key", "hers")])
+        assert (got.status, len(evil.requests)) == ((200, 1) if allowed else (403, 0))
+        assert allowed or "may not use" in ANTHROPIC.error(got.body)["message"]
+
+
+async def test_what_another_wire_does_not_carry_asks_for_no_other_model(tmp_path: Path) -> None:
+    text = "keys: {ann: {key: hers, models: [openai/small]}}"
+    fallbacks = [{"model": "claude-opus-4-8"}]
+    async with Evil(Scenario(body=OPENAI.whole, headers=[("Content-Type", "application/json")])) as evil:
+        async with pillion(**config_file(text, tmp_path), **OPENAI.environ(evil.url)) as gateway:
+            asked = ANTHROPIC.request(model="openai/small", fallbacks=fallbacks)
+            got = await chat(gateway, ANTHROPIC, asked, [("x-api-key", "hers")])
+        assert got.status == 200
+        assert b"claude-opus" not in evil.requests[0].body
 
 
 RESTRICTED = """

@@ -7,13 +7,18 @@ the patterns of a key's `models`, `*` is any run of characters, slashes included
 from collections.abc import Callable
 
 from proxy.access.allowance import ClientKey, reaches
+from proxy.envelope import Envelope
 from proxy.errors import GatewayError, excerpt
-from proxy.ports import Call, Reply
+from proxy.grammar.fields import as_list, as_object
+from proxy.ports import Call, Reply, Target
 
 LONGEST_NAME = 200  # characters of a model that are repeated
 # The field that names whom OpenRouter is to ask if the model fails, which a client can bring about.
 # https://openrouter.ai/docs/guides/routing/model-fallbacks
 OTHERS = "models"
+# The one that names whom Anthropic is to ask if the model refuses; OpenRouter has it, too, where it speaks that wire.
+# https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback
+FALLBACKS = "fallbacks"
 
 Whose = Callable[[Call], str | None]  # whose requests may the caller see? A client's name; None: everybody's
 
@@ -50,9 +55,8 @@ def check(call: Call) -> None:
     assert call.target is not None  # failover chose it
     provider = call.target.adapter.name
     check_names(call.key, provider, call.target.model)
-    if OTHERS in call.envelope:
-        for model in _others(call.envelope.get(OTHERS)):
-            check_names(call.key, provider, model)
+    for model in (*others(call, call.target), *advisors(call, call.target)):
+        check_names(call.key, provider, model)
 
 
 def check_names(key: ClientKey | None, provider: str, model: str) -> None:
@@ -61,9 +65,40 @@ def check_names(key: ClientKey | None, provider: str, model: str) -> None:
         raise not_allowed(key, provider, model)
 
 
-def _others(said: object) -> list[str]:
+def others(call: Call, target: Target) -> list[str]:
+    """Which models may answer in the place of the one that is asked, by the client's own words?"""
+    names = instead(call.envelope)
+    if FALLBACKS in call.envelope and _passes(call, target):
+        names += _names(call.envelope.get(FALLBACKS))
+    return names
+
+
+def instead(envelope: Envelope) -> list[str]:
+    """Those of OpenRouter's list."""
+    return _names(envelope.get(OTHERS)) if OTHERS in envelope else []
+
+
+def advisors(call: Call, target: Target) -> list[str]:
+    """Which models does the provider run as tools, as Claude's advisor is one?
+
+    https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool
+    """
+    raw = call.envelope.raw("tools") or b""
+    if not (b'"model"' in raw or b"\\u" in raw) or not _passes(call, target):
+        return []
+    tools = as_list(call.envelope.get("tools"))
+    return _names([tool for tool in map(as_object, tools) if "model" in tool])
+
+
+def _passes(call: Call, target: Target) -> bool:
+    """Does the provider speak the client's own wire? On another one, nothing of this reaches it."""
+    return call.dialect.name in target.adapter.takes(target.model)
+
+
+def _names(said: object) -> list[str]:
     """The names in the list; what is none is "", which only a key for all models may say."""
-    names = [] if said is None else said if isinstance(said, list) else [said]
+    rows = [] if said is None else said if isinstance(said, list) else [said]
+    names = [row.get("model") if isinstance(row, dict) else row for row in rows]
     return [name if isinstance(name, str) else "" for name in names]
 
 
