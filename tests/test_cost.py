@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -349,6 +350,74 @@ async def test_what_is_taken_for_free_costs_nothing_whatever_model_answers(tmp_p
             assert (await chat(gateway, "openai/my-own-name-for-it")).header("x-pillion-cost-usd") == "0"
         (statement,) = gateway.app.accounting.budgets.statements()
         assert statement.spent == 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("asked", "answered", "cost", "is_guess"),
+    [
+        ("small", "large", "0.00011", False),
+        ("large", "small", ELEVEN, False),
+        ("small", "small", ELEVEN, False),
+        ("small", "large:by-another-name", "0.00011", True),
+        ("nothing", "large", "0.00011", False),  # else such a request would be free
+        ("small", "nothing", "0", False),
+    ],
+)
+async def test_what_answers_in_place_of_another_costs_what_it_costs_itself(
+    asked: str, answered: str, cost: str, is_guess: bool, stream: bool, tmp_path: Path
+) -> None:
+    """OpenRouter's `models`: 5 tokens read and 2 written."""
+    text = "".join(
+        f"  openai/{name}: {{input: {price}, output: {3 * price}}}\n"
+        for name, price in {"small": 1, "large": 10, "nothing": 0}.items()
+    )
+    scenario = STREAM if stream else WHOLE
+    body = scenario.body.replace(b'"model":"gpt-real"', b'"model":"%b"' % answered.encode())
+    body = body.replace(b'"model": "gpt-real"', b'"model": "%b"' % answered.encode())
+    others = [name for name in ("small", "large", "nothing") if name != asked]
+    async with (
+        Evil(replace(scenario, body=body)) as evil,
+        pillion(**config_file(f"prices:\n{text}", tmp_path), **OPENAI.environ(evil.url)) as gateway,
+    ):
+        request = OPENAI.request(stream, model=f"openai/{asked}", models=others)
+        got = await ask(gateway, "POST", OPENAI.path, request)
+        assert got.status == 200, got.body
+        assert stream or got.header("x-pillion-cost-usd") == cost
+        (row,) = await booked(gateway)
+        assert (row["cost_usd"], row["unpriced"]) == (cost, int(is_guess))
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "status"),
+    [
+        ("openai/nothing", {"models": ["m"]}, 429),
+        ("openai/nothing", {"models": ["nothing"]}, 200),
+        ("openai/m", {"models": ["nothing"], "max_tokens": 1}, 429),
+        ("anthropic/m", {"fallbacks": [{"model": "m", "max_tokens": 10**6}]}, 429),
+        ("anthropic/m", {"fallbacks": []}, 200),
+        ("openai/m", {"fallbacks": [{"model": "m", "max_tokens": 10**6}]}, 200),  # whom nobody asks there
+    ],
+)
+async def test_who_may_answer_in_place_of_another_has_no_bound(
+    model: str, fields: dict[str, Any], status: int, tmp_path: Path
+) -> None:
+    speech = ANTHROPIC if "fallbacks" in fields else OPENAI
+    text = PRICES.replace("{openai/m", "{openai/nothing: {input: 0, output: 0}, openai/m") + BUDGET
+    body = OPENAI.whole if model.startswith("openai/") else ANTHROPIC.whole
+    async with Evil(*[Scenario(body=body, headers=JSON)] * (status == 200)) as evil:
+        hosts = {**OPENAI.environ(evil.url), **ANTHROPIC.environ(evil.url)}
+        async with pillion(**config_file(text, tmp_path), **hosts) as gateway:
+            asked = speech.request(False, model=model, **fields)
+            got = await ask(gateway, "POST", speech.path, asked, speech.headers)
+            assert (got.status, len(evil.requests)) == (status, int(status == 200)), got.body
+            assert status == 200 or b"no known bound" in got.body
+
+
+async def test_who_may_answer_in_place_of_another_must_have_a_price_too(tmp_path: Path) -> None:
+    async with Evil() as evil, priced(evil, tmp_path, "unknown_price: refuse") as gateway:
+        got = await chat(gateway, models=["nobody-knows-it"])
+        assert (got.status, json.loads(got.body)["error"]["code"], evil.requests) == (400, "unknown_price", [])
 
 
 async def test_an_unknown_price_is_never_nothing_unless_the_operator_says_so(tmp_path: Path) -> None:

@@ -5,20 +5,21 @@ to the ledger; after it, both learn what it did cost. So an attempt is in the le
 """
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from typing import NamedTuple
 
 from msgspec import Struct
 from msgspec.structs import astuple
 
+from proxy.access.rights import instead, others
 from proxy.budgets import Budgets, Leases, Reservation
 from proxy.canon import BUCKETS, NO_USAGE, Usage
 from proxy.edge.aside import aside
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, GatewayError
 from proxy.ports import Bill, Call, Handler, Reply, Target
-from proxy.prices import Price, Prices
+from proxy.prices import Price, Prices, UnknownPrice
 from proxy.reports.outcome import outcome
 from proxy.spending.brake import Brake
 from proxy.spending.extent import Longest, extent, tier
@@ -28,6 +29,8 @@ from proxy.spending.used import is_unheard, unheard, used, used_so_far
 from proxy.store import ESTIMATED, STREAM, UNPRICED, Ledger, Row
 
 LEAST = 16  # tokens: OpenAI's Responses API takes no lower limit, and is asked for so many in its place
+
+_EVEN = (1000, 1000)  # tokens read and written, by which prices are compared
 
 # Nano-dollars for one attempt; was the price a guess, has the target answered, and what tokens has it counted?
 Paid = Callable[[Target, int, bool, bool, Usage | None], None]
@@ -94,7 +97,9 @@ class Cost:
         """Before any byte goes to the provider. Raises OverBudget, LedgerUnavailable, UnknownPrice, BadRequest."""
         assert call.target is not None
         provider, model, now = call.target.adapter.name, call.target.model, time.time()
-        price = self._prices.of(provider, model, now, tier_asked(call, call.target))
+        price = self._prices.of(provider, model, now, tier := tier_asked(call, call.target))
+        for name in instead(call.envelope):
+            self._prices.of(provider, name, now, tier)
         reservation = None
         if self._budgets.is_there or call.wishes.cost_limit is not None:
             bound = await aside(len(call.envelope.body), self._bound, call, call.target, price)
@@ -131,8 +136,7 @@ class Cost:
         row, price = held.row, held.price
         usage, doubts = used(call, error)
         flags = (row.flags & ~UNPRICED) | doubts  # the intent's price may have been a guess, and not the answer's
-        if not price.is_known:
-            price = self._answered(call, price)
+        price = self._answered(call, price)
         if usage.tier:
             price = price.at(usage.tier)
         row.nanos, is_known = 0, price.is_known
@@ -177,13 +181,31 @@ class Cost:
     def _answered(self, call: Call, price: Price) -> Price:
         """The price of the model that answered, where the target's name has none: a deployment, the ARN of a profile.
 
-        `price`: the target's.
+        And where the client has let the provider choose among several. `price`: the target's.
         """
-        if price.is_known or price.is_free or not call.answered_model or call.target is None:
+        target, answered = call.target, call.answered_model
+        if target is not None and answered != target.model and (names := instead(call.envelope)):
+            return self._chosen(call, target, price, names)
+        if price.is_known or price.is_free or not answered or target is None:
             return price  # what is taken for free had nothing set aside for it
-        asked = tier_asked(call, call.target)
-        found = self._prices.of(call.target.adapter.name, call.answered_model, time.time(), asked)
+        found = self._prices.of(target.adapter.name, answered, time.time(), tier_asked(call, target))
         return found if found.is_known and not found.is_free else price
+
+    def _chosen(self, call: Call, target: Target, price: Price, names: Sequence[str]) -> Price:
+        """Of the models that might answer, the price of the one that did; a guess at the dearest, if none of these did.
+
+        OpenRouter names what it has asked by another spelling at times, or not at all where it was cut.
+        """
+        there = {target.model: price} | {name: self._of_other(call, target, name, price) for name in names}
+        found = there.get(call.answered_model) or self._of_other(call, target, call.answered_model, price)
+        return found if found.is_known else max(there.values(), key=lambda each: each.bound(*_EVEN)).guessed()
+
+    def _of_other(self, call: Call, target: Target, model: str, price: Price) -> Price:
+        """What another model costs there; where that must be known and is not, a guess at what the target's costs."""
+        try:
+            return self._prices.of(target.adapter.name, model, time.time(), tier_asked(call, target))
+        except UnknownPrice:
+            return price.guessed()
 
     def _release(self, held: Held, nanos: int) -> None:
         if held.reservation is not None:
@@ -193,13 +215,14 @@ class Cost:
 
     def _bound(self, call: Call, target: Target, price: Price) -> int | None:
         """Nano-dollars that the attempt cannot exceed; None where nobody knows. Raises BadRequest."""
-        if price.is_free:
+        names = others(call, target)
+        if price.is_free and all(self._of_other(call, target, name, price).is_free for name in names):
             return 0
         hints, ever = target.adapter.hints(target.model), target.adapter.abilities(target.model).max_output
         longest = Longest(hints.max_tokens or hints.needed or ever, ever)
         asked = Envelope(call.envelope.filled(hints.fields)) if hints.fields else call.envelope  # as it will be sent
         known = extent(asked, call.dialect.bounds, longest, hints.like or target.model)
-        if known.is_open or known.output is None:
+        if known.is_open or known.output is None or names:  # each may read it anew, and write as much
             return None
         return price.bound(known.input, known.output if known.output > LEAST else LEAST)
 

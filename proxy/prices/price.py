@@ -45,6 +45,10 @@ class Price:
             return self
         return self.tiers.get(tier) or self.tiers.get(_plain(tier)) or self.tiers[OTHER]
 
+    def guessed(self) -> "Price":
+        """The same, where it is not certain that it is this one."""
+        return Price(self.source, self.rates, False, self.tiers)
+
     def cost(self, usage: Usage, tier: str = "") -> int:
         """Nano-dollars, rounded half to even; never negative.
 
