@@ -248,10 +248,18 @@ async def test_other_rules_hold_from_now_on() -> None:
 
 # --- the same, or not ------------------------------------------------------------------------------------------------
 
+
+def _schema(properties: bytes) -> bytes:
+    return b'{"model":"m","response_format":{"json_schema":{"schema":{"properties": {%b}}}}}' % properties
+
+
 SAME = [
     (b'{"a":1,"model":"m"}', b'{ "model" : "m",\n\t"a" : 1 }'),
     (b'{"model":"m","a":[1.50,{"y":null,"z":"\\u00e9"}]}', '{"a":[1.50,{"z":"é","y":null}],"model":"m"}'.encode()),
     (b'{"model":"m","a":"\\/"}', b'{"model":"m","a":"/"}'),
+    # Beside a schema, all else is sorted as ever; and the word alone is none.
+    (b'{"a":{"y":0.5,"z":2},"s":{"properties":{"x":{}}}}', b'{"s": {"properties": {"x":{}}}, "a":{"z":2,"y":0.5}}'),
+    (b'{"a":{"y":"\\"properties\\":","z":2}}', b'{"a":{"z":2,"y":"\\"properties\\":"}}'),
 ]
 OTHERS = [
     (b'{"model":"m","a":1}', b'{"model":"m","a":1.0}'),
@@ -261,6 +269,9 @@ OTHERS = [
     (b'{"model":"m","a":"1"}', b'{"model":"m","a":1}'),
     (b'{"model":"m","a":null}', b'{"model":"m"}'),
     (b'{"model":"m","a":" x"}', b'{"model":"m","a":"x"}'),
+    # A model writes the keys of an object in the order of its schema: what is thought first decides what is said.
+    (_schema(b'"why":{},"so":{}'), _schema(b'"so":{},"why":{}')),
+    (_schema(b'"why":{},"so":{}'), _schema(b'"so":{},"why":{}').replace(b'"properties"', b'"propertie\\u0073"')),
     # Of two equal keys our parser keeps one, and the provider's perhaps the other.
     (b'{"model":"m","a":{"b":"x","b":"y"}}', b'{"model":"m","a":{"b":"y"}}'),
     (b'{"model":"m","a":{"b":1,"b":2},"c":"\\u0022\\u0022"}', b'{"model":"m","a":{"b":2},"c":"\\"\\""}'),

@@ -1,9 +1,10 @@
 """Do two requests ask the same?
 
 They do if everything is the same that an answer may depend on: who asks and what they may do, on which wire, for what,
-in which words. In the body neither the order of keys nor the space between them counts; numbers count as they are
-written. All headers count that go on to a provider, except those that are known to change no answer: an unknown header
-may cost a hit, but never gives a wrong answer.
+in which words. In the body neither the space between keys nor their order counts, but for the order in what has a
+schema: models write an object's keys in the order of its schema. Numbers count as they are written. All headers count
+that go on to a provider, except those that are known to change no answer: an unknown header may cost a hit, but never
+gives a wrong answer.
 """
 
 import re
@@ -19,7 +20,7 @@ from proxy.errors import BadRequest
 from proxy.ports import Call
 from proxy.wishes import FAULT
 
-VERSION = 1  # of what follows: with another one, nothing is found that was kept before
+VERSION = 2  # of what follows: with another one, nothing is found that was kept before
 
 # Headers that say who calls, through what, for which attempt, and where it is traced.
 _changes_nothing = re.compile(
@@ -33,6 +34,8 @@ _is_zero = re.compile(rb"-?0(?:\.0+)?").fullmatch
 
 _decode = msgspec.json.Decoder(float_hook=lambda text: msgspec.Raw(text.encode())).decode
 _encode = msgspec.json.Encoder(order="sorted").encode
+_in_order = msgspec.json.Encoder().encode
+_SCHEMA = b'"properties":'  # https://platform.openai.com/docs/guides/structured-outputs#key-ordering
 
 
 def identity(call: Call, about: str, is_shared: bool) -> str:
@@ -62,7 +65,7 @@ def identity(call: Call, about: str, is_shared: bool) -> str:
 
 
 def canonical(body: bytes) -> bytes:
-    """The JSON with its keys sorted and without spacing, or as it is where that would not mean the same.
+    """The JSON without spacing and with its keys sorted, or as it is where that would not mean the same.
 
     Our parser keeps the last of two equal keys, and a provider's may keep the first: such a body is left as it is. It
     is known by its quotation marks, which any other has as many of before as after, unless one is escaped by number.
@@ -70,10 +73,18 @@ def canonical(body: bytes) -> bytes:
     if b"\\u0022" in body:
         return body
     try:
-        sorted_body = _encode(_decode(body))
+        said = _decode(body)
+        sorted_body = _encode(said)
+        if _SCHEMA in sorted_body and isinstance(said, dict):
+            sorted_body = _encode({key: msgspec.Raw(_ordered(value)) for key, value in said.items()})
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):  # its provider will refuse it
         return body
     return sorted_body if sorted_body.count(b'"') == body.count(b'"') else body
+
+
+def _ordered(value: object) -> bytes:
+    text = _encode(value)
+    return _in_order(value) if _SCHEMA in text else text
 
 
 def is_deterministic(envelope: Envelope) -> bool:
