@@ -12,6 +12,7 @@ from proxy.dialects.openai_chat.usage import tier_beside, understood
 
 COUNTS = st.one_of(st.integers(0, 60), st.integers(0, 60), st.sampled_from([-1, 10**13, 1.5, None, "7", True]))
 INPUTS = ("cached_tokens", "cache_write_tokens", "audio_tokens")
+WRITTEN = "cache_creation_input_tokens"
 OUTPUTS = ("reasoning_tokens", "audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens")
 
 
@@ -54,6 +55,21 @@ def test_what_openai_says_is_read_quickly() -> None:
     assert quick is not None
     assert quick == understood(said, "", 0)
     assert (quick.input, quick.cache_read, quick.audio_input, quick.output, quick.reasoning) == (14, 8, 2, 30, 16)
+
+
+@pytest.mark.parametrize(
+    ("count", "fresh", "written", "is_odd"),
+    [(50, 40, 50, False), (0, 90, 0, False), (999, 0, 90, False), (-1, 90, 0, True), ("7", 90, 0, True)],
+)
+def test_what_alibaba_has_written_into_its_cache_is_dearer_than_other_input(
+    count: object, fresh: int, written: int, is_odd: bool
+) -> None:
+    inputs = {"cached_tokens": 10, WRITTEN: count, "cache_type": "ephemeral"}
+    said = {"prompt_tokens": 100, "completion_tokens": 5, "total_tokens": 105, "prompt_tokens_details": inputs}
+    assert plain(said, "", 0) is None
+    usage = understood(said, "", 0)
+    assert (usage.input, usage.cache_read, usage.cache_write, usage.is_odd) == (fresh, 10, written, is_odd)
+    assert usage.extra["prompt_tokens_details"] == {WRITTEN: count, "cache_type": "ephemeral"}  # as it was said
 
 
 @pytest.mark.parametrize(("tier", "told"), [("flex", {"service_tier": "flex"}), ("standard", {}), ("", {})])

@@ -11,6 +11,8 @@ _COUNTED = {"prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens
 _INPUTS = {"cached_tokens", "cache_write_tokens", "audio_tokens"}
 _OUTPUTS = {"reasoning_tokens", "audio_tokens"}
 
+# Alibaba has it among the details: https://www.alibabacloud.com/help/en/model-studio/context-cache
+_WRITTEN = "cache_creation_input_tokens"
 # What hosts count beside the details; read here, or by the price list.
 _BESIDE = (
     "prompt_cache_hit_tokens cached_tokens num_cached_tokens cache_creation_input_tokens reasoning_tokens"
@@ -27,7 +29,8 @@ def usage_of(said: Object, tier: str = "", searches: int = 0) -> Usage:
 
     OpenAI's details are parts of the two totals. Other hosts deviate from that, which four rules cover: tokens that are
     in `total_tokens` but in neither of the two others are reasoning (xAI, Gemini); no part exceeds its whole (xAI on
-    Azure counts a cached prompt of its own); a cache hit has four names (DeepSeek, Mistral, Moonshot); reasoning of
+    Azure counts a cached prompt of its own); a cache hit has four names (DeepSeek, Mistral, Moonshot), and
+    a cache that was written two; reasoning of
     Perplexity's searches is counted beside the completion, and is no part of it.
 
     `tier` and `searches`: what is said, or known, beside the counts.
@@ -39,12 +42,12 @@ def understood(said: Object, tier: str, searches: int) -> Usage:
     """The same, whatever a host may say."""
     inputs, outputs = as_object(said.get("prompt_tokens_details")), as_object(said.get("completion_tokens_details"))
     prompt, completion = count_of(said.get("prompt_tokens")), count_of(said.get("completion_tokens"))
-    cached, written = count_of(inputs.get("cached_tokens")), count_of(inputs.get("cache_write_tokens"))
+    cached, written = count_of(inputs.get("cached_tokens")), _first(inputs, "cache_write_tokens", _WRITTEN)
     thought, aside = count_of(outputs.get("reasoning_tokens")), 0
     tools: Object = {}
     if extra := others_in(said, _COUNTED):
         cached = cached or _first(extra, "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
-        written = written or _first(extra, "cache_creation_input_tokens")
+        written = written or _first(extra, _WRITTEN)
         if not thought:
             thought, aside = _thoughts(extra, completion)
         tools = as_object(extra.get("server_tool_use") or extra.get("server_tool_use_details"))
@@ -69,8 +72,7 @@ def understood(said: Object, tier: str, searches: int) -> Usage:
         audio_output=audio_output,
         searches=searches + (count_of(tools[_SEARCHED]) if _SEARCHED in tools else 0),
         tier=tier or as_text(extra.get("service_tier")),  # Mistral says it here
-        is_odd=not _can_be(said, inputs, outputs)
-        or (bool(extra) and not (are_counts(said, _BESIDE) and are_counts(tools, (_SEARCHED,)))),
+        is_odd=not _can_be(said, inputs, outputs) or (bool(extra) and not _can_be_beside(said, inputs, tools)),
         extra=extra,
     )
 
@@ -83,6 +85,11 @@ def _can_be(said: Object, inputs: Object, outputs: Object) -> bool:
         and are_counts(inputs, _INPUTS)
         and are_counts(outputs, _OUTPUTS)
     )
+
+
+def _can_be_beside(said: Object, inputs: Object, tools: Object) -> bool:
+    """And those that only some hosts give?"""
+    return are_counts(said, _BESIDE) and are_counts(inputs, (_WRITTEN,)) and are_counts(tools, (_SEARCHED,))
 
 
 def said_usage(usage: object, x_groq: object, tier: object, model: object) -> Usage | None:
