@@ -4,7 +4,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import proxy.store.comeback
 from proxy.config import Config, load
 from proxy.edge import outbox
 from proxy.edge.aside import LARGE
@@ -615,6 +616,24 @@ async def test_what_was_spent_before_a_restart_counts(tmp_path: Path) -> None:
         async with priced(evil, tmp_path, BUDGET.replace("ledger: {create: true}\n", "")) as gateway:
             (statement,) = gateway.app.accounting.budgets.statements()
             assert statement.spent == 11_000
+
+
+async def test_a_budget_hears_what_was_spent_before_once_its_ledger_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pillion that starts while the one before it still has the ledger counts from nothing until that has ended."""
+    monkeypatch.setattr(proxy.store.comeback, "AGAIN", 0.0)
+    text = "budgets: {all: {usd: 0.00003, window: day, mode: lenient}}\n"
+    async with Evil(*[WHOLE] * 3) as evil, AsyncExitStack() as stack:
+        async with priced(evil, tmp_path, text) as before:
+            assert (await chat(before)).status == 200
+            after = await stack.enter_async_context(priced(evil, tmp_path, text))
+            assert (await chat(after)).status == 200
+        assert (await chat(after)).status == 200
+        await soon(lambda: after.app.accounting.budgets.statements()[0].spent == 33_000)
+        assert (await chat(after)).status == 429
+        (row,) = await booked(after)
+        assert sums(row)[:5] == (3, 0, 15, 6, "0.000033")
 
 
 async def test_a_free_model_needs_no_budget(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+import proxy.store.comeback
 from proxy.config import Ledger as Wish
 from proxy.errors import ConfigError, LedgerUnavailable
 from proxy.store import CRASHED, ESTIMATED, Ledger, Query, aging, begin, intents, writer
@@ -367,6 +368,117 @@ async def test_there_is_one_pillion_to_a_ledger(tmp_path: Path) -> None:
                 pass
     async with ledger(tmp_path, is_hard=True) as book:
         assert not book.failed
+
+
+# --- back from memory ------------------------------------------------------------------------------------------------
+
+
+async def back(book: Ledger) -> None:
+    """Until it is on its disk, which it tries with each row."""
+    for _ in range(100):
+        if not book.failed and book._intents is not None:
+            return
+        spend(book, nanos=0)
+        await book.totals()
+    pytest.fail(f"still {book!r}")
+
+
+@pytest.mark.parametrize("synchronous", ["normal", "full"])
+async def test_it_comes_back_from_memory_with_all_that_it_has_counted(
+    tmp_path: Path, synchronous: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What another pillion had written, what was counted meanwhile, and what was under way: each is there once."""
+    monkeypatch.setattr(proxy.store.comeback, "AGAIN", 0.0)
+    heard: list[int] = []
+    first = ledger(tmp_path)
+    spend(await first.__aenter__(), 3, nanos=100)
+    async with ledger(tmp_path, synchronous=synchronous) as book:
+        book.regained = lambda before: heard.append(sum(total.nanos for total in before))
+        spend(book, 5)
+        under_way = row("u", 1000)
+        slot = book.intend(under_way)
+        assert (await spent(book), slot) == (35, NO_SLOT)
+        await first.__aexit__(None, None, None)
+        await back(book)
+        assert "on the disk again" in caplog.text
+        assert await spent(book) == 335
+        under_way.nanos = 1000
+        book.settle(slot, under_way)
+        spend(book, 2, nanos=10_000)
+        await book.durable(book.intend(row("open", 50_000)))
+        assert await spent(book) == 21_335
+        assert heard == [300]
+        ids = [number for number, *_ in rows(tmp_path)]
+        assert ids == sorted({*ids})
+    async with ledger(tmp_path, is_hard=True) as book:
+        assert await spent(book) == 71_335  # with what was open
+
+
+@pytest.mark.parametrize("hinder", [spoil, occupy])
+async def test_it_comes_back_once_what_was_in_its_way_is_gone(
+    tmp_path: Path, hinder: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxy.store.comeback, "AGAIN", 0.0)
+    hinder(folder := tmp_path / "s")
+    async with ledger(folder) as book:
+        spend(book, 2)
+        assert await spent(book) == 14
+        assert book.failed
+        if folder.is_dir():
+            (folder / "ledger.db").rmdir()
+        else:
+            folder.unlink()
+        await back(book)
+    async with ledger(folder) as book:
+        assert await spent(book) == 14
+
+
+@pytest.mark.parametrize("code", [sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR])
+async def test_nothing_is_added_twice_where_the_disk_fails_meanwhile(
+    tmp_path: Path, code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk has taken nothing. After any other error nobody knows, and it stays in memory."""
+    monkeypatch.setattr(proxy.store.comeback, "AGAIN", 0.0)
+    spoil(folder := tmp_path / "s")
+    add, tries = Database.add, 0
+
+    def fail(self: Database, sums: Any) -> None:
+        nonlocal tries
+        tries += 1
+        if tries == 1:
+            error = sqlite3.OperationalError("the disk fails")
+            error.sqlite_errorcode = code
+            raise error
+        add(self, sums)
+
+    monkeypatch.setattr(Database, "add", fail)
+    async with ledger(folder) as book:
+        (folder / "ledger.db").rmdir()
+        spend(book, 2)
+        await soon(lambda: tries)
+        if code == sqlite3.SQLITE_FULL:
+            await back(book)
+        else:
+            spend(book, 0)
+            await book.totals()
+            assert (tries, bool(book.failed)) == (1, True)
+        assert await spent(book) == 14
+
+
+async def test_where_the_clock_went_back_it_stays_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its ids might be there already."""
+    monkeypatch.setattr(proxy.store.comeback, "AGAIN", 0.0)
+    first = ledger(tmp_path)
+    earlier = await first.__aenter__()
+    earlier._next = int((NOW + 1000) * 10**6)
+    spend(earlier)
+    async with ledger(tmp_path) as book:
+        await first.__aexit__(None, None, None)
+        spend(book, 5)
+        assert await spent(book) == 35
+        assert book.failed
+    async with ledger(tmp_path) as book:
+        assert await spent(book) == 7
 
 
 @pytest.mark.parametrize("spoilt", ["db", "intents"])

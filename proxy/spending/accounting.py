@@ -17,7 +17,7 @@ from proxy.prices import Prices, UnknownPrice
 from proxy.spending.alerts import Alerts, Post
 from proxy.spending.tokens import BYTES_PER_TOKEN
 from proxy.spending.used import unheard
-from proxy.store import Ledger
+from proxy.store import Ledger, Total
 
 
 def prices_of(config: Config) -> Prices:
@@ -42,12 +42,18 @@ class Accounting:
         make = Counter if self.leases is None else self.leases.counter
         self.budgets = Budgets(budgets, time.time, self.alerts.tell, make)
         self.ledger = Ledger(config.state_dir, config.ledger, self.budgets.is_hard)
+        self.ledger.regained = self._regained
 
     async def open(self) -> None:
         """Raises ConfigError."""
         await self.ledger.open()
         if self.budgets.is_there and self.leases is None:  # a fleet's are in its store
             self.budgets.restore(Spent(*total) for total in await self.ledger.totals())
+
+    def _regained(self, before: Iterable[Total]) -> None:
+        """The ledger is on its disk again, which had this: what is counted here began without it."""
+        if self.budgets.is_there and self.leases is None:
+            self.budgets.restore(Spent(*total) for total in before)
 
     async def reckoned(self, budgets: Mapping[str, Budget]) -> list[Spent]:
         """What was spent until now, for `become`; nothing if each of these budgets has counted that itself.

@@ -11,6 +11,7 @@
     files       where the files are, and which process has them
     opening     can budgets count on the ledger that is there?
     beginning   is it in its files, or in memory?
+    comeback    from memory to its files, once it can
     writer      the one thread that has the connection
     usage       what was used, grouped
     ledger      what the rest of pillion calls

@@ -19,11 +19,15 @@ from proxy.store.row import spelled
 
 log = logging.getLogger("pillion")
 
+MICROSECONDS = 10**6  # in a second
 NOWHERE = "there is no folder to keep it in: set state_dir (PILLION_STATE_DIR)"
 
 
 class Beginning(NamedTuple):
-    """`intents`: None where it is in memory. `next_id`: of a row. `fallen`: why it is, although it has files."""
+    """`intents`: None where it is in memory. `fallen`: why it is, although it has files.
+
+    `next_id`: of a row. Where it has fallen that is the time, so that it is above all ids that the files may have.
+    """
 
     database: Database
     intents: Intents | None = None
@@ -45,7 +49,7 @@ def begun(files: Files | None, terms: Terms) -> Beginning:
         why = told(error, files.database)
         if terms.is_hard:
             raise ConfigError(f"the ledger cannot be used: {why}") from None
-        return Beginning(_in_memory(why), fallen=why)
+        return Beginning(_in_memory(why), next_id=max(1, int(terms.now * MICROSECONDS)), fallen=why)
 
 
 def check_memory(why: str, create: bool) -> None:
@@ -58,14 +62,14 @@ def _on_disk(files: Files, terms: Terms) -> Beginning:
     """Raises Unusable, OSError, sqlite3.Error."""
     database = opened(files, terms)
     try:
-        next_id = 1 + max(_replayed(files, database), database.highest)
+        next_id = 1 + max(replayed(files, database), database.highest)
         return Beginning(database, Intents(files.intents), next_id)
     except BaseException:
         database.close()
         raise
 
 
-def _replayed(files: Files, database: Database) -> int:
+def replayed(files: Files, database: Database) -> int:
     """Book what was under way when pillion was killed; the highest id among it. Raises Unusable, OSError."""
     left = intents.found(files.intents)
     if left.unreadable:

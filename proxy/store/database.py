@@ -20,7 +20,7 @@ from proxy.store.files import BESIDE, leads_to
 from proxy.store.reasons import Unusable
 from proxy.store.row import fit, read
 from proxy.store.schema import CREATE, DISAGREEMENTS, FLOOR, KEYS, LOST, addition, insertion
-from proxy.store.sums import Sums
+from proxy.store.sums import Key, Sums
 
 T = TypeVar("T")
 
@@ -202,6 +202,17 @@ class Database:
             at += count * len(parts)
             if parts:
                 self._run_all(statements[count], map(values, parts))
+
+    @property
+    def sums(self) -> Mapping[str, Sequence[Key]]:
+        """Of each table: keys and sums."""
+        return {table: self._run(f"SELECT * FROM {table}") for table in KEYS}  # noqa: S608  ours
+
+    def add(self, sums: Mapping[str, Sequence[Key]]) -> None:
+        """All of these, of another database, or none."""
+        with self._transaction():
+            for table, rows in sums.items():
+                self._put(_ADDITIONS[table], rows, _flat)
 
     def prune(self, young: Young, below: int | None, most: int) -> int:
         """Of the `most` oldest rows with a sound time, delete those that are not `young`; how many there were.

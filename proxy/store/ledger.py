@@ -4,6 +4,9 @@
     settle   when the attempt has ended, with what it cost; or `forget`, where no provider was reached
     flush    before anybody is told: from now on a kill loses nothing of it
 
+Where it cannot be opened it is in memory, until what is in its way is gone: then its sums are added to those on the
+disk (`comeback`), and `regained` hears what these had.
+
 Nothing here waits for a disk, except `durable` under `synchronous: full`, and the questions. What one turn of the loop
 intends and settles is written down together: whoever lets bytes go calls `flush` first, and the next turn does.
 """
@@ -21,6 +24,7 @@ from proxy import config
 from proxy.errors import ConfigError, LedgerUnavailable
 from proxy.store.aging import Aging, Young
 from proxy.store.beginning import NOWHERE, begun, check_memory
+from proxy.store.comeback import Comeback, Regained
 from proxy.store.database import Database
 from proxy.store.files import Files
 from proxy.store.intents import NO_SLOT, Intents
@@ -54,6 +58,8 @@ class Ledger:
         self._writer = Writer(Database(None), self)  # replaced by `open`
         self._sync: Sync | None = None
         self._fallen = ""  # why it is in memory only, although it has a folder
+        self._comeback: Comeback | None = None  # from there
+        self.regained: Callable[[Sequence[Total]], None] = nobody_asks  # hears what the disk had, where it comes back
         self._unsound = ""  # why the last intent could not be written
         self._next = 1  # id of the next row
         self._fresh: set[int] = set()  # slots of intents that wait for `flush`
@@ -105,6 +111,8 @@ class Ledger:
         """Raises ConfigError."""
         beginning = begun(self._files, self._terms())
         self._intents, self._next, self._fallen = beginning.intents, beginning.next_id, beginning.fallen
+        if self._files is not None and self._fallen:
+            self._comeback = Comeback(self._files, self._next)
         return Writer(beginning.database, self)
 
     def _close(self) -> None:
@@ -122,6 +130,11 @@ class Ledger:
 
     def _terms(self) -> Terms:
         return Terms(self._config.synchronous, self.is_hard, self._config.create, self._clock())
+
+    def _came_back(self, regained: Regained) -> None:
+        self._intents = regained.intents
+        self._sync = Sync(regained.intents) if self._config.synchronous == "full" else None
+        self.regained(regained.before)
 
     # --- for each attempt ---
 
@@ -273,6 +286,11 @@ class Ledger:
 
     def prepare(self) -> None:
         """A full disk is for the intent to report that finds no room. Raises Unusable, OSError, sqlite3.Error."""
+        if self._comeback is not None and (regained := self._comeback.tried(self._writer.database, self._terms())):
+            self._comeback, self._fallen = None, ""
+            memory, self._writer.database = self._writer.database, regained.database
+            memory.close()
+            self._loop.call_soon_threadsafe(self._came_back, regained)
         if self._files is None or self._intents is None:
             return
         put_back(self._writer.database, self._files)
@@ -285,3 +303,7 @@ class Ledger:
     def prunable(self) -> tuple[Young | None, int | None]:
         oldest = self._intents.oldest() if self._intents is not None else None
         return self._aging.young(self._writer.database.first_of_the_last), oldest
+
+
+def nobody_asks(before: Sequence[Total]) -> None:
+    """`Ledger.regained` where there are no budgets."""
