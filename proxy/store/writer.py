@@ -202,9 +202,9 @@ class Writer:
     def _fail(self, error: Exception) -> None:
         self._error = error
         if self.failed != (why := reason(error)):
-            self.failed = why
             words = "the ledger cannot be written: %s"
             log.error(words, told(error, self.database.path), extra={"event": "ledger_failed"})
+            self.failed = why  # behind the line: whoever is refused for it finds it in the log
 
     def _recover(self) -> None:
         self._error = None
