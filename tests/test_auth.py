@@ -396,6 +396,25 @@ async def test_a_model_that_claude_is_to_hand_over_to_must_be_allowed_too(
         assert allowed or "may not use" in ANTHROPIC.error(got.body)["message"]
 
 
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"fallbacks": [{"model": "large"}]},
+        {"tools": [{"type": "advisor_20260301", "name": "advisor", "model": "large"}]},
+    ],
+    ids=str,
+)
+async def test_so_must_one_that_is_named_to_invoke_model(fields: dict[str, Any], tmp_path: Path) -> None:
+    """Its body is Anthropic's, and goes to Anthropic with all that is in it."""
+    text = "keys: {ann: {key: hers, models: [anthropic/small]}}"
+    asked = {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 5, "messages": [{"role": "user", "content": "x"}]}
+    async with Evil() as evil:
+        async with pillion(**config_file(text, tmp_path), **ANTHROPIC.environ(evil.url)) as gateway:
+            body = json.dumps(asked | fields).encode()
+            got = await ask(gateway, "POST", "/model/anthropic%2Fsmall/invoke", body, [("x-api-key", "hers")])
+        assert (got.status, evil.requests) == (403, [])
+
+
 async def test_what_another_wire_does_not_carry_asks_for_no_other_model(tmp_path: Path) -> None:
     text = "keys: {ann: {key: hers, models: [openai/small]}}"
     fallbacks = [{"model": "claude-opus-4-8"}]

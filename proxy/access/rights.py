@@ -19,6 +19,7 @@ OTHERS = "models"
 # The one that names whom Anthropic is to ask if the model refuses; OpenRouter has it, too, where it speaks that wire.
 # https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback
 FALLBACKS = "fallbacks"
+_CLAUDES = frozenset(("anthropic", "bedrock_invoke"))  # dialects with one and the same body
 
 Whose = Callable[[Call], str | None]  # whose requests may the caller see? A client's name; None: everybody's
 
@@ -91,8 +92,9 @@ def advisors(call: Call, target: Target) -> list[str]:
 
 
 def _passes(call: Call, target: Target) -> bool:
-    """Does the provider speak the client's own wire? On another one, nothing of this reaches it."""
-    return call.dialect.name in target.adapter.takes(target.model)
+    """Does the provider take the client's own words? On another vendor's wire nothing of this reaches it."""
+    taken = target.adapter.takes(target.model)
+    return call.dialect.name in taken or (call.dialect.name in _CLAUDES and not _CLAUDES.isdisjoint(taken))
 
 
 def _names(said: object) -> list[str]:
