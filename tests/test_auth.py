@@ -364,6 +364,11 @@ async def test_no_model_is_asked_in_place_of_the_allowed_one_either(others: str,
         await ALLOWED.reserve(asked)
 
 
+def _adding(model: str) -> dict[str, Any]:
+    definition = {"type": "advisor_20260301", "name": "advisor", "model": model}
+    return {"type": "tool_addition", "tool": {"type": "tool_definition", "definition": definition}}
+
+
 @pytest.mark.parametrize(
     ("fields", "allowed"),
     [
@@ -379,6 +384,11 @@ async def test_no_model_is_asked_in_place_of_the_allowed_one_either(others: str,
         ({"tools": [{"name": "f"}, {"type": "advisor_20260301", "name": "advisor", "model": "large"}]}, False),
         ({"tools": [{"type": "advisor_20260301", "model": None}]}, False),
         ({"tools": "no list"}, True),
+        ({"messages": [{"role": "user", "content": [_adding("small")]}]}, True),
+        (
+            {"messages": [{"content": "x"}, {"role": "user", "content": [{}, _adding("large")]}]},
+            False,
+        ),
     ],
     ids=str,
 )

@@ -145,6 +145,7 @@ def test_as_many_answers_as_nobody_can_say_have_no_bound(many: Any) -> None:
         ("openai_responses", {"tools": [{"type": "shell", "environment": {"type": "container_auto"}}]}),
         ("openai_responses", {"tools": [{"type": "shell", "environment": {"type": "container_reference"}}]}),
         ("anthropic", {"context_management": {"edits": [{"type": "compact_20260112"}]}}),
+        ("anthropic", {"messages": [{"content": [{"tool": {"type": "tool_definition", "definition": {}}}]}]}),
         # media of which a byte may be many tokens
         ("openai_chat", {"messages": [{"content": [{"type": "input_audio", "input_audio": {"data": "AA=="}}]}]}),
         ("openai_chat", {"messages": [{"content": [{"file": {"file_data": "data:application/pdf;base64,AA=="}}]}]}),

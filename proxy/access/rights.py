@@ -4,12 +4,12 @@ The target decides, after the model's name was resolved: an alias, or another sp
 the patterns of a key's `models`, `*` is any run of characters, slashes included; every other character is itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from proxy.access.allowance import ClientKey, reaches
 from proxy.envelope import Envelope
 from proxy.errors import GatewayError, excerpt
-from proxy.grammar.fields import as_list, as_object
+from proxy.grammar.fields import Object, as_list, as_object
 from proxy.ports import Call, Reply, Target
 
 LONGEST_NAME = 200  # characters of a model that are repeated
@@ -84,11 +84,18 @@ def advisors(call: Call, target: Target) -> list[str]:
 
     https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool
     """
-    raw = call.envelope.raw("tools") or b""
-    if not (b'"model"' in raw or b"\\u" in raw) or not _passes(call, target):
+    body = call.envelope.body
+    if not (b'"advisor_' in body or b"\\u00" in body) or not _passes(call, target):
         return []
-    tools = as_list(call.envelope.get("tools"))
-    return _names([tool for tool in map(as_object, tools) if "model" in tool])
+    return _names([tool for tool in _tools(call.envelope) if "model" in tool])
+
+
+def _tools(envelope: Envelope) -> Iterator[Object]:
+    """Those of the request, and those that a message of it adds ("inline tools")."""
+    yield from map(as_object, as_list(envelope.get("tools")))
+    for message in map(as_object, as_list(envelope.get("messages"))):
+        for block in map(as_object, as_list(message.get("content"))):
+            yield as_object(as_object(block.get("tool")).get("definition"))
 
 
 def _passes(call: Call, target: Target) -> bool:

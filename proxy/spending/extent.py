@@ -36,7 +36,8 @@ _marks = re.compile(
     (?P<open>
         (?:url|image_url|file_url|uri)"\s*+:\s*+"\s*+[A-Za-z][A-Za-z0-9+.-]*://   # it is stored elsewhere
       | file(?:_u|U)ri"\s*+:\s*+" | file(?:_i|I)d"\s*+:\s*+" | s3(?:_l|L)ocation"\s*:
-      | type"\s*+:\s*+"(?:container_(?:auto|reference)"|compact_|additional_t)  # a machine, a second answer, more tools
+        # a machine, a second answer, more tools
+      | type"\s*+:\s*+"(?:container_(?:auto|reference)"|compact_|additional_t|tool_definition")
       | \s*+[dD][aA][tT][aA]:(?!image/|text/)[^",\s]{0,100},                    # audio, video and pages, inline
       | (?:audio|video)/ | application/(?!json\b|xml\b)
       | (?:input_audio|audio|video)"\s*+:\s*+\{
@@ -55,8 +56,8 @@ _marks = re.compile(
 _beginnings_of_marks = re.compile(
     rb"""["](?<!\\")(?:i(?:mage|nput_audio) | d(?:[aA][tT][aA]: | ocuments) | D[aA][tT][aA]:
     | \s++(?:image|[dD][aA][tT][aA]:) | ur[il] | f(?:ile|ormat|unctions) | s(?:3|chema)
-    | t(?:ype"\s*+:\s*+"(?:co|ad) | ool(?:s|_?[cC]on)) | a(?:udio|pplication/) | video | citations | response | output
-    | json_schema)""",
+    | t(?:ype"\s*+:\s*+"(?:co|ad|tool_d) | ool(?:s|_?[cC]on)) | a(?:udio|pplication/) | video | citations | response
+    | output | json_schema)""",
     re.VERBOSE,
 ).finditer
 _UNMARKED = dict.fromkeys(_marks.groupindex, 0)
