@@ -14,12 +14,14 @@ from openai import AsyncOpenAI
 from proxy import registry
 from proxy.canon import Request
 from proxy.errors import Unrepresentable
+from proxy.grammar.searching import leave_kept
 from proxy.ports import Encoded, Peek
 from tests import recordings
 from tests.client import ANTHROPIC, OPENAI, Got, ask
 from tests.evil import Evil, Received, Scenario
 from tests.gateway import Gateway, pillion
 from tests.recordings import Row, needs_recordings
+from tests.replay import stage
 
 Json = dict[str, Any]
 
@@ -507,3 +509,87 @@ async def test_on_its_own_wire_the_search_goes_back_as_it_came() -> None:
     dialect = registry.dialect("anthropic")
     encoded = dialect.encode(dialect.parse(json.dumps(body).encode(), Peek("m", False)))
     assert json.loads(encoded.body)["messages"] == body["messages"]
+
+
+# --- a search for tools ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("source", ["the vendor", "the app"])
+async def test_where_all_tools_are_on_offer_none_is_searched_for(source: str) -> None:
+    """https://platform.claude.com/docs/en/agents-and-tools/tool-use/tool-search-tool"""
+    found = {"type": "tool_reference", "tool_name": "g"}
+    searching: list[dict[str, Any]] = [
+        {"type": "server_tool_use", "id": "s", "name": "tool_search_tool_regex", "input": {"query": "g"}},
+        {"type": "tool_search_tool_result", "tool_use_id": "s",
+         "content": {"type": "tool_search_tool_search_result", "tool_references": [found]}},
+    ]  # fmt: skip
+    call = {"type": "tool_use", "id": "c", "name": "f", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "c", "content": [found]}
+    tools: list[dict[str, Any]] = [
+        {"name": "f", "input_schema": {"type": "object", "properties": {}}},
+        {"name": "g", "input_schema": {"type": "object", "properties": {}}, "defer_loading": True},
+    ]
+    if source == "the vendor":
+        tools.append({"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"})
+    said = [*(searching if source == "the vendor" else ()), call]
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": said}]
+    messages.append({"role": "user", "content": [result]})
+    async with stage(OPENAI) as acting:
+        acting.plays = Scenario(headers=[("content-type", "application/json")], body=OPENAI.whole)
+        asked = ANTHROPIC.request(model="openai/gpt-4.1", tools=tools, messages=messages)
+        got = await ask(acting.gateway, "POST", ANTHROPIC.path, asked, ANTHROPIC.headers)
+        body = json.loads(acting.last().body)
+    assert got.status == 200
+    assert [tool["function"]["name"] for tool in body["tools"]] == ["f", "g"]
+    assert [(one["role"], one["content"]) for one in body["messages"][1:]] == [("assistant", None), ("tool", "g")]
+    left = {"defer_loading", "tool_reference"}
+    if source == "the vendor":
+        left |= {"server_tool_use", "tool_search_tool_result", "tool_search_tool_regex_20251119"}
+    assert set((got.header("x-pillion-dropped") or "").split(", ")) == left
+
+
+async def test_openais_search_for_tools_is_left_out_too() -> None:
+    """https://platform.openai.com/docs/guides/tools-tool-search"""
+    function = {"type": "function", "name": "g", "parameters": {}, "defer_loading": True}
+    ours = {"execution": "server", "call_id": None, "status": "completed"}
+    body = {
+        "model": "anthropic/claude-sonnet-4-5",
+        "input": [
+            {"role": "user", "content": "Hi"},
+            {"type": "tool_search_call", "arguments": {"paths": ["g"]}, **ours},
+            {"type": "tool_search_output", "tools": [function], **ours},
+            {"type": "function_call", "call_id": "c", "name": "g", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c", "output": "Ho"},
+        ],
+        "tools": [function, {"type": "tool_search"}],
+    }
+    async with stage(ANTHROPIC) as acting:
+        acting.plays = Scenario(headers=[("content-type", "application/json")], body=ANTHROPIC.whole)
+        got = await ask(acting.gateway, "POST", "/v1/responses", json.dumps(body).encode())
+        sent = json.loads(acting.last().body)
+    assert (got.status, got.header("x-pillion-dropped")) == (
+        200,
+        "defer_loading, tool_search, tool_search_call, tool_search_output",
+    )
+    assert [tool["name"] for tool in sent["tools"]] == ["g"]
+    assert [block["type"] for turn in sent["messages"] for block in turn["content"]] == [
+        "text",
+        "tool_use",
+        "tool_result",
+    ]
+
+
+def test_a_search_that_the_client_runs_is_not_left_out() -> None:
+    body = {"model": "m", "input": "Hi", "tools": [{"type": "tool_search", "execution": "client"}]}
+    request = registry.dialect("openai_responses").parse(json.dumps(body).encode(), Peek("m", False))
+    assert (leave_kept(request), len(request.tools)) == ([], 1)
+
+
+def test_a_choice_of_the_search_that_is_left_out_goes_with_it() -> None:
+    finder = {"type": "tool_search_tool_bm25_20251119", "name": "tool_search_tool_bm25"}
+    choice = {"type": "tool", "name": "tool_search_tool_bm25"}
+    tools = [{"name": "f", "input_schema": {"type": "object"}}, finder]
+    body = {"model": "m", "max_tokens": 9, "messages": [], "tools": tools, "tool_choice": choice}
+    request = registry.dialect("anthropic").parse(json.dumps(body).encode(), Peek("m", False))
+    assert leave_kept(request) == ["tool_search_tool_bm25_20251119", "tool_choice"]
+    assert request.tool_choice is None

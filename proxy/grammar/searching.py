@@ -50,16 +50,24 @@ def sought(tool: Tool, request: Request, api: str, dropped: Receipt, says: Colle
 
 
 def leave_kept(request: Request) -> list[str]:
-    """Offer no search that may only read what its own vendor has kept of the web, since nobody else has that. The names
-    for the receipt.
+    """Offer no search that may only read what its own vendor has kept of the web, since nobody else has that, nor one
+    for tools, since all of them are on offer. The names for the receipt.
     """
-    names = [tool.kind for tool in request.tools if tool.search is not None and tool.search.kept]
+    names = [tool.kind for tool in request.tools if _is_of_its_vendor(tool)]
     if names:
-        request.tools = [tool for tool in request.tools if tool.search is None or not tool.search.kept]
-        if not request.tools and request.tool_choice is not None:  # there is nothing to choose from
+        left = {tool.name for tool in request.tools if _is_of_its_vendor(tool)}
+        request.tools = [tool for tool in request.tools if not _is_of_its_vendor(tool)]
+        choice = request.tool_choice
+        if choice is not None and (not request.tools or choice.name in left):  # there is nothing to choose from
             request.tool_choice = None
             names.append(request.name_of("tool_choice"))
     return names
+
+
+def _is_of_its_vendor(tool: Tool) -> bool:
+    """OpenAI's `tool_search` may be run by the client, which then knows of tools that are not on offer yet."""
+    finds = tool.kind.startswith("tool_search") and tool.extra.get("execution") != "client"
+    return finds or (tool.search is not None and tool.search.kept)
 
 
 def located(search: WebSearch) -> Object | None:

@@ -34,7 +34,7 @@ from proxy.canon import (
     ToolResult,
     Video,
 )
-from proxy.grammar.fields import Verbatim, as_text
+from proxy.grammar.fields import Verbatim, as_object, as_text
 
 # --- the mark --------------------------------------------------------------------------------------------------------
 # Base64 throughout, since on some wires a seal is bytes, which SDKs decode and encode again: in either alphabet, padded
@@ -168,7 +168,14 @@ class _Unsealing:
         self.dropped: set[str] = set()
 
     def parts(self, parts: list[Part]) -> list[Part]:
-        return list(filter(self._part, parts))
+        return [self._in_words(part) if type(part) is Opaque else part for part in parts if self._part(part)]
+
+    def _in_words(self, part: Opaque) -> Part:
+        """What it says, where its wire's own words mean nothing."""
+        if self._own_wire or not part.told:
+            return part
+        self.dropped.add(as_text(part.value.get("type")))
+        return Text(text=part.told, cache=as_object(part.value.get("cache_control")) or None, at=part.at)
 
     def _part(self, part: Part) -> bool:
         """False where nothing is left of it."""

@@ -22,13 +22,14 @@ from proxy.canon import (
 )
 from proxy.dialects.anthropic.citations import citations_of, was_shown
 from proxy.dialects.anthropic.documents import document_of, found_in, source_of
-from proxy.dialects.anthropic.words import DEMANDS, FOUND, NAME, SEARCH, SPELLED, SPELLED_BY, TIERS_READ
+from proxy.dialects.anthropic.words import DEMANDS, FINDER, FOUND, MARKS, NAME, SEARCH, SPELLED, SPELLED_BY, TIERS_READ
 from proxy.errors import BadRequest
 from proxy.grammar.caching import cache_at_the_end
 from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.quoting import cited_in
 from proxy.grammar.fields import (
     Fields,
+    Object,
     Verbatim,
     as_list,
     as_object,
@@ -242,12 +243,22 @@ def _part(value: object, at: str) -> Part:
         case "tool_result":
             part = _tool_result(fields)
         case _:
-            searched = kind == FOUND or (kind == "server_tool_use" and fields.rest.get("name") == "web_search")
-            return Opaque(wire=NAME, value=as_object(value), is_mark=kind == "fallback", is_search=searched, at=at)
+            return _opaque(kind, as_object(value), at)
     part.at = at
     part.cache = fields.object("cache_control")
     part.extra = fields.rest
     return part
+
+
+def _opaque(kind: str, value: Object, at: str) -> Opaque:
+    """A block that only this wire has. Where tools are not loaded later, all of them are on offer from the beginning,
+    so that no search for one says anything, and a reference to one is its name.
+    """
+    name = as_text(value.get("name")) if kind == "server_tool_use" else ""
+    searched = kind == FOUND or name == "web_search"
+    is_mark = kind in MARKS or name.startswith(FINDER)
+    told = as_text(value.get("tool_name")) if kind == "tool_reference" else ""
+    return Opaque(wire=NAME, value=value, is_mark=is_mark, is_search=searched, told=told, at=at)
 
 
 _DIRECT = {"type": "direct"}  # the model itself called, as on every wire; Claude's answers say so of each call

@@ -91,6 +91,13 @@ FIRST_SEARCH = "web_search_20250305"
 # The block of what a search has found.
 FOUND = "web_search_tool_result"
 
+# The tool that finds other tools, which are loaded only then (`defer_loading`), with its kind behind it.
+# (.../docs/en/agents-and-tools/tool-use/tool-search-tool)
+FINDER = "tool_search_tool_"
+
+# Blocks that say nothing at a provider of another wire.
+MARKS = ("fallback", "tool_search_tool_result")
+
 # What an image may be. (.../docs/en/build-with-claude/vision)
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 

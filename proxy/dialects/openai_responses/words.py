@@ -124,6 +124,10 @@ SENT = "thoughts"  # key in the `extra` of a Thinking: the client's spelling of 
 
 DRAWING = "image_generation_call"  # the item of a server tool whose result is the answer itself
 
+# The items of a search for tools. The client's own answers bring tools; OpenAI's bring those on offer, which need no
+# search elsewhere. https://platform.openai.com/docs/guides/tools-tool-search
+FINDING = ("tool_search_call", "tool_search_output")
+
 # An item whose type ends so reports what the client did, or answers what it was asked: it belongs to a user turn.
 CLIENT_SIDE = ("_output", "_response")
 
