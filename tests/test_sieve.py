@@ -418,3 +418,45 @@ def test_a_stream_that_is_a_refusal_ends_as_one(wire: str) -> None:
     *_, end = [*decoder.feed(out), *decoder.close()]
     assert isinstance(end, Finish)
     assert end.stops[0].reason in ("refusal", "content_filter")
+
+
+# --- why the model declined ------------------------------------------------------------------------------------------
+
+EXPLAINED = {
+    "id": "m", "type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", "text": "First"}],
+    "stop_reason": "refusal", "stop_sequence": None, "usage": {"input_tokens": 3, "output_tokens": 2},
+    "stop_details": {"type": "refusal", "category": "cyber", "explanation": "Not with this."},
+}  # fmt: skip
+
+
+def explained(wire: str) -> Any:
+    """What a client of this wire reads."""
+    told, dropped = rendered(
+        wire,
+        False,
+        list(laws.listen(registry.dialect("anthropic").decoder(False), [json.dumps(EXPLAINED).encode()])[0]),
+    )
+    assert dropped == []
+    return json.loads(told)
+
+
+def test_why_claude_declined_is_told_where_there_is_a_place_for_it() -> None:
+    """https://platform.claude.com/docs/en/build-with-claude/handling-stop-reasons"""
+    [choice] = explained("openai_chat")["choices"]
+    assert (choice["message"]["content"], choice["message"]["refusal"]) == ("First", "Not with this.")
+    assert choice["finish_reason"] == "content_filter"
+    said = [part for item in explained("openai_responses")["output"] for part in item["content"]]
+    assert [part.get("refusal") or part["text"] for part in said] == ["First", "Not with this."]
+    [candidate] = explained("gemini")["candidates"]
+    assert (candidate["finishReason"], candidate["finishMessage"]) == ("SAFETY", "Not with this.")
+    assert explained("cohere")["error"] == "Not with this."
+    same = explained("anthropic")
+    assert (same["content"], same["stop_details"]) == (EXPLAINED["content"], EXPLAINED["stop_details"])
+
+
+@pytest.mark.parametrize("details", [None, {}, {"explanation": None}, {"explanation": 3}, []])
+def test_a_refusal_without_a_reason_says_no_more(details: object) -> None:
+    body = json.dumps(EXPLAINED | {"stop_details": details}).encode()
+    events, _ = laws.listen(registry.dialect("anthropic").decoder(False), [body])
+    told, _ = rendered("openai_chat", False, list(events))
+    assert json.loads(told)["choices"][0]["message"]["refusal"] is None

@@ -110,7 +110,8 @@ class Iteration(Struct, frozen=True):
 
 
 class Stop(Struct, frozen=True, kw_only=True):
-    """Why one choice ended. `raw` is the wire's own word for it; `sequence` the stop string that was met.
+    """Why one choice ended. `raw` is the wire's own word for it; `sequence` the stop string that was met; `why` what
+    the provider says of it to people, which is no part of the answer.
 
     `extra` has what only the wire of origin says at the end of the choice.
     """
@@ -118,6 +119,7 @@ class Stop(Struct, frozen=True, kw_only=True):
     reason: Reason = "stop"
     raw: str = ""
     sequence: str | None = None
+    why: str = ""
     extra: dict[str, Any] = field(default_factory=dict)
 
 

@@ -6,19 +6,21 @@ read it, and the answer stands without it. So it is left out, and its name goes 
 wire cannot show is left out by the renderer and noted here; so is the mark of a refusal, whose words do cross. Of
 logprobs, an entry that says no token or no number (hosts say null of a token that could not be) is left out as well.
 
-Every `extra` is left out as well, without a receipt: it only adds to what the client is told anyway.
+Every `extra` is left out as well, without a receipt: it only adds to what the client is told anyway. What a provider
+says of why its model declined is told as a refusal, on the wires that have one apart from the answer's text.
 """
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from msgspec.structs import replace
 
-from proxy.canon import Citation, Close, Delta, Event, Opaque, Open, Refusal, Start, Usage
+from proxy.canon import Citation, Close, Delta, Event, Finish, Opaque, Open, Refusal, Start, Usage
 from proxy.grammar.fields import as_list, as_object, is_number
 
 MOST = 100  # names that are noted; it is the provider who makes them up
+_REFUSES = frozenset({"openai_chat", "openai_responses"})  # wires that have a place for the words of a refusal
 
 
 class Sieve:
@@ -33,6 +35,7 @@ class Sieve:
         self._cites = cites
         self._own = False  # the answer is in it
         self._out: set[int] = set()  # blocks that were left out, and are still open
+        self._count = 0  # what the next block would be called
         self.dropped: list[str] = []  # each name once, the first MOST of them
 
     def feed(self, events: Iterable[Event]) -> list[Event]:
@@ -52,6 +55,8 @@ class Sieve:
                 left.append(self._bare(event))
             elif type(event) is Close and event.index in self._out:
                 self._out.remove(event.index)
+            elif type(event) is Finish and not self._own and self._wire in _REFUSES:
+                left += [*self._refusals(event), event]
             else:
                 left.append(event)
         return left
@@ -78,6 +83,7 @@ class Sieve:
     def _open(self, event: Open) -> tuple[Event, ...]:
         """An Opaque block comes whole with its Open, so that it has no deltas to leave out."""
         part = event.part
+        self._count = max(self._count, event.index + 1)
         if not self._declines and isinstance(part, Refusal):
             self._note("refusal")
         if isinstance(part, Opaque) and part.wire != self._wire:
@@ -85,6 +91,14 @@ class Sieve:
             self._note(_name_of(part))
             return ()
         return (event if self._own or not part.extra else replace(event, part=replace(part, extra={})),)
+
+    def _refusals(self, event: Finish) -> Iterator[Event]:
+        for choice, stop in enumerate(event.stops):
+            if stop.why and stop.reason == "refusal":
+                index = self._count + choice
+                yield Open(index=index, part=Refusal(), choice=choice)
+                yield Delta(index=index, text=stop.why)
+                yield Close(index=index)
 
     def _note(self, name: str) -> None:
         if len(self.dropped) < MOST and name not in self.dropped:

@@ -46,7 +46,7 @@ from proxy.dialects.anthropic.words import NAME, REASONS
 from proxy.framing import MAX_FRAME, Batches, data_of
 from proxy.grammar import whole
 from proxy.grammar.endings import reason_of
-from proxy.grammar.fields import UNREADABLE, Object, cut_short, nonsense
+from proxy.grammar.fields import UNREADABLE, Object, as_object, as_text, cut_short, nonsense
 from proxy.grammar.halves import Halves, well_formed
 
 
@@ -248,7 +248,8 @@ def _delta(index: int, name: str, more: Any) -> Delta:
 def _stop_of(ending: DeltaFields | MessageFields) -> Stop:
     """How it ended. No reason counts as end_turn."""
     word = ending.stop_reason or ""
-    return Stop(reason=reason_of(word or "end_turn", REASONS), raw=word, sequence=ending.stop_sequence)
+    why = as_text(as_object(ending.stop_details).get("explanation"))
+    return Stop(reason=reason_of(word or "end_turn", REASONS), raw=word, sequence=ending.stop_sequence, why=why)
 
 
 def _part_of(raw: Raw) -> Part:

@@ -241,5 +241,5 @@ def _call_fields(call: ToolCall, arguments: str, index: int, seed: str) -> Objec
 def _end(stop: Stop, usage: Usage | None) -> Object:
     told = {} if usage is None else {"usage": usage_fields(usage)}
     word = word_for(stop, STOP_WORDS)
-    why = {"error": f"The provider ended the answer: {stop.raw or stop.reason}."} if word == FAILED else {}
-    return {"finish_reason": word, **why, **told}
+    why = stop.why or f"The provider ended the answer: {stop.raw or stop.reason}."
+    return {"finish_reason": word, **({"error": why} if word == FAILED else {}), **told}

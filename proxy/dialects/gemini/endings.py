@@ -18,7 +18,8 @@ def ending_of(stop: Stop, refused: bool, start: Start) -> Object:
     if start.wire == NAME:
         return {"finishReason": word} | {key: value for key, value in stop.extra.items() if key != "promptFeedback"}
     untold = stop.reason == "other" and stop.raw not in ("", word)
-    return {"finishReason": word} | ({"finishMessage": stop.raw} if untold else {})
+    why = stop.why or (stop.raw if untold else "")
+    return {"finishReason": word} | ({"finishMessage": why} if why else {})
 
 
 def feedback_of(start: Start) -> Object:
