@@ -236,8 +236,15 @@ async def test_a_card_is_the_models_that_answers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("wanted", "most", "told", "left"),
-    [(32000, 16384, 16384, ["max_tokens"]), (16384, 16384, 16384, []), (None, 9, None, []), (32000, None, 32000, [])],
-    ids=["beyond it", "all of it", "unsaid", "unknown"],
+    [
+        (32000, 16384, 16384, ["max_tokens"]),
+        (16384, 16384, 16384, []),
+        (None, 9, None, []),
+        (32000, None, 32000, []),
+        (0, None, 1, ["max_tokens"]),
+        (0, 9, 1, ["max_tokens"]),
+    ],
+    ids=["beyond it", "all of it", "unsaid", "unknown", "none", "none of some"],
 )
 def test_a_limit_is_within_the_models_own(
     wanted: int | None, most: int | None, told: int | None, left: list[str]
@@ -255,6 +262,18 @@ async def test_an_app_that_says_another_models_limit_is_answered(tmp_path: Path)
         assert json.loads(evil.requests[-1].body)["max_tokens"] == 16384
         await ask(gateway, "POST", OPENAI.path, OPENAI.request(model="openai/gpt-4o", max_tokens=32000))
         assert json.loads(evil.requests[-1].body)["max_tokens"] == 32000
+
+
+async def test_an_app_that_only_warms_claudes_cache_is_answered_elsewhere(tmp_path: Path) -> None:
+    """OpenAI, Google and Converse refuse a limit of no tokens."""
+    async with Evil(answering=speaking) as evil, pillion(**configured(tmp_path, evil)) as gateway:
+        asking = ANTHROPIC.request(model="openai/gpt-4o", max_tokens=0)
+        got = await ask(gateway, "POST", ANTHROPIC.path, asking, ANTHROPIC.headers)
+        assert (got.status, got.header("x-pillion-dropped")) == (200, "max_tokens")
+        assert json.loads(evil.requests[-1].body)["max_tokens"] == 1
+        asking = ANTHROPIC.request(model="anthropic/claude-opus-4-1", max_tokens=0)
+        await ask(gateway, "POST", ANTHROPIC.path, asking, ANTHROPIC.headers)
+        assert json.loads(evil.requests[-1].body)["max_tokens"] == 0
 
 
 # --- the table -------------------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 The model table knows, or a row of `models` in the configuration: what they say is false counts here, and what they do
 not know does not. Content is refused with its path; a wish to think is left out, like any knob that a target lacks. A
 limit beyond the model's own is lowered to that: apps say the limit of the model that they were written for, and most
-vendors refuse it for another. A document that is text counts as text, which is how the model reads it.
+vendors refuse it for another. A limit of no tokens, which only Claude takes, is raised to one. A document that is text
+counts as text, which is how the model reads it.
 """
 
 from collections.abc import Iterator
@@ -66,10 +67,15 @@ def _within(part: Part) -> Iterator[Part]:
 
 
 def _within_reach(request: Request, most: int | None) -> list[str]:
-    """OpenAI: "max_tokens is too large: 32000. This model supports at most 16384 completion tokens"."""
-    if most is None or request.max_tokens is None or request.max_tokens <= most:
+    """OpenAI: "max_tokens is too large: 32000. This model supports at most 16384 completion tokens".
+
+    With none, Claude's cache is filled before it is needed, and nothing is answered:
+    https://platform.claude.com/docs/en/build-with-claude/prompt-caching
+    """
+    asked = request.max_tokens
+    if asked is None or (asked != 0 and (most is None or asked <= most)):
         return []
-    request.max_tokens = most
+    request.max_tokens = most if asked else 1
     return [request.name_of("max_tokens")]
 
 
