@@ -87,6 +87,7 @@ NEIGHBOURS = [
     ("envelope", "envelope.*"),
     ("envelope.*", "envelope.*"),
     ("grammar.receipts", "grammar.fields"),
+    ("grammar.receipts", "grammar.knobs"),
     ("grammar.counts", "grammar.fields"),
     ("sealing.seals", "grammar.fields"),
     ("sealing.provenance", "sealing.forms"),

@@ -59,12 +59,15 @@ class Verbatim(Object):
     """Something that was understood, in the client's own spelling: only the wire it came on needs it again."""
 
 
-def paths(left: Object, at: str = "") -> Iterator[str]:
-    """The paths of what nobody took, such as `generationConfig.speechConfig`."""
+def paths(left: Object, at: str = "", idle: Mapping[str, tuple[object, ...]] | None = None) -> Iterator[str]:
+    """The paths of what nobody took, such as `generationConfig.speechConfig`.
+
+    `idle`: by their keys, the values that ask for what is so anyway.
+    """
     for key, value in left.items():
         if isinstance(value, Left):
-            yield from paths(value, f"{at}{key}.")
-        elif not isinstance(value, Verbatim):
+            yield from paths(value, f"{at}{key}.", idle)
+        elif not (isinstance(value, Verbatim) or (idle and value in idle.get(key, ()))):
             yield at + key
 
 

@@ -30,6 +30,33 @@ _IDLE: Knobs = {
 }
 
 
+# The same of fields that only one wire knows, wherever they stand: by their own name.
+SILENT: Knobs = {
+    "speed": ("standard",),
+    "mcp_servers": ([],),
+    "input_examples": ([],),
+    "inference_geo": ("global",),
+    "defer_loading": (False,),
+    "allowed_callers": (["direct"],),
+    "eager_input_streaming": (False,),
+    "background": (False,),
+    "truncation": ("disabled",),
+    "documents": ([],),
+    "promptVariables": ({},),
+    "additionalModelResponseFieldPaths": ([],),
+    "performanceConfig": ({"latency": "standard"},),
+    "behavior": ("BLOCKING",),
+    "audioTimestamp": (False,),
+    "streamFunctionCallArguments": (False,),
+    "mediaResolution": ("MEDIA_RESOLUTION_UNSPECIFIED",),
+    "truncate": (True,),
+    "shift": (True,),
+    "safety_mode": ("CONTEXTUAL",),
+    "strict_tools": (False,),
+    "raw_prompting": (False,),
+}
+
+
 def knobs(names: str) -> Knobs:
     """Those of these names."""
     return {name: _IDLE[name] for name in names.split()}
