@@ -157,3 +157,24 @@ async def test_a_seal_in_a_stream_that_comes_at_once_is_seen(tmp_path: Path) -> 
         got = await chat(gateway, OPENAI, OPENAI.request(model=MODEL, stream=True))
     assert b"Hm." in got.body
     assert is_marked(got.body)
+
+
+async def test_a_search_for_tools_is_claudes_to_answer(tmp_path: Path) -> None:
+    """https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages-tool-use.html"""
+    finder = {"type": "tool_search_tool_regex_20251119", "name": "tool_search_tool_regex"}
+    later = {"name": "g", "input_schema": {"type": "object"}, "defer_loading": True}
+    call = {"type": "server_tool_use", "id": "s", "name": "tool_search_tool_regex", "input": {"query": "g"}}
+    found = {
+        "type": "tool_search_tool_search_result",
+        "tool_references": [{"type": "tool_reference", "tool_name": "g"}],
+    }
+    result = {"type": "tool_search_tool_result", "tool_use_id": "s", "content": found}
+    messages = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": [call, result]}]
+    messages.append({"role": "user", "content": "So?"})
+    async with Evil(answering=amazon) as evil, invoking(evil, tmp_path) as gateway:
+        asking = ANTHROPIC.request(model=MODEL, messages=messages, tools=[finder, later])
+        got = await chat(gateway, ANTHROPIC, asking)
+    said = json.loads(evil.requests[-1].body)
+    assert (got.status, got.header("x-pillion-dropped")) == (200, None)
+    assert said["tools"] == [finder, later]
+    assert said["messages"][1]["content"] == [call, result]

@@ -37,6 +37,9 @@ from proxy.sealing.provenance import Provenance
 from proxy.sealing.seals import unseal
 from proxy.sealing.vault import Recall, Vault
 
+# A client's wire, and a provider's that takes the same bodies in another envelope.
+_SAME_BODY = {("anthropic", "bedrock_invoke")}
+
 
 class Translation:
     """The lane. `dialect` finds a dialect by its name; `strict`: a request with a knob that cannot cross is refused."""
@@ -116,7 +119,8 @@ class Translation:
         maker = self._provenance.mark(provider)
         if not own or target.adapter.call_id_length is not None:
             pair(request.turns)
-        foreign = unseal(request, maker, own, self._provenance.judge(provider, request.wire))
+        same = own or (request.wire, dialect.name) in _SAME_BODY
+        foreign = unseal(request, maker, own, self._provenance.judge(provider, request.wire), same)
         recall = self._vault.recall(request, call.client, maker)
         unwanted: set[str] = set()
         if thoughtless:
@@ -128,7 +132,7 @@ class Translation:
         request.thoughts = target.adapter.thoughts
         request.cache_points = target.adapter.cache_points
         _hint(request, target.adapter.hints(target.model), dialect)
-        kept = [] if own else leave_kept(request)
+        kept = [] if same else leave_kept(request)
         unable = [] if own else fit(request, target.adapter.abilities(target.model))
         unknown = [] if own else _ask_betas(request, call.headers.get(HEADER, ""), dialect)
         refused = self._heeding.fit(request, provider, dialect.name, own and call.is_named)

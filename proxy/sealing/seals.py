@@ -139,16 +139,20 @@ class Sealer:
 
 
 def unseal(
-    request: Request, maker: str, own_wire: bool, is_foreign: Callable[[str], bool] | None = None
+    request: Request,
+    maker: str,
+    own_wire: bool,
+    is_foreign: Callable[[str], bool] | None = None,
+    same_body: bool = False,
 ) -> tuple[str, ...]:
     """Leave in the request, in place, only the seals that this provider made, and what its own wire alone marks; return
     the receipt of the others.
 
     `maker`: the provider, as its marks name it: NAME@HOST, with the host as a digest; older marks have only the name.
     `own_wire`: the target speaks the client's dialect. A seal without a mark is from a provider of that dialect: the
-    target, unless `is_foreign` knows better.
+    target, unless `is_foreign` knows better. `same_body`: it understands what the client's dialect alone has.
     """
-    unsealing = _Unsealing(request, maker, own_wire, is_foreign if own_wire else None)
+    unsealing = _Unsealing(request, maker, own_wire, is_foreign if own_wire else None, same_body)
     for turn in request.turns:
         if turn.plain is None:
             turn.parts = unsealing.parts(turn.parts)
@@ -159,12 +163,20 @@ def unseal(
 
 
 class _Unsealing:
-    def __init__(self, request: Request, maker: str, own_wire: bool, is_foreign: Callable[[str], bool] | None) -> None:
+    def __init__(
+        self,
+        request: Request,
+        maker: str,
+        own_wire: bool,
+        is_foreign: Callable[[str], bool] | None,
+        same_body: bool,
+    ) -> None:
         self._is_foreign = is_foreign
         self._name_of = request.name_of
         self._may_search = request.searches
         self._makers = (maker, maker.partition("@")[0])
         self._own_wire = own_wire
+        self._in_other_words = not (own_wire or same_body)
         self.dropped: set[str] = set()
 
     def parts(self, parts: list[Part]) -> list[Part]:
@@ -172,7 +184,7 @@ class _Unsealing:
 
     def _in_words(self, part: Opaque) -> Part:
         """What it says, where its wire's own words mean nothing."""
-        if self._own_wire or not part.told:
+        if not self._in_other_words or not part.told:
             return part
         self.dropped.add(as_text(part.value.get("type")))
         return Text(text=part.told, cache=as_object(part.value.get("cache_control")) or None, at=part.at)
@@ -194,7 +206,7 @@ class _Unsealing:
                 part.signature = self._kept(part.signature, "tool_call.signature").seal
             case ToolResult():
                 part.parts = self.parts(part.parts)
-            case Opaque() if not self._own_wire and (part.is_mark or (part.is_search and self._may_search)):
+            case Opaque() if self._in_other_words and (part.is_mark or (part.is_search and self._may_search)):
                 self.dropped.add(as_text(part.value.get("type")))
                 return False
             case Opaque():
