@@ -252,11 +252,34 @@ def test_where_one_model_gave_way_to_another_is_told_on_its_own_wire_alone(own_w
     """Claude Code asks for such a fallback, and from then on its chat says where it was."""
     block = {"type": "fallback", "from": {"model": "claude-fable-5-2"}, "to": {"model": "claude-opus-5-5"}}
     said = [{"type": "text", "text": "no"}, block, {"type": "text", "text": "yes"}]
-    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "assistant", "content": said}]}
-    asked = Anthropic().parse(msgspec.json.encode(body), Peek("m", False))
+    asked = remembering(said)
     assert unseal(asked, "ours", own_wire) == (() if own_wire else ("fallback",))
     blocks = [part.value for part in asked.turns[0].parts if isinstance(part, Opaque)]
     assert (blocks, len(asked.turns[0].parts)) == ([block] * own_wire, 2 + own_wire)
+
+
+def remembering(content: list[Any]) -> Request:
+    body = {"model": "m", "max_tokens": 9, "messages": [{"role": "assistant", "content": content}]}
+    return Anthropic().parse(msgspec.json.encode(body), Peek("m", False))
+
+
+@pytest.mark.parametrize("summary", ["They met.", None])
+@pytest.mark.parametrize("own_wire", [True, False])
+def test_a_summary_is_told_in_words_elsewhere(own_wire: bool, summary: str | None) -> None:
+    """Without content it failed, and counts as nothing."""
+    block = {"type": "compaction", "content": summary, "encrypted_content": "x", "tool_changes": []}
+    content = [block, {"type": "text", "text": "So?"}]
+    asked = remembering(content)
+    assert unseal(asked, "ours", own_wire) == (() if own_wire else ("compaction",))
+    said = [part.text if type(part) is Text else part.value for part in asked.turns[0].parts]
+    assert said == ([block, "So?"] if own_wire else list(filter(None, (summary, "So?"))))
+
+
+def test_a_summary_that_changes_the_tools_is_not_told_as_one() -> None:
+    block = {"type": "compaction", "content": "x", "tool_changes": [{"type": "tool_addition"}]}
+    asked = remembering([block])
+    assert unseal(asked, "ours", False) == ()
+    assert type(asked.turns[0].parts[0]) is Opaque
 
 
 def test_a_seal_without_a_mark_belongs_to_the_wire_of_the_client() -> None:

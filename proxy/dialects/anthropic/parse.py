@@ -22,7 +22,18 @@ from proxy.canon import (
 )
 from proxy.dialects.anthropic.citations import citations_of, was_shown
 from proxy.dialects.anthropic.documents import document_of, found_in, source_of
-from proxy.dialects.anthropic.words import DEMANDS, FINDER, FOUND, MARKS, NAME, SEARCH, SPELLED, SPELLED_BY, TIERS_READ
+from proxy.dialects.anthropic.words import (
+    DEMANDS,
+    FINDER,
+    FOUND,
+    MARKS,
+    NAME,
+    SEARCH,
+    SPELLED,
+    SPELLED_BY,
+    TIERS_READ,
+    TOLD,
+)
 from proxy.errors import BadRequest
 from proxy.grammar.caching import cache_at_the_end
 from proxy.grammar.claude.betas import KEY
@@ -254,12 +265,14 @@ def _part(value: object, at: str) -> Part:
 
 def _opaque(kind: str, value: Object, at: str) -> Opaque:
     """A block that only this wire has. Where tools are not loaded later, all of them are on offer from the beginning,
-    so that no search for one says anything, and a reference to one is its name.
+    so that no search for one says anything, and a reference to one is its name. A compaction is a summary, and none
+    where it failed.
     """
     name = as_text(value.get("name")) if kind == "server_tool_use" else ""
     searched = kind == FOUND or name == "web_search"
-    is_mark = kind in MARKS or name.startswith(FINDER)
-    told = as_text(value.get("tool_name")) if kind == "tool_reference" else ""
+    told = "" if value.get("tool_changes") else as_text(value.get(TOLD.get(kind, "")))
+    failed = kind == "compaction" and value.get("content") is None
+    is_mark = kind in MARKS or name.startswith(FINDER) or failed
     return Opaque(wire=NAME, value=value, is_mark=is_mark, is_search=searched, told=told, at=at)
 
 

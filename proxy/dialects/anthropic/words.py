@@ -95,6 +95,10 @@ FOUND = "web_search_tool_result"
 # (.../docs/en/agents-and-tools/tool-use/tool-search-tool)
 FINDER = "tool_search_tool_"
 
+# The field in which a block says in words what it means.
+# (.../docs/en/build-with-claude/compaction: what is before it need not be read again, and may be)
+TOLD = {"tool_reference": "tool_name", "compaction": "content"}
+
 # Blocks that say nothing at a provider of another wire.
 MARKS = ("fallback", "tool_search_tool_result")
 
