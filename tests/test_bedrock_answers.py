@@ -493,6 +493,13 @@ def test_an_unknown_block_of_a_stream_is_kept_as_it_is_of_a_whole_answer(blocks:
     assert parts(stream(blocks + block_stop(0) + said)) == [kept, Text(text="b")]
 
 
+def test_a_thought_and_the_answer_may_have_one_number() -> None:
+    thought, text = block_delta(0, reasoningContent={"text": "Hm"}), block_delta(0, text="a")
+    assert parts(stream(thought + text + text + block_stop(0))) == [Thinking(text="Hm"), Text(text="aa")]
+    sealed = block_delta(0, reasoningContent={"redactedContent": "cw=="})
+    assert [type(part) for part in parts(stream(sealed + text + thought + block_stop(0)))] == [Thinking, Text, Thinking]
+
+
 def test_an_unknown_delta_of_a_known_block_is_passed_over() -> None:
     odd = block_delta(0, hologram="a")
     assert parts(stream(odd + block_delta(0, text="a") + odd + block_delta(0, text="b") + odd + block_stop(0))) == [

@@ -27,6 +27,7 @@ from proxy.canon import (
     Start,
     Stop,
     Text,
+    Thinking,
     ToolCall,
     Usage,
     unfold,
@@ -204,12 +205,21 @@ class StreamDecoder:
         if kind not in KINDS:
             self._unknown.setdefault(number, delta or {})
             return
-        if number not in self._blocks and (first := first_of(kind)) is not None:
-            yield from self._open(number, first, kind == SEALED)
+        if (first := first_of(kind)) is not None:
+            if self._turns_to(first, number):  # some models answer under the number of their thought
+                yield from self._block_stop(number)
+                del self._blocks[number]
+            if number not in self._blocks:
+                yield from self._open(number, first, kind == SEALED)
         block = self._blocks.get(number)
         if block is None:
             raise nonsense(f"a delta belongs to block {number}, which is not open")
         yield from self._grow(block, kind, more)
+
+    def _turns_to(self, first: Part, number: int) -> bool:
+        """Does a thought or a text go on as the other of the two?"""
+        block = self._blocks.get(number)
+        return block is not None and isinstance(block.part, Text | Thinking) and type(block.part) is not type(first)
 
     def _grow(self, block: Block, kind: str, more: object) -> Iterator[Event]:
         if block.gathered:
