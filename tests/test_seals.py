@@ -267,12 +267,12 @@ def remembering(content: list[Any]) -> Request:
 @pytest.mark.parametrize("own_wire", [True, False])
 def test_a_summary_is_told_in_words_elsewhere(own_wire: bool, summary: str | None) -> None:
     """Without content it failed, and counts as nothing."""
-    block = {"type": "compaction", "content": summary, "encrypted_content": "x", "tool_changes": []}
+    block: dict[str, Any] = {"type": "compaction", "content": summary, "encrypted_content": "x", "tool_changes": []}
     content = [block, {"type": "text", "text": "So?"}]
     asked = remembering(content)
     assert unseal(asked, "ours", own_wire) == (() if own_wire else ("compaction",))
-    said = [part.text if type(part) is Text else part.value for part in asked.turns[0].parts]
-    assert said == ([block, "So?"] if own_wire else list(filter(None, (summary, "So?"))))
+    said = [part.value if isinstance(part, Opaque) else part for part in asked.turns[0].parts]
+    assert said == ([block] if own_wire else [Text(text=summary)] if summary else []) + [Text(text="So?")]
 
 
 def test_a_summary_that_changes_the_tools_is_not_told_as_one() -> None:
