@@ -111,3 +111,24 @@ def test_the_own_wire_gets_it_as_it_came(case: tuple[str, Json, str]) -> None:
     said, dropped = crossed(client, body, client, "m")
     assert dropped == ()
     assert {key: value for key, value in said.items() if value} | {"model": "m"} == body | {"model": "m"}
+
+
+@pytest.mark.parametrize("model", [NEWER, EITHER])
+@pytest.mark.parametrize("off", [{}, {"thinking": {"type": "disabled"}}])
+def test_an_effort_alone_makes_no_model_think(off: Json, model: str) -> None:
+    """It is that of the whole answer: https://platform.claude.com/docs/en/build-with-claude/effort"""
+    body = {**MESSAGES, "output_config": {"effort": "low"}, **off}
+    said, dropped = crossed("anthropic", body, "bedrock", model)
+    assert said["inferenceConfig"]["maxTokens"] == MESSAGES["max_tokens"]
+    unthinking = off if model == EITHER else {}  # the newer one does not think unless it is asked to
+    assert said["additionalModelRequestFields"] == {"output_config": {"effort": "low"}} | unthinking
+    assert dropped == ()
+
+
+def test_an_effort_of_a_model_that_knows_none_is_receipted() -> None:
+    body = {**MESSAGES, "output_config": {"effort": "low"}, "thinking": {"type": "disabled"}}
+    said, dropped = crossed("anthropic", body, "bedrock", OLDER)
+    assert (said["additionalModelRequestFields"], dropped) == (
+        {"thinking": {"type": "disabled"}},
+        ("output_config.effort",),
+    )

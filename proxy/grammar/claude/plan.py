@@ -33,12 +33,14 @@ def plan(request: Request, takes: Takes) -> Plan:
     if reasoning is None:
         return Plan(room)
     if reasoning.off or reasoning.budget == 0 or reasoning.effort == "none":
-        return _unthinking(room, takes)
+        return _unthinking(room, takes, reasoning.effort if _is_of_answer(request, reasoning) else None)
     if is_undecided(reasoning):
         return _shown(_undecided(request, takes), request, reasoning, takes)
     if reasoning.budget is None and reasoning.effort is None:
         by_itself = takes.thinks and not is_forced(request)
         return _shown(Plan(room), request, reasoning, takes._replace(thinks=by_itself))
+    if _is_of_answer(request, reasoning) and reasoning.effort in takes.efforts:
+        return _shown(Plan(room, effort=reasoning.effort), request, reasoning, takes)
     if _by_budget(reasoning, takes):
         return _shown(_with_budget(request, reasoning), request, reasoning, takes)
     if "adaptive" in takes.thinking:
@@ -54,10 +56,14 @@ def _without(room: int) -> Plan:
     return Plan(room, moved=frozenset({"reasoning"}))
 
 
-def _unthinking(room: int, takes: Takes) -> Plan:
+def _unthinking(room: int, takes: Takes, effort: str | None) -> Plan:
+    """`effort`: that of the answer, which is said as well where the model takes it."""
     if takes.off is None:  # it always thinks, so let it think little
         return Plan(room, effort=takes.efforts[0], moved=frozenset({"reasoning"}))
-    return Plan(room, {"type": takes.off} if takes.off else {})
+    off = {"type": takes.off} if takes.off else {}
+    if effort is None or effort in takes.efforts:
+        return Plan(room, off, effort)
+    return Plan(room, off, moved=frozenset({"reasoning.effort"}))
 
 
 def _shown(plan: Plan, request: Request, reasoning: Reasoning, takes: Takes) -> Plan:
@@ -91,6 +97,13 @@ def _undecided(request: Request, takes: Takes) -> Plan:
 
 
 # --- by effort -------------------------------------------------------------------------------------------------------
+
+
+def _is_of_answer(request: Request, reasoning: Reasoning) -> bool:
+    """Is it the effort of the whole answer, and thinking was not asked for? Only Claude's own clients tell the two
+    apart: https://platform.claude.com/docs/en/build-with-claude/effort
+    """
+    return request.wire == "anthropic" and not reasoning.adaptive and reasoning.budget is None
 
 
 def _by_budget(reasoning: Reasoning, takes: Takes) -> bool:
