@@ -270,7 +270,7 @@ def test_a_summary_is_told_in_words_elsewhere(own_wire: bool, summary: str | Non
     block: dict[str, Any] = {"type": "compaction", "content": summary, "encrypted_content": "x", "tool_changes": []}
     content = [block, {"type": "text", "text": "So?"}]
     asked = remembering(content)
-    assert unseal(asked, "ours", own_wire) == (() if own_wire else ("compaction",))
+    assert unseal(asked, "ours", own_wire) == (() if own_wire else ("compaction", "messages"))
     said = [part.value if isinstance(part, Opaque) else part for part in asked.turns[0].parts]
     assert said == ([block] if own_wire else [Text(text=summary)] if summary else []) + [Text(text="So?")]
 

@@ -542,9 +542,10 @@ async def test_where_all_tools_are_on_offer_none_is_searched_for(source: str) ->
     assert got.status == 200
     assert [tool["function"]["name"] for tool in body["tools"]] == ["f", "g"]
     assert [(one["role"], one["content"]) for one in body["messages"][1:]] == [("assistant", None), ("tool", "g")]
-    left = {"defer_loading", "tool_reference"}
+    left = {"defer_loading", "tool_reference", "messages"}
     if source == "the vendor":
-        left |= {"server_tool_use", "tool_search_tool_result", "tool_search_tool_regex_20251119"}
+        left |= {"server_tool_use", "tool_search_tool_result"}
+        left |= {"tool_search_tool_regex_20251119", "tools"}
     assert set((got.header("x-pillion-dropped") or "").split(", ")) == left
 
 
@@ -569,7 +570,7 @@ async def test_openais_search_for_tools_is_left_out_too() -> None:
         sent = json.loads(acting.last().body)
     assert (got.status, got.header("x-pillion-dropped")) == (
         200,
-        "defer_loading, tool_search, tool_search_call, tool_search_output",
+        "defer_loading, input, tool_search, tool_search_call, tool_search_output, tools",
     )
     assert [tool["name"] for tool in sent["tools"]] == ["g"]
     assert [block["type"] for turn in sent["messages"] for block in turn["content"]] == [
@@ -591,5 +592,5 @@ def test_a_choice_of_the_search_that_is_left_out_goes_with_it() -> None:
     tools = [{"name": "f", "input_schema": {"type": "object"}}, finder]
     body = {"model": "m", "max_tokens": 9, "messages": [], "tools": tools, "tool_choice": choice}
     request = registry.dialect("anthropic").parse(json.dumps(body).encode(), Peek("m", False))
-    assert leave_kept(request) == ["tool_search_tool_bm25_20251119", "tool_choice"]
+    assert leave_kept(request) == ["tool_search_tool_bm25_20251119", "tools", "tool_choice"]
     assert request.tool_choice is None

@@ -176,14 +176,15 @@ class Opaque(_Placed, kw_only=True, tag="opaque"):
     """A block that only its own wire (`wire`, a dialect's name) understands: server tools and the like, kept whole.
 
     `is_mark`: it says nothing itself, so that the conversation can go on without it at a provider of another wire.
-    `is_search`: a search of the web; the answer has what was found. `told`: what it says in words, for another wire.
+    `is_search`: a search of the web; the answer has what was found. `told`: what it says in words, for another wire;
+    empty where that can go on without it.
     """
 
     wire: str
     value: dict[str, Any]
     is_mark: bool = False
     is_search: bool = False
-    told: str = ""
+    told: str | None = None
     cache: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 

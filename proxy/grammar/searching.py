@@ -53,12 +53,14 @@ def leave_kept(request: Request) -> list[str]:
     """Offer no search that may only read what its own vendor has kept of the web, since nobody else has that, nor one
     for tools, since all of them are on offer. The names for the receipt.
     """
-    names = [tool.kind for tool in request.tools if _is_of_its_vendor(tool)]
-    if names:
-        left = {tool.name for tool in request.tools if _is_of_its_vendor(tool)}
+    left = [tool for tool in request.tools if _is_of_its_vendor(tool)]
+    names = [tool.kind for tool in left]
+    if left:
+        names += ["tools"] if any(tool.search is None for tool in left) else []
         request.tools = [tool for tool in request.tools if not _is_of_its_vendor(tool)]
         choice = request.tool_choice
-        if choice is not None and (not request.tools or choice.name in left):  # there is nothing to choose from
+        chosen = choice is not None and choice.name in [tool.name for tool in left]
+        if chosen or (choice is not None and not request.tools):  # there is nothing to choose from
             request.tool_choice = None
             names.append(request.name_of("tool_choice"))
     return names

@@ -186,8 +186,12 @@ class _Unsealing:
         """What it says, where its wire's own words mean nothing."""
         if not self._in_other_words or not part.told:
             return part
-        self.dropped.add(as_text(part.value.get("type")))
+        self._left(part)
         return Text(text=part.told, cache=as_object(part.value.get("cache_control")) or None, at=part.at)
+
+    def _left(self, part: Opaque) -> None:
+        """Name its kind, and the client's field in which it stands."""
+        self.dropped.update((as_text(part.value.get("type")), part.at.partition("[")[0]))
 
     def _part(self, part: Part) -> bool:
         """False where nothing is left of it."""
@@ -208,6 +212,9 @@ class _Unsealing:
                 part.parts = self.parts(part.parts)
             case Opaque() if self._in_other_words and (part.is_mark or (part.is_search and self._may_search)):
                 self.dropped.add(as_text(part.value.get("type")))
+                return False
+            case Opaque(told="") if self._in_other_words:
+                self._left(part)
                 return False
             case Opaque():
                 self.fields(part.value)

@@ -26,7 +26,6 @@ from proxy.dialects.anthropic.words import (
     DEMANDS,
     FINDER,
     FOUND,
-    MARKS,
     NAME,
     SEARCH,
     SPELLED,
@@ -269,11 +268,19 @@ def _opaque(kind: str, value: Object, at: str) -> Opaque:
     where it failed.
     """
     name = as_text(value.get("name")) if kind == "server_tool_use" else ""
-    searched = kind == FOUND or name == "web_search"
-    told = "" if value.get("tool_changes") else as_text(value.get(TOLD.get(kind, "")))
-    failed = kind == "compaction" and value.get("content") is None
-    is_mark = kind in MARKS or name.startswith(FINDER) or failed
-    return Opaque(wire=NAME, value=value, is_mark=is_mark, is_search=searched, told=told, at=at)
+    told: object = None
+    if kind == "tool_search_tool_result" or name.startswith(FINDER):
+        told = ""
+    elif kind in TOLD and not value.get("tool_changes"):
+        told = value.get(TOLD[kind]) or ""
+    return Opaque(
+        wire=NAME,
+        value=value,
+        is_mark=kind == "fallback",
+        is_search=kind == FOUND or name == "web_search",
+        told=told if isinstance(told, str) else None,
+        at=at,
+    )
 
 
 _DIRECT = {"type": "direct"}  # the model itself called, as on every wire; Claude's answers say so of each call

@@ -99,9 +99,6 @@ FINDER = "tool_search_tool_"
 # (.../docs/en/build-with-claude/compaction: what is before it need not be read again, and may be)
 TOLD = {"tool_reference": "tool_name", "compaction": "content"}
 
-# Blocks that say nothing at a provider of another wire.
-MARKS = ("fallback", "tool_search_tool_result")
-
 # What an image may be. (.../docs/en/build-with-claude/vision)
 IMAGES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 

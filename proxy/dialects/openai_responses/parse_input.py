@@ -92,8 +92,8 @@ def _turn(value: object, at: str, customs: set[str]) -> Turn:
             role: Role = "user" if kind.endswith(CLIENT_SIDE) else "assistant"
             named = as_object(value) | {"type": kind}  # OpenAI's types let a reference be without
             found = kind == "web_search_call"
-            mark = kind in words.FINDING and named.get("execution") == "server"
-            return Turn(role=role, parts=[Opaque(wire=NAME, value=named, is_mark=mark, is_search=found, at=at)], at=at)
+            told = "" if kind in words.FINDING and named.get("execution") == "server" else None
+            return Turn(role=role, parts=[Opaque(wire=NAME, value=named, is_search=found, told=told, at=at)], at=at)
 
 
 def _message(fields: Fields) -> Turn:
