@@ -374,6 +374,20 @@ def test_a_schema_is_read_where_claude_is_told_of_it() -> None:
     assert json.loads(encoded.body)["response_format"]["json_schema"]["schema"] == schema
 
 
+def test_top_k_is_read_where_nova_is_told_of_it() -> None:
+    """https://docs.aws.amazon.com/nova/latest/userguide/complete-request-schema.html"""
+    body = body_of(additionalModelRequestFields={"inferenceConfig": {"topK": 20}})
+    assert again(body) == body
+    request = parsed(body)
+    assert request.top_k == 20
+    encoded = Anthropic().encode(request)
+    assert (json.loads(encoded.body)["top_k"], encoded.dropped) == (20, ())
+    assert OpenAIChat().encode(request).dropped == ("additionalModelRequestFields.inferenceConfig.topK",)
+    odd = body_of(additionalModelRequestFields={"inferenceConfig": {"topK": 20, "odd": 1}})
+    assert again(odd) == odd
+    assert OpenAIChat().encode(parsed(odd)).dropped == ("additionalModelRequestFields.inferenceConfig",)
+
+
 @pytest.mark.parametrize(
     ("told", "choice", "parallel"),
     [

@@ -152,8 +152,9 @@ class Encoding:
         return {"tool_choice": said | {"disable_parallel_tool_use": True}}
 
     def _top_k(self, value: int | None) -> Object:
-        if value is None:
-            return {}
+        sent = as_object(self._request.extra.get("additionalModelRequestFields"))
+        if value is None or (self._own and isinstance(sent.get("inferenceConfig"), Verbatim)):
+            return {}  # unsaid, or still where the client put it
         path = ("top_k",) if self._own else TOP_K.get(self._family, ())
         if not path:
             self.dropped.add("top_k")

@@ -136,10 +136,20 @@ def _additional(top: Fields, more: Fields, effort: str | None) -> tuple[Reasonin
     reasoning, spelt = reasoning_of(more, effort)
     if spelt:
         top.rest[SPELT] = Verbatim(spelt)
-    top_k = more.rest.pop("top_k") if type(more.rest.get("top_k")) is int else None
+    top_k = more.rest.pop("top_k") if type(more.rest.get("top_k")) is int else _novas_top_k(more)
     betas = more.texts(KEY)
     top.keep("additionalModelRequestFields", more)
     return reasoning, top_k, betas
+
+
+def _novas_top_k(more: Fields) -> int | None:
+    """For this wire it stays as it was. https://docs.aws.amazon.com/nova/latest/userguide/complete-request-schema.html"""
+    said = as_object(more.rest.get("inferenceConfig"))
+    top_k = said.get("topK")
+    if said.keys() != {"topK"} or type(top_k) is not int:
+        return None
+    more.rest["inferenceConfig"] = Verbatim(said)
+    return top_k
 
 
 def _tier(top: Fields) -> str | None:

@@ -67,6 +67,7 @@ SPELLED = {
 
 # Where additionalModelRequestFields has this key, these names differ.
 SPELLED_BY = {
+    "inferenceConfig": {"top_k": "additionalModelRequestFields.inferenceConfig.topK"},
     "output_config": {
         "reasoning": "additionalModelRequestFields.output_config.effort",
         "reasoning.effort": "additionalModelRequestFields.output_config.effort",
