@@ -530,14 +530,18 @@ def test_a_tool_choice_is_a_mode_some_tools_or_a_demand(calling: Any, choice: An
         ({"responseJsonSchema": {"a": 1}}, Format(kind="schema", schema={"a": 1})),
         ({"_responseJsonSchema": {"a_b": 1}}, Format(kind="schema", schema={"a_b": 1})),
         ({"_response_json_schema": {"a_b": 1}}, Format(kind="schema", schema={"a_b": 1})),
-        ({"responseMimeType": "text/x.enum", "responseSchema": {"type": "STRING", "enum": ["a"]}}, None),
+        (
+            {"responseMimeType": "text/x.enum", "responseSchema": {"type": "STRING", "enum": ["a"]}},
+            Format(kind="schema", schema={"type": "string", "enum": ["a"]}, bare=True),
+        ),
+        ({"responseMimeType": "text/x.enum"}, None),
         ({"temperature": 1}, None),
     ],
 )
 def test_a_format_is_json_text_or_a_demand(given: dict[str, Any], expected: Format | None) -> None:
     request = config(**given)
     assert request.format == expected
-    assert bool(request.demands) == ("text/x.enum" in given.values())
+    assert bool(request.demands) == (given == {"responseMimeType": "text/x.enum"})
     if request.demands:
         assert sent(request)["generationConfig"] == given
 

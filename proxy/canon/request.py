@@ -75,13 +75,14 @@ class ToolChoice(Struct, frozen=True):
 
 
 class Format(Struct, kw_only=True):
-    """The shape that the answer's text must have."""
+    """The shape that the answer's text must have. `bare`: it is to be a string of the schema without its quotes."""
 
     kind: Literal["text", "json", "schema"]
     name: str | None = None
     description: str | None = None
     schema: dict[str, Any] | None = None
     strict: bool | None = None
+    bare: bool = False
 
 
 class Reasoning(Struct, kw_only=True):

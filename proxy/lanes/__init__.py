@@ -30,6 +30,7 @@ Translated:
     bound         thoughts that a model refuses to take back
     naming        names and ids that the other wire takes
     freetext      tools that take free text
+    boxing        answers that are no JSON objects
     hearing       the answer's events
     calls         the ids and names of its calls
     sieve         what only its own wire understands

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from proxy import headers
 from proxy.canon import Request, Usage
 from proxy.lanes.asking import is_stream
+from proxy.lanes.boxing import Unboxing
 from proxy.lanes.calls import Calls
 from proxy.lanes.freetext import NONE
 from proxy.lanes.hearing import Counted, Hearing
@@ -25,8 +26,8 @@ from proxy.sealing.vault import Recall
 
 
 class Asked(NamedTuple):
-    """What an answer is an answer to, by what names its provider knows the client's tools, and which of them are free
-    text to the client alone.
+    """What an answer is an answer to, by what names its provider knows the client's tools, which of them are free
+    text to the client alone, and whether the answer comes in a box.
     """
 
     request: Request
@@ -34,6 +35,7 @@ class Asked(NamedTuple):
     renderer: Renderer
     names: Names = AS_THEY_ARE
     free: frozenset[str] = NONE
+    in_box: bool = False
 
 
 async def answered(call: Call, asked: Asked, answer: Answer, dialect: Dialect) -> Reply:
@@ -46,6 +48,8 @@ async def answered(call: Call, asked: Asked, answer: Answer, dialect: Dialect) -
     decoder = dialect.decoder(live)
     if not live and (counting := _counting_in_head(dialect)) is not None:
         decoder = Counted(decoder, counting.usage_in_head(answer.headers))
+    if asked.in_box:
+        decoder = Unboxing(decoder, bare=request.format is not None and request.format.bare)
     calls = Calls(request.turns, asked.names, asked.free) if request.tools or asked.names else None
     seals = None if live else dialect.seals
     hearing = Hearing(decoder, recall, Sealer(recall.maker, call.dialect.needs_seals), seals, calls)

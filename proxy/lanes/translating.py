@@ -24,6 +24,7 @@ from proxy.lanes.answering import Asked, answered
 from proxy.lanes.asking import Find, ask, dialect_of, hold, is_stream, read_whole
 from proxy.lanes.begun import Begun
 from proxy.lanes.bound import refuses_thoughts, without_thoughts
+from proxy.lanes.boxing import boxed, needs_box
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.freetext import as_functions, free_in, lost
 from proxy.lanes.heeding import Heeding
@@ -70,6 +71,8 @@ class Translation:
         await self._fetching(call, request, target, dialect)
         free = free_in(request, dialect)
         told = as_functions(request) if free else request
+        if in_box := needs_box(request, dialect):
+            told = boxed(told)
         encoded, names = await aside(size, self._encoded, told, target, dialect, own, room.fields)
         gone = sorted({*unfit, *encoded.dropped, *room.dropped, *(lost(request) if free else ())})
         unsaid = () if dialect is call.dialect else headers.untranslatable(call.headers, own)
@@ -94,7 +97,7 @@ class Translation:
                 answer.abort()
                 raise
             answer, dialect = Begun(answer, held), dialect_of(held, dialect, taken, self._dialect)
-        return await answered(call, Asked(request, recall, renderer, names, free), answer, dialect)
+        return await answered(call, Asked(request, recall, renderer, names, free, in_box), answer, dialect)
 
     async def answer(self, call: Call, target: Target, answer: Answer, dialect: Dialect) -> Reply:
         """Translate the answer to a request that went out as it was, and was answered in another dialect."""

@@ -11,6 +11,7 @@ from proxy.dialects.gemini.thinking import as_said, generation, thinking_config
 from proxy.dialects.gemini.words import (
     API,
     COUNTS,
+    ENUM,
     KNOBS_LACKED,
     MODE_WORDS,
     MOST_STOPS,
@@ -119,7 +120,7 @@ class Encoding:
             return {"responseMimeType": "text/plain"} if self._own else {}
         if not self._binds():
             return {}
-        said: Object = {"responseMimeType": "application/json"}
+        said: Object = {"responseMimeType": ENUM if form.bare else "application/json"}
         if form.schema is not None:
             said["responseJsonSchema"] = labelled(form, self.dropped)
         return said

@@ -15,6 +15,7 @@ from proxy.dialects.gemini.words import (
     CONFIG_DEMANDS,
     COUNTS,
     DEMANDS,
+    ENUM,
     LEVELS,
     MODALITIES,
     MODES,
@@ -145,9 +146,9 @@ def _format(config: Fields) -> Format | None:
     if len(schemas) > 1:
         at = config.path(schemas[1])
         raise BadRequest(f"{at} means the same as {schemas[0]}: give one of them.", param=at)
-    if media_type == "application/json" and schemas:
+    if media_type in ("application/json", ENUM) and schemas:
         config.rest.pop("responseMimeType", None)
-        return Format(kind="schema", schema=_response_schema(config, schemas[0]))
+        return Format(kind="schema", schema=_response_schema(config, schemas[0]), bare=media_type == ENUM)
     if schemas or media_type not in ("application/json", "text/plain"):
         return None
     del config.rest["responseMimeType"]

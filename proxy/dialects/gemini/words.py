@@ -72,6 +72,9 @@ SPELLED_BY = {key: {"format.schema": f"generationConfig.{key}"} for key in SCHEM
     "responseFormat": dict.fromkeys(("format", "format.schema"), "generationConfig.responseFormat")
 }
 
+# The media type for one word of a schema's enum, as it is. https://ai.google.dev/gemini-api/docs/structured-output
+ENUM = "text/x.enum"
+
 # Canonical knobs that this wire has no word for, or a word that not every Google host knows (`labels`, `store`).
 KNOBS_LACKED = knobs(
     "logit_bias betas user safety_identifier metadata prompt_cache_key prompt_cache_retention obfuscation verbosity"
