@@ -1193,6 +1193,20 @@ def test_gemini_3_is_told_that_a_call_has_no_seal() -> None:
     assert [part.get("thoughtSignature") for part in parts] == ["c2VhbA==", None]
 
 
+def test_a_gemini_3_that_draws_is_told_that_its_images_have_no_seal() -> None:
+    """It refuses a chat otherwise: "Image part is missing a thought_signature in content position 2"."""
+    image = Image(source=Inline("aQ==", "image/png"))
+    turns = [turn("user", image), turn("assistant", Text(text="so"), Text(text="and"), image), turn("user", image)]
+    for model, seals in (
+        ("gemini-2.5-flash-image", [None, None, None]),
+        ("gemini-3-pro-preview", [None, None, None]),
+        ("gemini-3-pro-image-preview", [NO_SEAL, None, NO_SEAL]),
+    ):
+        asked, drawn, more = sent(foreign(*turns, model=model))["contents"]
+        assert [part.get("thoughtSignature") for part in drawn["parts"]] == seals
+        assert [part.get("thoughtSignature") for part in asked["parts"] + more["parts"]] == [None, None]
+
+
 @pytest.mark.parametrize(
     ("text", "failed", "response"),
     [

@@ -39,6 +39,7 @@ class Contents:
         self._turns = request.turns
         self._own = request.wire == NAME
         self._newer = generation(request.model) >= (3, 0)
+        self._draws = self._newer and "-image" in request.model
         self._dropped = dropped
         self._names: dict[str, str] = {}  # of functions, by the call's id: a result must name its function
 
@@ -86,6 +87,8 @@ class Contents:
             elif parts:
                 contents.append({"role": role, "parts": parts})
         for content in contents:
+            if self._draws and content["role"] == "model":
+                _seal_drawn(content["parts"])
             if not self._own:  # tool results go before all else that the user says
                 content["parts"].sort(key=lambda part: "functionResponse" not in part)
             self._seal(content["parts"])
@@ -217,6 +220,17 @@ class Contents:
         if isinstance(part, Image | Audio | Video | Document):
             return self._medium(part, in_result=True)
         raise unaccepted(part, API, f"{noun_of(part)} in a tool result")
+
+
+def _seal_drawn(parts: list[Object]) -> None:
+    """A model that draws wants its images sealed, and what it says first: "Image part is missing a thought_signature".
+
+    Other wires have no place for a seal on an image. https://ai.google.dev/gemini-api/docs/thought-signatures
+    """
+    said = [part for part in parts if not part.get("thought")]
+    for place, part in enumerate(said):
+        if place == 0 or "inlineData" in part or "fileData" in part:
+            part.setdefault("thoughtSignature", NO_SEAL)
 
 
 def _identified(name: str) -> Object:
