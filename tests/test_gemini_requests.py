@@ -1207,6 +1207,20 @@ def test_a_gemini_3_that_draws_is_told_that_its_images_have_no_seal() -> None:
         assert [part.get("thoughtSignature") for part in asked["parts"] + more["parts"]] == [None, None]
 
 
+def test_a_model_without_instructions_and_json_mode_is_told_both_by_the_user() -> None:
+    """Gemma 3: "Developer instruction is not enabled for models/gemma-3-27b-it"."""
+    turns = [turn("system", Text(text="Be kind.")), turn("user", Text(text="Hi"))]
+    request = foreign(*turns, model="gemma-3-27b-it", format=Format(kind="json"))
+    request.ways = frozenset({"uninstructed", "shapeless"})
+    encoded = WIRE.encode(request)
+    said = json.loads(encoded.body)
+    assert "systemInstruction" not in said
+    assert "generationConfig" not in said
+    [content] = said["contents"]
+    assert [part["text"][:20] for part in content["parts"]] == ["<system>\nBe kind.\n</", "Hi", "When you answer and "]
+    assert encoded.dropped == ("format", "turn.place")
+
+
 @pytest.mark.parametrize(
     ("text", "failed", "response"),
     [

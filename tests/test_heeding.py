@@ -127,6 +127,21 @@ def test_what_a_host_names_is_left_out(message: str, fields: list[str]) -> None:
     assert not heard.heard(refusal(message), request, "host", "wire")  # it says that no longer
 
 
+@pytest.mark.parametrize(
+    ("message", "way"),
+    [
+        ("Developer instruction is not enabled for models/gemma-3-27b-it", "uninstructed"),
+        ("JSON mode is not enabled for models/gemma-3-27b-it", "shapeless"),
+    ],
+)
+def test_what_gemma_lacks_is_said_in_another_way(message: str, way: Way) -> None:
+    heard, request = Heeding(), everything()
+    assert heard.heard(refusal(message), request, "host", "wire")
+    assert heard.fit(request, "host", "wire") == []
+    assert request.ways == {way}
+    assert not heard.heard(refusal(message), request, "host", "wire")
+
+
 @pytest.mark.parametrize("message", NOT_FOR_US)
 def test_content_and_what_is_no_knob_stay(message: str) -> None:
     assert not Heeding().heard(refusal(message), everything(), "host", "wire")

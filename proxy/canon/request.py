@@ -12,11 +12,11 @@ Role = Literal["system", "developer", "user", "assistant"]
 # How some hosts of a wire want a thing said that others take in any way: the limit's name; contents as strings, without
 # parts; a turn of the assistant's between results and what the user says; JSON by a schema that takes any object; a
 # choice of one tool as a demand for any, with no other on offer; what a developer says as the system's; one message of
-# the system's, at the beginning; a chat without the thoughts of earlier answers; and a search beside functions with
-# Google's word for it.
+# the system's, at the beginning; a chat without the thoughts of earlier answers; a search beside functions with
+# Google's word for it; the system's words within the user's turn; and the shape of an answer in words.
 Way = Literal[
     "max_tokens", "max_completion_tokens", "strings", "bridges", "schemas", "demands", "system", "leads", "thoughtless",
-    "combined",
+    "combined", "uninstructed", "shapeless",
 ]  # fmt: skip
 
 

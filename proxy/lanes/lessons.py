@@ -117,6 +117,8 @@ _IN_ANOTHER_WAY: dict[Way, str] = {
         r"|additional properties are not allowed \('reasoning_(?:content|details)' was unexpected"
     ),
     "combined": r"enable tool_config\.include_server_side_tool_invocations",  # Gemini's API, and not Vertex AI
+    "uninstructed": r"developer instruction is not enabled",  # Google, of Gemma and of models that speak or draw
+    "shapeless": r"json mode is not enabled",  # the same
     "strings": r"invalid type: sequence, expected a string|content must be a string|value must be a string",
 }
 _NOT_THIS_WAY: dict[Way, str] = {
@@ -127,6 +129,8 @@ _NOT_THIS_WAY: dict[Way, str] = {
     "leads": "a system prompt that is not the first turn",
     "thoughtless": "the thoughts of earlier answers",
     "combined": "a search beside functions, without the word for it",
+    "uninstructed": "a system prompt",
+    "shapeless": "an answer that must be JSON",
     "schemas": "JSON without a schema",
     "demands": "the choice of one tool",
     "strings": "content that is not a string",

@@ -49,7 +49,7 @@ class Encoding:
         }
         form = request.format
         if form is not None and form.kind != "text" and not self._binds():
-            said["systemInstruction"].setdefault("parts", []).append({"text": in_words(form, self.dropped)})
+            self._tell(said, in_words(form, self.dropped))
         body = {key: value for key, value in said.items() if value}
         if not self._own:
             self._receipt()
@@ -57,6 +57,16 @@ class Encoding:
         kept = {"labels": request.metadata, "store": request.store}
         body |= without_nulls(kept)
         return merged(merged(body, request.extra), request.demands)
+
+    def _tell(self, said: Object, order: str) -> None:
+        """Say it as the system's, or where that cannot be said as the user's."""
+        contents = said["contents"]
+        if "uninstructed" not in self._request.ways:
+            said["systemInstruction"].setdefault("parts", []).append({"text": order})
+        elif contents and contents[-1]["role"] == "user":
+            contents[-1]["parts"].append({"text": order})
+        else:
+            contents.append({"role": "user", "parts": [{"text": order}]})
 
     def _receipt(self) -> None:
         """Note what the client said and this wire cannot say."""
@@ -130,6 +140,8 @@ class Encoding:
         calling with a response mime type: 'application/json' is unsupported".
         """
         request = self._request
+        if "shapeless" in request.ways:
+            return False
         return self._own or not request.tools or generation(request.model) >= (3, 0)
 
     def _thinking(self) -> Object | None:

@@ -46,7 +46,8 @@ class Contents:
     def said(self) -> Object:
         """`systemInstruction`, if there is one, and `contents`."""
         count = 0
-        while count < len(self._turns) and self._leads(self._turns[count]):
+        may_lead = "uninstructed" not in self._request.ways
+        while may_lead and count < len(self._turns) and self._leads(self._turns[count]):
             count += 1
         instruction: Object = {"parts": []} if count else {}
         for turn in self._turns[:count]:
