@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from proxy import registry
 from proxy.canon import (
     Audio,
     Citation,
@@ -1205,6 +1206,35 @@ def test_a_gemini_3_that_draws_is_told_that_its_images_have_no_seal() -> None:
         asked, drawn, more = sent(foreign(*turns, model=model))["contents"]
         assert [part.get("thoughtSignature") for part in drawn["parts"]] == seals
         assert [part.get("thoughtSignature") for part in asked["parts"] + more["parts"]] == [None, None]
+
+
+PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,aQ=="}}
+
+
+@pytest.mark.parametrize(
+    ("images", "shown", "dropped"),
+    [
+        ([PICTURE, PICTURE], 2, ()),
+        ([PICTURE, {"type": "image_url", "image_url": {"url": "https://host/i"}}], 0, ("images",)),
+        ([{"image_url": {"url": "data:image/png"}}], 0, ("images",)),
+        ([5, None], 0, ("images",)),
+        ("x", 0, ("images",)),
+        ([], 0, ()),
+    ],
+)
+def test_what_gemini_has_drawn_for_a_chat_client_comes_back_to_it(images: Any, shown: int, dropped: tuple[str]) -> None:
+    """As OpenRouter's clients send it: without it, nobody could ask for a change."""
+    drawn = {"role": "assistant", "content": "so", "images": images}
+    messages = [{"role": "user", "content": "draw"}, drawn, {"role": "user", "content": "bluer"}]
+    said = json.dumps({"model": "m", "messages": messages}).encode()
+    chat = registry.dialect("openai_chat")
+    request = chat.parse(said, Peek("gemini-2.5-flash-image", stream=False))
+    encoded = WIRE.encode(request)
+    parts = json.loads(encoded.body)["contents"][1]["parts"]
+    assert parts == [{"text": "so"}] + [{"inlineData": {"mimeType": "image/png", "data": "aQ=="}}] * shown
+    assert encoded.dropped == dropped
+    assert json.loads(chat.encode(request).body)["messages"][1] == drawn
+    assert registry.dialect("anthropic").encode(request).dropped == (("images",) if images else ())
 
 
 def test_a_model_without_instructions_and_json_mode_is_told_both_by_the_user() -> None:

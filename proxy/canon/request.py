@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from proxy.canon.parts import Part, Text
+from proxy.canon.parts import Image, Part, Text
 
 Role = Literal["system", "developer", "user", "assistant"]
 
@@ -21,8 +21,13 @@ Way = Literal[
 
 
 class Turn(Struct, kw_only=True):
+    """`drawn`: pictures that the assistant had beside its words, by the key under which `extra` has them as they came.
+    A wire that takes no picture of the assistant's leaves them out, as it does `extra`.
+    """
+
     role: Role
     parts: list[Part]
+    drawn: dict[str, list[Image]] = field(default_factory=dict)
     at: str = ""  # the turn's path in the client's body, such as `messages[3]`: errors name it
     extra: dict[str, Any] = field(default_factory=dict)
 

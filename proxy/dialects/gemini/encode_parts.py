@@ -80,7 +80,8 @@ class Contents:
         for turn in turns:
             role = "model" if turn.role == "assistant" else "user"
             parts = self._late(turn) if self._leads(turn) else self._spoken(turn)
-            extra = self._kept(turn.extra)
+            parts += [self._medium(image) for images in turn.drawn.values() for image in images]
+            extra = self._kept({key: value for key, value in turn.extra.items() if key not in turn.drawn})
             if self._own:
                 contents.append({"role": role, "parts": parts, **extra})
             elif contents and contents[-1]["role"] == role:  # roles take turns

@@ -30,10 +30,20 @@ from proxy.canon import (
 )
 from proxy.dialects.openai_chat.reasoning import SENT, flat, thoughts_in
 from proxy.dialects.openai_chat.seals import unsealed
-from proxy.dialects.openai_chat.words import NAME, SPELT
+from proxy.dialects.openai_chat.words import DRAWN, NAME, SPELT
 from proxy.errors import BadRequest
 from proxy.grammar.caching import breakpoint_in
-from proxy.grammar.fields import Fields, Left, Verbatim, as_object, standard_base64, wrong, wrong_word
+from proxy.grammar.fields import (
+    Fields,
+    Left,
+    Verbatim,
+    as_list,
+    as_object,
+    as_text,
+    standard_base64,
+    wrong,
+    wrong_word,
+)
 from proxy.grammar.filetypes import medium_of, seen
 from proxy.grammar.receipts import BREAKPOINT
 
@@ -62,7 +72,17 @@ def _turn(fields: Fields, calls: dict[str, str]) -> Turn:
     if parts and parts[-1].cache is None:  # a message's `cache_control` marks its end
         parts[-1].cache = fields.object("cache_control")
     named: Role = role  # type: ignore[assignment]  # mypy does not narrow a str by membership
-    return Turn(role=named, parts=parts, at=at, extra=fields.rest)
+    pictures = _pictures(fields.rest.get(DRAWN), at) if role == "assistant" else []
+    return Turn(role=named, parts=parts, drawn={DRAWN: pictures} if pictures else {}, at=at, extra=fields.rest)
+
+
+def _pictures(images: object, at: str) -> list[Image]:
+    """The pictures of an earlier answer, as OpenRouter and we tell them, if all of them are there in bytes."""
+    urls = [as_text(as_object(as_object(image).get("image_url")).get("url")) for image in as_list(images)]
+    sources = [drawn(url) for url in urls]
+    is_whole = all(isinstance(source, Inline) and source.data for source in sources)
+    places = (f"{at}.{DRAWN}[{number}]" for number in range(len(sources)))
+    return [Image(source=seen(source), at=place) for source, place in zip(sources, places, strict=True) if is_whole]
 
 
 def _tool_result(fields: Fields, role: str, calls: dict[str, str]) -> ToolResult:
@@ -81,7 +101,7 @@ def _tool_result(fields: Fields, role: str, calls: dict[str, str]) -> ToolResult
 
 # What an assistant's message may say that the other wires need not be told: OpenAI answers with no annotations, and its
 # SDK sends them back; DeepSeek and Mistral want to know of a last turn that it is to be continued.
-_KNOWN: dict[str, tuple[object, ...]] = {"annotations": ([],), "prefix": (True,)}
+_KNOWN: dict[str, tuple[object, ...]] = {"annotations": ([],), DRAWN: ([],), "prefix": (True,)}
 
 
 def _spoken(fields: Fields, calls: dict[str, str]) -> list[Part]:

@@ -70,6 +70,7 @@ KNOBS = {
 # Canonical knobs that are dropped for a client of another wire. OpenAI refuses arguments that it does not know.
 KNOBS_LACKED = knobs("top_k betas")
 
+DRAWN = "images"  # what the assistant has drawn: https://openrouter.ai/docs/features/multimodal/image-generation
 SPELT = "spelt"  # key in an `extra`: the client's own spelling, which only this wire needs
 
 # For receipts and refusals: our name for a field, and the one that this wire's clients use, if it is another.
