@@ -480,14 +480,17 @@ def of_parts(body: Body) -> str | None:
     return "messages[0].content: invalid type: sequence, expected a string" if lists else None
 
 
-def scattered(body: Body) -> str | None:
-    roles = [message["role"] for message in body["messages"]]
-    return "System message must be at the beginning." if "system" in roles[1:] else None
-
-
-async def test_a_system_that_must_come_first_does() -> None:
-    """Qwen's template, at whichever host. Codex has instructions, and a developer in the beginning and later."""
-    host = Host(scattered)
+@pytest.mark.parametrize(
+    "words",
+    [
+        "System message must be at the beginning.",  # Qwen's template, at whichever host
+        "invalid params, invalid chat setting (2013)",  # MiniMax, of two at the beginning
+        "invalid params, chat content has invalid message role: system (2013)",
+    ],
+)
+async def test_a_system_that_must_come_first_does(words: str) -> None:
+    """Codex has instructions, and a developer in the beginning and later."""
+    host = Host(lambda body: words if "system" in [message["role"] for message in body["messages"]][1:] else None)
     asked = {"model": "openai/m", "instructions": "Code.", "input": [*DEVELOPER, DEVELOPER[0]]}
     async with Evil(answering=host) as evil, pillion(**at(evil.url)) as gateway:
         assert dropped(await ask(gateway, "POST", RESPONSES, json.dumps(asked).encode())) == ["input.role"]

@@ -104,7 +104,10 @@ _IN_ANOTHER_WAY: dict[Way, str] = {
         r"unknown variant `developer`|input tag 'developer' found|developer is not one of"
         r"|unsupported role role_unspecified|input should be 'system', 'user', 'assistant'"
     ),
-    "leads": r"system message must be at the beginning|unexpected role 'system' after role '",  # Qwen, Mistral
+    "leads": (  # Qwen, Mistral, and MiniMax of two messages of the system's, or of a later one
+        r"system message must be at the beginning|unexpected role 'system' after role '"
+        r"|invalid chat setting|chat content has invalid message role: system"
+    ),
     "schemas": (  # LM Studio; OpenAI and Groq, of messages without the word
         r"'response_format.type' must be 'json_schema'|messages'? must contain the word 'json'"
     ),
