@@ -62,6 +62,10 @@ FRONTS: list[tuple[Any, str]] = [
     ({"error": {"message": "No.", "code": 422}}, "No."),
     ({"error": {"code": "Odd", "message": "No."}}, "No."),
     ({"error": [{"message": "No."}]}, "No."),
+    ({"error_code": 336003, "error_msg": "No."}, "No."),
+    ({"error_message": "No."}, "No."),
+    ({"base_resp": {"status_code": 2013, "status_msg": "No."}}, "No."),
+    ({"code": 7, "reason": "No."}, "No."),
 ]
 
 

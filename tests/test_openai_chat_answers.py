@@ -1377,3 +1377,18 @@ def test_any_bytes_are_a_sentence_or_an_upstream_error(pieces: list[bytes]) -> N
 def test_no_chunk_is_encoded_with_a_raw_line_end() -> None:
     events: list[Event] = [Start(id="a", model="m"), Open(index=0, part=Text()), Delta(index=0, text="a\r\nb")]
     assert not re.search(rb"\r|a\n", laws.say(CHAT.renderer(ASKED), events))
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_minimax_says_in_place_of_an_answer_is_an_error(stream: bool) -> None:
+    said = {"id": "1", "choices": None, "base_resp": {"status_code": 1008, "status_msg": "insufficient balance"}}
+    body = json.dumps(said).encode()
+    _, error = laws.listen(CHAT.decoder(stream), [b"data: %b\n\n" % body if stream else body])
+    assert error is not None
+    assert error.message == "insufficient balance"
+
+
+def test_beside_an_answer_it_says_that_all_is_well() -> None:
+    choice = {"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}
+    said = {"id": "1", "choices": [choice], "base_resp": {"status_code": 0, "status_msg": ""}}
+    assert laws.listen(CHAT.decoder(False), [json.dumps(said).encode()])[1] is None

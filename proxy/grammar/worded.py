@@ -7,8 +7,12 @@ in a shape of its own, whichever wire it was asked in.
 from proxy.grammar.fields import UNREADABLE, decode_json
 
 _MOST = 20  # errors in a list that are worth repeating
-# Each is one host's or another's: `errors` Cloudflare's, `Message` that of Amazon's front.
-_PLACES = ("message", "Message", "detail", "msg", "error", "errors")
+# Each is one host's or another's: `errors` Cloudflare's, `Message` that of Amazon's front, `error_msg` Baidu's,
+# `base_resp` MiniMax's.
+_PLACES = (
+    *("message", "Message", "detail", "msg", "error", "errors"),
+    *("error_message", "error_msg", "base_resp", "status_msg", "reason"),
+)
 
 
 def message_in(error: object, deep: int = 5) -> str:

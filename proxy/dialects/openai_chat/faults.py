@@ -44,7 +44,15 @@ def error_in(said: Object) -> object:
     fields why a stream stopped early: https://github.com/groq/groq-python, types/chat/chat_completion_chunk.py
     """
     told = said.get("error") or as_object(said.get("x_groq")).get("error")
-    return told or (said if said.get("object") == "error" else None)
+    is_one = said.get("object") == "error" or (not said.get("choices") and _refuses(said.get("base_resp")))
+    return told or (said if is_one else None)
+
+
+def _refuses(told: object) -> bool:
+    """MiniMax says 200 to all, and beside an answer that there is none, why: 1008, insufficient balance.
+    https://platform.minimax.io/docs/api-reference/errorcode
+    """
+    return as_object(told).get("status_code") not in (None, 0)
 
 
 def broken_in(said: Object) -> Object | None:
