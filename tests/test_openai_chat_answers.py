@@ -858,6 +858,7 @@ def test_the_first_chunk_of_azure_is_no_start() -> None:
         ("stop", tool(index=0, id="a", function={"name": "f"}), {}, Stop(reason="tool_use", raw="stop")),
         ("stop", {}, {"stop_reason": "END"}, Stop(reason="stop_sequence", raw="stop", sequence="END")),
         ("stop", {}, {"stop_reason": 154827}, Stop(reason="stop", raw="stop")),
+        ("tool_calls", {}, {}, Stop(reason="stop", raw="tool_calls")),
         ("", {}, {}, Stop(reason="stop", raw="")),
         ("", tool(index=0, id="a", function={"name": "f"}), {}, Stop(reason="tool_use", raw="")),
     ],

@@ -292,6 +292,8 @@ def _stop_of(voice: Voice | None) -> Stop:
     reason = reason_of(voice.raw or "stop", REASONS)
     if reason == "stop" and voice.calls:  # OpenAI says `stop` after a forced tool call, some hosts after any
         reason = "tool_use"
+    elif reason == "tool_use" and not voice.calls:  # vLLM of a call that it could not read: nobody waits for a result
+        reason = "stop"
     elif reason == "stop" and voice.sequence is not None:
         reason = "stop_sequence"
     return Stop(reason=reason, raw=voice.raw, sequence=voice.sequence)
