@@ -183,7 +183,7 @@ class Upstream:
                     raise turned_back(response.status)
                 return response.status, bytes(body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise mapped(error, seconds) from None
+            raise mapped(error, seconds, proxy=origin.proxy and origin.proxy.url) from None
 
     async def tell(self, url: str, body: bytes) -> int:
         """POST JSON to a webhook of the operator's: the status. Raises UpstreamError."""
@@ -216,11 +216,10 @@ class Upstream:
                 connection = await self._connector.connect(origin.request, [], timeout)
             except TimeoutError:
                 self._forget(origin)
-                is_reached = len(made) > (origin.proxy is not None)  # with a proxy, the first connection is to it
-                raise too_slow(origin.url, seconds, is_reached, cause) from None
+                raise too_slow(origin.url, seconds, len(made), origin.proxy and origin.proxy.url, cause) from None
             except (aiohttp.ClientError, OSError) as error:
                 self._forget(origin)
-                raise mapped(error, seconds) from None
+                raise mapped(error, seconds, proxy=origin.proxy and origin.proxy.url, is_connecting=True) from None
             wire = connection.protocol
             assert isinstance(wire, Wire)
             if wire.fresh or not (fresh or wire.should_close):

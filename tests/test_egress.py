@@ -4,13 +4,15 @@ import asyncio
 import base64
 import contextlib
 import json
+import re
+import socket
 import ssl
 import warnings
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -28,13 +30,14 @@ USER, PASSWORD = "me", "p:\u00e4ss-canary"
 SHOWN = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 LISTED = Scenario(body=b'{"data":[{"id":"m"}]}')
 ANSWER = Scenario(body=OPENAI.whole)
+How = Literal["relay", "refuse", "stall", "close", "babble"]
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 class Relay:
     """An egress proxy: makes tunnels, and hands plain requests on. `heads` are those that it was asked with."""
 
-    def __init__(self, how: Literal["relay", "refuse", "stall"], key: str) -> None:
+    def __init__(self, how: How, key: str) -> None:
         self.heads: list[str] = []
         self.port = 0
         self._how = how
@@ -52,6 +55,10 @@ class Relay:
         self.heads.append(head.decode())
         if self._how == "stall":
             await reader.read()
+        elif self._how == "babble":
+            writer.write(b"SSH-2.0-canary\r\n\r\n")
+        elif self._how == "close":
+            return
         elif self._how == "refuse" or self._key not in self.heads[-1]:
             writer.write(b"HTTP/1.1 407 Who are you\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
         else:
@@ -75,9 +82,7 @@ async def _pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @asynccontextmanager
-async def relay(
-    how: Literal["relay", "refuse", "stall"] = "relay", key: str = "", tls: ssl.SSLContext | None = None
-) -> AsyncIterator[Relay]:
+async def relay(how: How = "relay", key: str = "", tls: ssl.SSLContext | None = None) -> AsyncIterator[Relay]:
     one = Relay(how, key)
     async with await asyncio.start_server(one.serve, "127.0.0.1", 0, ssl=tls) as server:
         one.port = server.sockets[0].getsockname()[1]
@@ -160,11 +165,72 @@ async def test_a_proxy_that_is_not_there_is_named() -> None:
             assert caught.value.code == "proxy_error"
 
 
+async def test_a_proxy_that_makes_no_tunnel_is_named() -> None:
+    """Where the list of models is asked for, nobody can say who has closed the connection."""
+    for how, whom, said in (
+        ("babble", "egress proxy", "'s answer is not valid HTTP."),
+        ("close", "provider (or the egress proxy)", " closed the connection without an answer."),
+    ):
+        async with relay(cast("How", how)) as one, pool() as upstream:
+            proxy, place = f"http://127.0.0.1:{one.port}", f"127.0.0.1:{one.port}"
+            with pytest.raises(Down) as caught:
+                await post(upstream, "https://127.0.0.1:1", proxy=proxy)
+            assert caught.value.message == f"The egress proxy{said}"
+            assert (caught.value.code, caught.value.detail) == ("proxy_error", place)
+            with pytest.raises(Down) as caught:
+                await get(upstream, "https://127.0.0.1:1", proxy=proxy)
+            assert (caught.value.message, caught.value.detail) == (f"The {whom}{said}", place)
+
+
+async def test_a_proxy_whose_name_or_certificate_is_no_good_is_named() -> None:
+    """The client was told that it was the provider's."""
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority().issue_cert("127.0.0.1").configure_cert(tls)
+    async with relay(tls=tls) as one, pool() as upstream:
+        for proxy, said in (
+            ("http://proxy.invalid:3128", "The egress proxy's host name cannot be resolved."),
+            (f"https://127.0.0.1:{one.port}", "The TLS connection to the egress proxy failed."),
+        ):
+            for asking in (
+                post(upstream, "https://127.0.0.1:1", proxy=proxy),
+                get(upstream, "https://127.0.0.1:1", proxy=proxy),
+            ):
+                with pytest.raises(Down, match=re.escape(said)) as caught:
+                    await asking
+                assert caught.value.code == "proxy_error"
+                assert caught.value.detail.startswith(proxy.partition("//")[2])
+
+
+async def test_a_provider_that_fails_behind_a_proxy_is_not_taken_for_the_proxy() -> None:
+    async with Evil(LISTED, ANSWER, tls=True) as evil, relay() as one, pool() as upstream:
+        proxy = f"http://127.0.0.1:{one.port}"
+        for asking in (post(upstream, evil.url, proxy=proxy), get(upstream, evil.url, proxy=proxy)):
+            with pytest.raises(UpstreamError, match="TLS connection to the provider failed") as caught:
+                await asking
+            assert caught.value.code == "tls_error"
+
+
 async def test_a_proxy_that_is_silent_is_timed_as_a_connection() -> None:
     async with relay("stall") as one, pool() as upstream:
         with pytest.raises(Timeout) as caught:
             await post(upstream, "https://127.0.0.1:1", QUICK, proxy=f"http://127.0.0.1:{one.port}")
         assert caught.value.code == "connect_timeout"
+        assert caught.value.detail == f"127.0.0.1:1 through 127.0.0.1:{one.port}"
+
+
+async def test_a_proxy_that_lets_nobody_in_is_named() -> None:
+    """Its queue is full, as behind a firewall that drops what comes: the client was told that it was the provider."""
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        where = full.getsockname()
+        with socket.create_connection(where), socket.socket() as second:
+            second.setblocking(False)
+            second.connect_ex(where)
+            async with pool() as upstream:
+                with pytest.raises(Timeout, match="The connection to the egress proxy was not made within") as caught:
+                    await post(upstream, "https://127.0.0.1:1", QUICK, proxy=f"http://127.0.0.1:{where[1]}")
+    assert (caught.value.code, caught.value.detail) == ("connect_timeout", f"127.0.0.1:{where[1]}")
 
 
 async def test_a_provider_that_is_silent_behind_a_proxy_is_timed_as_tls(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ async def test_it_is_looked_at_again_and_again(caplog: pytest.LogCaptureFixture)
     [
         (Scenario(status=500), "openai answered the request for its list of models with status 500."),
         (Scenario(status=503, body=b"<html>"), "openai answered the request for its list of models with status 503."),
-        (Scenario(raw=b"HTTP/2 nonsense\r\n\r\n"), "The connection to the provider failed."),
+        (Scenario(raw=b"HTTP/2 nonsense\r\n\r\n"), "The provider's answer is not valid HTTP."),
         (Scenario(cut_at=0, cut_of="wire", how="rst", body=b"x"), "The connection to the provider failed."),
     ],
 )

@@ -431,7 +431,7 @@ async def test_a_webhook_that_fails_is_not_taken_for_a_provider(monkeypatch: pyt
             said.append((caught.value.message, caught.value.code))
     assert said == [
         ("The webhook cannot be reached.", "connect_error"),
-        ("The connection to the webhook failed.", "network_error"),
+        ("The webhook closed the connection without an answer.", "network_error"),
         ("The webhook did not answer within 0.05 s.", "total_timeout"),
         ("The connection to the webhook failed.", "network_error"),
     ]

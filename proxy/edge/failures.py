@@ -17,18 +17,26 @@ TIMEOUT = "x-pillion-timeout"  # the header in which a client says how many seco
 
 # Why there may be no connection, the specific errors first: what the client reads, and the code.
 _WAYS: Sequence[tuple[type[Exception], str, str]] = (
-    (aiohttp.ClientProxyConnectionError, "The egress proxy cannot be reached.", "proxy_error"),
     (aiohttp.ClientConnectorDNSError, "The {whom}'s host name cannot be resolved.", "dns_error"),
     (aiohttp.ClientSSLError, "The TLS connection to the {whom} failed.", "tls_error"),
     (aiohttp.ClientConnectorError, "The {whom} cannot be reached.", "connect_error"),
+    (aiohttp.ClientResponseError, "The {whom}'s answer is not valid HTTP.", "network_error"),
+    (aiohttp.ServerDisconnectedError, "The {whom} closed the connection without an answer.", "network_error"),
     (Exception, "The connection to the {whom} failed.", "network_error"),
 )
 
 
-def mapped(error: Exception, seconds: float | None, whom: str = "provider") -> UpstreamError:
+def mapped(
+    error: Exception,
+    seconds: float | None,
+    whom: str = "provider",
+    proxy: URL | None = None,
+    is_connecting: bool = False,
+) -> UpstreamError:
     """An error of aiohttp's or the system's as one of ours.
 
-    `whom`: who was asked; `seconds`: how long they had, if that is known.
+    `whom`: who was asked; `seconds`: how long they had, if that is known; `proxy`: the egress proxy on the way;
+    `is_connecting`: nothing has been asked of them yet.
     """
     if isinstance(error, TimeoutError):
         within = "" if seconds is None else f" within {seconds:g} s"
@@ -36,7 +44,23 @@ def mapped(error: Exception, seconds: float | None, whom: str = "provider") -> U
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return turned_back(error.status)
     message, code = next((message, code) for kind, message, code in _WAYS if isinstance(error, kind))
-    return Down(message.format(whom=whom), kind="network_error", code=code, detail=_detail(error))
+    detail = _detail(error)
+    if proxy is not None and (is_its := _is_of(proxy, error, is_connecting)) is not False:
+        where = _place(proxy.host, proxy.port)
+        detail = detail if detail.startswith(where) else f"{where}: {detail}" if detail else where
+        whom, code = ("egress proxy", "proxy_error") if is_its else (f"{whom} (or the egress proxy)", code)
+    return Down(message.format(whom=whom), kind="network_error", code=code, detail=detail)
+
+
+def _is_of(proxy: URL, error: Exception, is_connecting: bool) -> bool | None:
+    """Is it the egress proxy that failed, rather than whoever is behind it? None: nobody can say."""
+    match error:
+        case aiohttp.ClientConnectorError():  # the TLS handshake through the proxy's tunnel has the provider's name
+            return (error.host, error.port) == (proxy.host, proxy.port)
+        case aiohttp.ClientResponseError(request_info=info) if info.method == "CONNECT":
+            return True
+        case _:
+            return is_connecting or None
 
 
 def turned_back(status: int) -> Down:
@@ -50,6 +74,8 @@ def _detail(error: Exception) -> str:
             return f"{_place(error.host, error.port)}: {why(error.certificate_error)}"
         case aiohttp.ClientConnectorError():
             return f"{_place(error.host, error.port)}: {why(error.os_error)}"
+        case aiohttp.ClientResponseError() | aiohttp.ServerDisconnectedError():
+            return ""  # the message says it all
         case _:
             return why(error)
 
@@ -58,15 +84,20 @@ def _place(host: str | None, port: int | None) -> str:
     return str(Address(host or "", port or 0))
 
 
-def too_slow(url: URL, seconds: float, is_reached: bool, allowed: float) -> Timeout:
-    """One timer covers TCP and TLS, but each has a code of its own. `is_reached`: the TCP connection was made.
+def too_slow(url: URL, seconds: float, made: int, proxy: URL | None, allowed: float) -> Timeout:
+    """One timer covers TCP and TLS, but each has a code of its own. `made`: how many TCP connections were, of which
+    with a proxy the first is to that.
 
     `allowed`: as in `within`.
     """
-    where, time = _place(url.host, url.port), within(seconds, allowed)
+    where, time, is_reached = _place(url.host, url.port), within(seconds, allowed), made > (proxy is not None)
     if url.scheme == "https" and is_reached:
         return Timeout(f"The TLS handshake with the provider did not end {time}.", code="tls_timeout", detail=where)
-    return Timeout(f"The connection to the provider was not made {time}.", code="connect_timeout", detail=where)
+    whom = "provider"
+    if proxy is not None:
+        by = _place(proxy.host, proxy.port)
+        whom, where = ("provider", f"{where} through {by}") if made else ("egress proxy", by)
+    return Timeout(f"The connection to the {whom} was not made {time}.", code="connect_timeout", detail=where)
 
 
 def within(seconds: float, allowed: float | None) -> str:
