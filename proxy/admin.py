@@ -124,7 +124,8 @@ class Admin:
         time, families = await loaded(TIME), await self._families()
         asking = time(families.checks.labels(name), asyncio.ensure_future(adapter.health()))
         health: Health = await call.timed(asking)
-        body = {"name": name, "ok": health.ok, "latency_ms": round(health.latency * 1000, 1), "detail": health.detail}
+        detail = f"{health.detail} ({health.why})" if health.why else health.detail
+        body = {"name": name, "ok": health.ok, "latency_ms": round(health.latency * 1000, 1), "detail": detail}
         return reply_of(body, 200 if health.ok else 503)
 
     async def _families(self) -> "Families":
