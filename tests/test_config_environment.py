@@ -565,6 +565,46 @@ def test_a_base_url_that_ends_as_openais_does_is_warned_of(name: str, end: str) 
     assert given(**{f"PILLION_{name}_BASE_URL": "http://127.0.0.1:1/gateway"}).warnings == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "url", "said"),
+    [
+        ("OLLAMA", "http://gpu:11434/v1", "ends in /v1, where its host has another API: leave that out"),
+        (
+            "GEMINI",
+            "https://g/v1beta/openai/",
+            "ends in /v1beta/openai, where its host has another API: leave",
+        ),
+        (
+            "COHERE",
+            "https://c/compatibility/v1",
+            "ends in /compatibility/v1, where its host has another API: leave",
+        ),
+        ("VLLM", "http://gpu:8000", "has no path, but the usual one ends in /v1: is that missing?"),
+        ("OPENAI", "https://api.openai.com/", "has no path, but the usual one ends in /v1: is that missing?"),
+        ("OPENAI", "http://api.openai.com/v1", "begins with http, so that its key can be read on the way: write https"),
+        ("ANTHROPIC", "http://api.anthropic.com", "begins with http, so that its key can be read on the way: write"),
+    ],
+)
+def test_a_base_url_where_its_api_can_hardly_be_is_warned_of(name: str, url: str, said: str) -> None:
+    """Each answered with a 404 to every call, or redirected it once the key had been sent."""
+    keys = {f"{name}_API_KEY": KEY}
+    (warning,) = given(**keys, **{f"PILLION_{name}_BASE_URL": url}).warnings
+    assert warning.startswith(f"the base URL of {name.lower()} {said}")
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("OPENAI", "http://127.0.0.1:8000/v1"),
+        ("DEEPSEEK", "https://api.deepseek.com"),
+        ("OLLAMA", "http://gpu"),
+        ("GEMINI", "https://gateway/google-ai-studio"),
+    ],
+)
+def test_a_base_url_that_may_well_be_meant_is_not_warned_of(name: str, url: str) -> None:
+    assert given(**{f"{name}_API_KEY": KEY, f"PILLION_{name}_BASE_URL": url}).warnings == ()
+
+
 @pytest.mark.parametrize("quote", ["'", '"'])
 def test_what_is_no_key_and_in_quotes_is_a_mistake_that_says_so(quote: str) -> None:
     written = {"PILLION_UPSTREAM": "echo/text", "PILLION_STRICT": "true", "PILLION_OPENAI_BASE_URL": "http://h/v1"}

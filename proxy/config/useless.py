@@ -6,17 +6,20 @@ be meant after all, and the rest is of use.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import urlsplit
 
 from msgspec.structs import asdict
 
-from proxy.config.address import leads_away
+from proxy.config.address import is_base, leads_away
 from proxy.config.environment import prefix
 from proxy.config.schema import File, Presets, ProviderRow
 from proxy.config.usable import why_no_certificates
 from proxy.config.values import Keys, Origin
 
 # With what the paths of a kind of provider begin, and their SDKs' base URLs do not end.
-_ADDED = {"anthropic": "/v1", "gemini": "/v1beta", "ollama": "/api", "cohere": "/v2"}
+_ADDED = {"anthropic": "/v1", "gemini": "/v1beta", "ollama": "/api", "cohere": "/v2", "bedrock": "/model"}
+# Where their hosts have another API, mostly one that is like OpenAI's: the longer ones first.
+_OTHERS = {"gemini": ("/v1beta/openai", "/v1"), "ollama": ("/v1",), "cohere": ("/compatibility/v1", "/v1")}
 _CHEAPEST = 0.0001  # dollars for a million tokens: in our list, none costs less than 0.0016
 _A_VARIABLES = re.compile(r"(\$|os\.environ/)[A-Za-z_][A-Za-z0-9_]*\Z")  # a shell's, and LiteLLM's
 _A_LINE = re.compile(r"(?:export )?([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_(?:KEY|TOKEN)=).")  # of an env file
@@ -56,12 +59,24 @@ def _held(file: File) -> Iterator[tuple[str, str]]:
             yield from ((f"providers.{name}.api_keys[{n}]", key) for n, key in enumerate(several))
 
 
-def doubled(file: File) -> Iterator[str]:
-    """A sentence for each base URL that ends as another SDK's does: it would be asked for /v1/v1/messages."""
+def misled(file: File, usual: Mapping[str, str]) -> Iterator[str]:
+    """A sentence for each base URL at which the API that is meant is hardly to be found: it ends as another SDK's does,
+    so that it would be asked for /v1/v1/messages, or it lacks what its preset's has. `usual`: those of the presets.
+    """
     for name, row in file.providers.items():
-        end = _ADDED.get(row.kind) if row is not None else None
-        if end and row is not None and (row.base_url or "").rstrip("/").endswith(end):
+        if row is None or not row.base_url or not is_base(row.base_url):
+            continue
+        url, parts, known = row.base_url.rstrip("/"), urlsplit(row.base_url), urlsplit(usual.get(name, ""))
+        end = _ADDED.get(row.kind, "")
+        other = next((each for each in _OTHERS.get(row.kind, ()) if url.endswith(each)), "")
+        if end and url.endswith(end):
             yield f"the base URL of {name} ends in {end}, which pillion adds itself: leave it out"
+        elif other:
+            yield f"the base URL of {name} ends in {other}, where its host has another API: leave that out"
+        elif row.kind == "openai" and not parts.path.strip("/") and known.path:
+            yield f"the base URL of {name} has no path, but the usual one ends in {known.path}: is that missing?"
+        if (parts.scheme, known.scheme) == ("http", "https") and parts.hostname == known.hostname:
+            yield f"the base URL of {name} begins with http, so that its key can be read on the way: write https"
 
 
 def without_model(file: File, presets: Presets) -> Iterator[str]:
