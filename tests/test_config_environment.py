@@ -605,6 +605,43 @@ def test_a_base_url_that_may_well_be_meant_is_not_warned_of(name: str, url: str)
     assert given(**{f"{name}_API_KEY": KEY, f"PILLION_{name}_BASE_URL": url}).warnings == ()
 
 
+@pytest.mark.parametrize("word", ["Bearer", "bearer", "Authorization: Bearer"])
+def test_a_key_with_its_headers_word_in_front_is_warned_of(word: str) -> None:
+    """As it stands in an example of curl: providers were shown `Bearer Bearer sk-...`."""
+    (warning,) = given(OPENAI_API_KEY=f"{word} {KEY}").warnings
+    assert warning.startswith(f"the key of openai begins with {word}, which is a header's")
+    assert KEY not in warning
+
+
+@pytest.mark.parametrize(
+    ("variable", "key", "said"),
+    [
+        ("OPENAI_API_KEY", "sk-ant-api03-canary", "the key of openai begins with sk-ant-, as those for api.anthropic"),
+        (
+            "ANTHROPIC_API_KEY",
+            "sk-proj-canary",
+            "the key of anthropic begins with sk-proj-, as those for api.openai.com",
+        ),
+        ("OPENAI_EAST_API_KEY", "gsk_canary", "the key of openai-east begins with gsk_, as those for api.groq.com do"),
+        (
+            "PILLION_OPENAI_API_KEYS",
+            "sk-a,sk-or-v1-canary",
+            "providers.openai.api_keys[1] begins with sk-or-, as those",
+        ),
+    ],
+)
+def test_a_key_of_another_vendors_is_warned_of(variable: str, key: str, said: str) -> None:
+    (warning,) = given(**{variable: key}).warnings
+    assert warning.startswith(said)
+    assert "canary" not in warning
+
+
+def test_a_vendors_own_key_is_not_warned_of_nor_any_behind_a_gateway() -> None:
+    own = {"OPENAI_API_KEY": "sk-proj-a", "GEMINI_API_KEY": "AIza", "PILLION_GEMINI_OPENAI_API_KEY": "AIza"}
+    assert given(**own, GROQ_API_KEY="gsk_a", HF_TOKEN="hf_a", DEEPSEEK_API_KEY="sk-a").warnings == ()
+    assert given(OPENAI_API_KEY="sk-ant-a", PILLION_OPENAI_BASE_URL="https://gateway.example/v1").warnings == ()
+
+
 @pytest.mark.parametrize("quote", ["'", '"'])
 def test_what_is_no_key_and_in_quotes_is_a_mistake_that_says_so(quote: str) -> None:
     written = {"PILLION_UPSTREAM": "echo/text", "PILLION_STRICT": "true", "PILLION_OPENAI_BASE_URL": "http://h/v1"}

@@ -20,7 +20,7 @@ from proxy.config.models import Around, with_cards
 from proxy.config.reading import contents, read
 from proxy.config.schema import File, Preset, Presets
 from proxy.config.unknown import unknown
-from proxy.config.useless import misled, mistaken_keys, per_token, untrusted, without_key, without_model
+from proxy.config.useless import misled, mistaken_keys, mixed_up, per_token, untrusted, without_key, without_model
 from proxy.config.values import (
     DEFAULT,
     Keys,
@@ -39,7 +39,7 @@ from proxy.edge.address import Address, address
 from proxy.packaged import packaged
 
 # Keys of a preset that a row does not inherit.
-_OF_A_PRESET = {"by_name", "always", "finds_credentials", "variables", "places", "keys", "elsewhere"}
+_OF_A_PRESET = {"by_name", "always", "finds_credentials", "variables", "places", "keys", "key_forms", "elsewhere"}
 
 
 class Row(NamedTuple):
@@ -104,6 +104,7 @@ def gathered(
     )
     doubtful = (
         *mistaken_keys(said),
+        *mixed_up(said, data.presets, conversion.origins),
         *untrusted(environ),
         *misled(said, {name: row.preset.base_url or "" for name, row in rows.items()}),
         *per_token(said),

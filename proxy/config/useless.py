@@ -23,12 +23,13 @@ _OTHERS = {"gemini": ("/v1beta/openai", "/v1"), "ollama": ("/v1",), "cohere": ("
 _CHEAPEST = 0.0001  # dollars for a million tokens: in our list, none costs less than 0.0016
 _A_VARIABLES = re.compile(r"(\$|os\.environ/)[A-Za-z_][A-Za-z0-9_]*\Z")  # a shell's, and LiteLLM's
 _A_LINE = re.compile(r"(?:export )?([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_(?:KEY|TOKEN)=).")  # of an env file
+_A_HEADERS = re.compile(r"((?:Authorization: *)?(?:Bearer|Basic)) ", re.IGNORECASE)
 _SHOWING = {"authorization", "x-api-key", "api-key", "x-goog-api-key"}  # headers that may hold the key
 
 
 def mistaken_keys(file: File) -> Iterator[str]:
-    """A sentence for each key that came with the quotes around it, as from an env file of docker's, or with its name in
-    front, or that is a shell's name for a variable, or LiteLLM's.
+    """A sentence for each key that came with the quotes around it, as from an env file of docker's, or with its name or
+    its header's word in front, or that is a shell's name for a variable, or LiteLLM's.
     """
     for whose, key in _held(file):
         if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
@@ -36,6 +37,8 @@ def mistaken_keys(file: File) -> Iterator[str]:
         elif found := _A_VARIABLES.match(key):
             how = "for what a variable holds, write ${NAME}"
             yield f"{whose} begins with {found[1]}, and is taken as it stands: {how}"
+        elif found := _A_HEADERS.match(key):
+            yield f"{whose} begins with {found[1]}, which is a header's and taken for a part of it: leave that out"
         elif found := _A_LINE.match(key):
             yield f"{whose} begins with {found[1]}, which is taken for a part of it: leave that out"
 
@@ -53,10 +56,42 @@ def _held(file: File) -> Iterator[tuple[str, str]]:
     yield from ((f"keys.{name}.key", row.key or "") for name, row in file.keys.items())
     for name, row in file.providers.items():
         if row is not None:
-            several = [each if isinstance(each, str) else each.key for each in row.api_keys]
-            yield f"the key of {name}", row.api_key or ""
-            yield f"the list of keys of {name}", ",".join(several) if len(several) > 1 else ""
-            yield from ((f"providers.{name}.api_keys[{n}]", key) for n, key in enumerate(several))
+            yield f"the list of keys of {name}", ",".join(_several(row)) if len(row.api_keys) > 1 else ""
+            yield from _shown(name, row)
+
+
+def _shown(name: str, row: ProviderRow) -> Iterator[tuple[str, str]]:
+    """The keys that a provider is shown, and how to call each."""
+    yield f"the key of {name}", row.api_key or ""
+    yield from ((f"providers.{name}.api_keys[{n}]", key) for n, key in enumerate(_several(row)))
+
+
+def _several(row: ProviderRow) -> list[str]:
+    return [each if isinstance(each, str) else each.key for each in row.api_keys]
+
+
+def mixed_up(file: File, presets: Presets, origins: Mapping[Keys, Origin]) -> Iterator[str]:
+    """A sentence for each key that has the form of another vendor's, and would be sent to this one's own address."""
+    hosts = {form: host for host, form in _forms(presets)}
+    for name, row in file.providers.items():
+        url = origins.get(("providers", name, "base_url"))
+        if row is None or url is None or url.told:
+            continue
+        host = _host(row.base_url)
+        for whose, key in _shown(name, row):
+            form = next((form for form in hosts if key.startswith(form)), "")
+            if form and hosts[form] != host:
+                yield f"{whose} begins with {form}, as those for {hosts[form]} do: {host} will hardly take it"
+
+
+def _forms(presets: Presets) -> Iterator[tuple[str, str]]:
+    """A vendor's host, and with what its keys begin."""
+    for preset in presets.providers.values():
+        yield from ((_host(preset.base_url), form) for form in preset.key_forms)
+
+
+def _host(url: str | None) -> str:
+    return urlsplit(url or "").hostname or ""
 
 
 def misled(file: File, usual: Mapping[str, str]) -> Iterator[str]:

@@ -200,6 +200,7 @@ class Preset(ProviderRow, kw_only=True, forbid_unknown_fields=True):
     finds_credentials: bool = False  # it has others than a key, so that it needs none where somebody names it
     variables: dict[str, list[str]] = field(default_factory=dict)  # by key of the row: the vendor's own variables
     places: dict[str, str] = field(default_factory=dict)  # base URLs of locations with hosts of another pattern
+    key_forms: list[str] = field(default_factory=list)  # with what its keys begin, and no other vendor's
     elsewhere: dict[str, str] = field(default_factory=dict)  # by a variable of LiteLLM's: the one that is read here
 
 
