@@ -46,10 +46,16 @@ async def test_it_shows_a_key_and_asks_the_admin_listener(
     place = f"unix:{tmp_path}/admin.sock"
     async with pillion(PILLION_CLIENT_KEY="canary-0123456789", PILLION_ADMIN_ADDRESS=place) as gateway:
         assert await typed(*listening(gateway)) == 1
-        assert "asks for a client key: set PILLION_CLIENT_KEY to one" in capsys.readouterr().err
+        err = capsys.readouterr().err
+        assert "asks for a client key: set PILLION_CLIENT_KEY to one" in err
+        assert "PILLION_ADMIN_ADDRESS" in err  # a key alone would be of no use
         monkeypatch.setenv("PILLION_CLIENT_KEY", "canary-0123456789")
         assert await typed(*listening(gateway)) == 1
         assert "PILLION_ADMIN_ADDRESS" in capsys.readouterr().err
+        monkeypatch.delenv("PILLION_CLIENT_KEY")
+        assert await typed("--admin-address", place) == 1
+        assert "PILLION_ADMIN_ADDRESS" not in capsys.readouterr().err
+        monkeypatch.setenv("PILLION_CLIENT_KEY", "canary-0123456789")
         assert await typed("--admin-address", place) == 0
     told = capsys.readouterr()
     assert "echo" in told.out

@@ -28,7 +28,10 @@ def providers(config: Config, typed: Namespace) -> int:
         key = _key(config)
         status, body = _asked(where, "/v1/providers", key)
         if status == HTTPStatus.UNAUTHORIZED and not key:
-            return told(f"{where} asks for a client key: set PILLION_CLIENT_KEY to one that it knows")
+            how = "set PILLION_CLIENT_KEY to one that it knows"
+            if config.admin_address is None:  # with a key, the listener for apps says that it does not tell this
+                how += ", and PILLION_ADMIN_ADDRESS to its admin listener, which alone tells this"
+            return told(f"{where} asks for a client key: {how}")
         said = json.loads(body)
         if status != 200:
             raise HTTPException(said["error"]["message"])
