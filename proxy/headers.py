@@ -61,6 +61,10 @@ _IDS = "x-request-id: {0}\r\nrequest-id: {0}\r\n"
 _IDS_OF = dict.fromkeys(("bedrock", "bedrock_invoke"), f"{_IDS}x-amzn-requestid: {{0}}\r\n")
 _NEVER_OUT_FAMILIES = ("x-pillion-", "sec-fetch-", "access-control-")
 _NEVER_BACK_FAMILIES = ("access-control-", "x-pillion-")
+# What a client may say to us: no other header of this family means anything.
+READ_BY_US = frozenset(
+    "x-pillion-timeout x-pillion-cost-limit x-pillion-cache x-pillion-summary x-pillion-fault".split()
+)
 # What InvokeModel (where Converse has fields in the body) and Vertex AI say in headers. Only their own hosts read them.
 _CLOUDS_OWN = (
     "x-amzn-bedrock-performanceconfig-latency",
@@ -98,6 +102,11 @@ def untranslatable(client: Mapping[str, str], own: bool) -> tuple[str, ...]:
             raise Unrepresentable(f"{name}: guardrails cannot be sent to this provider.", param=name)
     names = _CLOUDS_OWN if own else _LOST
     return () if client.keys().isdisjoint(names) else tuple(name for name in names if name in client)
+
+
+def unheeded(client: Mapping[str, str]) -> tuple[str, ...]:
+    """The client's headers that are meant for us, and that we do not have, as one that is misspelt."""
+    return _nobodys(tuple(client))
 
 
 def query_out(query: str) -> str:
@@ -161,6 +170,11 @@ class Trail:
 @lru_cache(maxsize=256)
 def _leaving(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(filter(_may_leave, names))
+
+
+@lru_cache(maxsize=256)
+def _nobodys(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(name for name in names if name.startswith("x-pillion-") and name not in READ_BY_US)
 
 
 @lru_cache(maxsize=256)

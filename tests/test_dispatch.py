@@ -438,3 +438,17 @@ async def test_an_answer_whose_beginning_was_read_has_not_ended_before_that_is_t
         talk.receive(ANSWERS["length"])
         begun = Begun(talk.exchange, await talk.exchange.chunk())
         assert (begun.ended(), await take(begun), begun.ended()) == (False, BODY, True)
+
+
+@pytest.mark.parametrize("wire", [OPENAI, ANTHROPIC], ids=lambda wire: wire.name)
+async def test_a_header_that_only_looks_like_ours_is_on_the_receipt(wire: Speech) -> None:
+    """Of a limit of its cost that is misspelt nobody was told, and nothing was limited."""
+    said = [("x-pillion-cost-limits", "0.01"), ("X-Pillion-Provider", "openai"), ("x-pillion-timeout", "30")]
+    async with pillion() as gateway:
+        got = await chat(gateway, wire, wire.request(model="echo"), headers=said)
+        named = set((got.header("x-pillion-dropped") or "").split(", "))
+        assert (got.status, named) == (200, {"x-pillion-cost-limits", "x-pillion-provider"})
+        assert (await chat(gateway, wire, wire.request(model="echo"))).header("x-pillion-dropped") is None
+    async with pillion(PILLION_STRICT="true") as gateway:
+        got = await chat(gateway, wire, wire.request(model="echo"), headers=said[:1])
+        assert (got.status, "x-pillion-cost-limits" in wire.error(got.body)["message"]) == (400, True)

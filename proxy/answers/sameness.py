@@ -59,7 +59,10 @@ def identity(call: Call, about: str, is_shared: bool) -> str:
         call.as_array,
         call.wishes.context,
         sorted(call.wishes.spelled.items()),
-        sorted(line for line in headers.outgoing(call.headers) if _counts(line[0])),
+        sorted(
+            [line for line in headers.outgoing(call.headers) if _counts(line[0])]
+            + [(name, "") for name in headers.unheeded(call.headers)]  # the receipt names them
+        ),
     )
     return sha256(repr(said).encode() + b"\n" + canonical(call.envelope.body)).hexdigest()
 

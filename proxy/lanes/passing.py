@@ -53,8 +53,9 @@ class PassThrough:
 
         Raises GatewayError before the first byte; after it, the body raises.
         """
-        if call.wishes.context is not None:
-            self._translation.receipt(call, window(call, target, call.dialect).dropped)
+        unheeded = headers.unheeded(call.headers)
+        if call.wishes.context is not None or unheeded:
+            self._translation.receipt(call, (*window(call, target, call.dialect).dropped, *unheeded))
         answer, forward = await self._asked(call, target)
         live = is_stream(call, answer, call.dialect) or (call.as_array and media_type_of(answer) == "application/json")
         meter = call.dialect.meter(live)

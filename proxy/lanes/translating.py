@@ -76,7 +76,7 @@ class Translation:
         encoded, names = await aside(size, self._encoded, told, target, dialect, own, room.fields)
         gone = sorted({*unfit, *encoded.dropped, *room.dropped, *(lost(request) if free else ())})
         unsaid = () if dialect is call.dialect else headers.untranslatable(call.headers, own)
-        self.receipt(call, (*gone, *unsaid))
+        self.receipt(call, (*gone, *unsaid, *headers.unheeded(call.headers)))
         operation = call.operation if dialect is call.dialect else "chat"
         lines = headers.outgoing(call.headers) if own else headers.translated(call.headers)
         timers = call.left(), False, call.timeout
