@@ -449,7 +449,7 @@ def test_a_stream_as_a_client_reads_it() -> None:
     assert all(head.items() <= each.items() for each in said)
     assert [each.get("citations") for each in said] == [[1]] + [None] * (len(said) - 1)
     assert [each["choices"][0]["delta"] for each in said[:-1]] == [
-        {"role": "assistant", "content": ""},
+        {"role": "assistant", "content": None},
         {"reasoning_content": "hm", "reasoning_details": [{"type": "reasoning.text", "index": 0, "text": "hm"}]},
         {"reasoning_details": [{"type": "reasoning.text", "index": 0, "signature": "s"}]},
         {"content": "a"},
@@ -468,6 +468,17 @@ def test_a_stream_as_a_client_reads_it() -> None:
         "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": 5, "audio_tokens": 0},
     }
+
+
+@pytest.mark.parametrize(
+    ("part", "content"), [(Text(), ""), (ToolCall(id="t", name="f"), None), (Refusal(), None), (None, "")]
+)
+def test_a_stream_that_does_not_begin_with_text_has_no_empty_text(part: Part | None, content: str | None) -> None:
+    """As OpenAI says it; Vercel's AI SDK takes an empty content for a text, and shows one before each call."""
+    begun: list[Event] = [] if part is None else [Open(index=0, part=part), Close(index=0)]
+    said = laws.say(CHAT.renderer(ASKED), [Start(id="x", model="m"), *begun, Finish(stops=(Stop(reason="stop"),))])
+    first = json.loads(said.split(b"\n\n")[0].removeprefix(b"data: "))
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": content}
 
 
 def test_usage_is_streamed_only_to_who_asked() -> None:

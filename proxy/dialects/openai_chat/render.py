@@ -93,7 +93,8 @@ class StreamRenderer:
             case Start():
                 return self._start(event)
             case Open():
-                return self._tell_notes_before(event) + self._begin(event.choice) + self._open(event)
+                begun = self._begin(event.choice, b'""' if isinstance(event.part, Text) else b"null")
+                return self._tell_notes_before(event) + begun + self._open(event)
             case Close():
                 return b""
             case Usage():
@@ -116,13 +117,16 @@ class StreamRenderer:
         self._once = b",%b" % encode_json(once)[1:-1] if once else b""
         return b""
 
-    def _begin(self, choice: int) -> bytes:
+    def _begin(self, choice: int, content: bytes = b'""') -> bytes:
+        """`content`: null for an answer that does not begin with text, as OpenAI has it. A client may take "" for a
+        text of its own: Vercel's AI SDK shows an empty one before each call.
+        """
         if choice in self._calls:
             return b""
         self._calls[choice] = self._thoughts[choice] = 0
         if self._legacy:
             self._to_call.add(choice)
-        return self._frame(choice, b'{"role":"assistant","content":""}')
+        return self._frame(choice, b'{"role":"assistant","content":%b}' % content)
 
     def _frame(self, choice: int, delta: bytes, logprobs: bytes = b"null", finish: bytes = b"null") -> bytes:
         head, tail = self._around(choice)
