@@ -306,6 +306,17 @@ def test_pieces_of_text_are_one_block_and_a_late_seal_is_theirs() -> None:
     assert parts_of(candidate({"text": "a"}), candidate({"text": "b"}), late) == [Text(text="ab", signature="c2VhbA==")]
 
 
+def test_a_late_seal_of_a_whole_answer_belongs_to_the_text_before_it_too() -> None:
+    """Else the answer ends with an empty text, which OpenAI's Agents SDK takes for the final one."""
+    late = {"text": "", "thoughtSignature": "c2VhbA=="}
+    assert whole({"text": "a"}, {"text": "b"}, late).parts == [
+        Text(text="a"),
+        Text(text="b", signature="c2VhbA=="),
+    ]
+    sealed_already = {"text": "a", "thoughtSignature": "Zmlyc3Q="}
+    assert whole(sealed_already, late).parts == [Text(text="a", signature="Zmlyc3Q="), Text(signature="c2VhbA==")]
+
+
 def test_text_behind_a_seal_is_another_block() -> None:
     first = candidate({"text": "a", "thoughtSignature": "c2VhbA=="})
     parts = parts_of(first, candidate({"text": "b"}))

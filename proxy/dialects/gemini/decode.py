@@ -4,7 +4,7 @@ Bytes go in as they come, and events come out: the mirror of render.py. What is 
 
 A candidate has one open block at a time: a part of another kind closes the one before it. Text that comes in pieces is
 one block until a seal ends it, as Google asks that sealed text never be joined to other text. A seal that comes without
-text, like the last part of most streams, belongs to the text before it, where a whole answer has it.
+text, like the last part of most streams and of some whole answers, belongs to the text before it.
 
 What only this wire says of a candidate (`safetyRatings`, `avgLogprobs`, `finishMessage`, `tokenCount`), and of the
 prompt once the answer has begun, is kept in its Stop: the latest value of each counts.
@@ -229,7 +229,7 @@ class _Answer(Sentence):
         if not text and not seal:
             return
         kind = "thinking" if part.get("thought") is True else "text"
-        if not self._streamed or candidate.signed:
+        if candidate.signed or (text and not self._streamed):
             self._close(candidate)
         extra = {key: value for key, value in part.items() if key not in _OF_TEXT}
         index = self._in(candidate, kind, lambda: Thinking(extra=extra) if kind == "thinking" else Text(extra=extra))
