@@ -789,6 +789,22 @@ def test_models_are_listed_as_openai_does() -> None:
 
 
 @pytest.mark.parametrize(
+    ("parts", "contents"),
+    [
+        ([Text(text="a"), ToolCall(id="c", name="f", arguments="{}"), Text()], ["a", None]),  # as Google's ADK ends it
+        ([Text(), ToolCall(id="c", name="f", arguments="{}")], [None]),
+        ([Text(text="a"), Text()], ["a"]),
+        ([Text()], [""]),
+    ],
+)
+def test_an_empty_text_beside_what_was_said_is_no_message(parts: list[Part], contents: list[str | None]) -> None:
+    """A message between a call and its result says nothing to the model, and parts the two."""
+    encoded = WIRE.encode(foreign(turn("user", Text(text="hi")), turn("assistant", *parts)))
+    assert [item.get("content") for item in json.loads(encoded.body)["input"][1:]] == contents
+    assert encoded.dropped == ()
+
+
+@pytest.mark.parametrize(
     ("behind", "kept"),
     [
         ([], False),

@@ -97,10 +97,12 @@ class Saying:
 
     def _said(self, turn: Turn) -> Iterator[Object]:
         extra = self.dropped.carried(turn.extra)
+        silent = not self._own and any(map(_says_something, turn.parts))  # an empty text needs no message then
         for alone, group in groupby(turn.parts, self._stands_alone):
             parts = list(group)
             if alone or turn.role == "assistant":
-                yield from (item for part in parts if (item := self._own_item(part, turn.role)) is not None)
+                items = [self._own_item(part, turn.role) for part in parts]
+                yield from (item for item in items if item is not None and not (silent and item.get("content") == ""))
             else:
                 yield {"role": turn.role, "content": self._content(parts, turn.role), **extra}
         if ADDED in extra:
@@ -260,6 +262,11 @@ class Saying:
 def _sound(audio: Audio) -> Object:
     assert isinstance(audio.source, Inline)  # this wire's parser makes no other kind
     return {"data": audio.source.data, "format": audio.source.media_type.partition("/")[2]}
+
+
+def _says_something(part: Part) -> bool:
+    """A call, or words of the model's."""
+    return isinstance(part, ToolCall) or (isinstance(part, Text | Refusal) and part.text != "")
 
 
 def _is_answer(item: Object) -> bool:
