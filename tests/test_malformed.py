@@ -55,6 +55,7 @@ REFUSED: dict[str, bytes] = {
     "a body on 304": GOOD.replace(b" 200 ", b" 304 "),
     "101": b"HTTP/1.1 101 Up\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n",
     "101 and an answer": b"HTTP/1.1 101 Up\r\n\r\n" + GOOD,
+    "a body on an interim answer": b"HTTP/1.1 104 Upload\r\nContent-Length: 5\r\n\r\nhello" + GOOD,
     "a chunk of 2^68 bytes": OK + CHUNKED + b"\r\nfffffffffffffffff\r\n" + WHOLE,
     "a chunk of less than none": OK + CHUNKED + b"\r\n-1\r\n" + WHOLE,
     "a chunk without its end": OK + CHUNKED + b"\r\n" + chunk()[:-2] + b"0\r\n\r\n",

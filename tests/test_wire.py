@@ -148,7 +148,7 @@ async def test_an_answer_that_ends_with_its_connection_is_cut_by_a_reset() -> No
 
 
 async def test_interim_answers_are_passed_over_with_their_headers() -> None:
-    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    interim = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\nContent-Length: 0\r\n\r\n"
     for chunks in splits(interim + ANSWERS["length"], count=5):
         talk = Talk()
         talk.receive(*chunks)
@@ -208,6 +208,8 @@ async def test_a_connection_is_kept_only_where_the_provider_keeps_it(head: bytes
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n",
         b"HTTP/1.1 101 Switching Protocols\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 104 Upload\r\nContent-Length: 5\r\n\r\nhello" + ANSWERS["length"],
+        b"HTTP/1.1 199 X\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" + ANSWERS["length"],
         b"<html>hello</html>",
     ],
 )

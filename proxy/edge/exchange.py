@@ -24,6 +24,7 @@ HEAD_LIMIT = 128 * 1024  # bytes that may come without a byte of body among them
 HIGH_WATER = 32 * 1024  # bytes held for a slow reader before the provider is told to wait
 PIECE = 32 * 1024  # bytes of what is held that a reader gets at once: what it makes of them may wait for its client
 BURST = 64 * 1024  # bytes of one read after which others have their turn: uvloop may read 32 times before that
+_FRAMING = (b"content-length", b"transfer-encoding")
 
 
 class Exchange(Timed):
@@ -216,6 +217,8 @@ class Exchange(Timed):
         status = self._parser.get_status_code()
         if status < 200:
             self._interim = True
+            if any(name.lower() in _FRAMING and value != b"0" for name, value in self._lines):
+                raise ValueError("an interim answer with a body")  # llhttp would hand it on as the answer's
             self._lines = []
             return
         if self._done:
