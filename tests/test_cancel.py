@@ -10,10 +10,12 @@ import contextlib
 import fcntl
 import random
 import socket
+import sqlite3
 import struct
 import termios
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any, Literal, cast
 
 import pytest
@@ -21,9 +23,10 @@ import pytest
 from proxy.edge.exchange import Exchange
 from proxy.edge.kernel import WATCHED
 from proxy.edge.wire import Wire
+from proxy.store import ESTIMATED
 from tests.client import ANTHROPIC, LANES, OPENAI, Client, Speech, client, lane_name, spell
 from tests.evil import Evil, Scenario
-from tests.gateway import Gateway, pillion
+from tests.gateway import Gateway, config_file, pillion
 from tests.test_drain import half
 from tests.waiting import PATIENCE, soon
 
@@ -197,6 +200,7 @@ async def test_a_client_that_leaves_in_the_pause_before_a_retry_has_nothing_aske
 # --- many at once ----------------------------------------------------------------------------------------------------
 
 ABORTS = 200
+STALL = 0.3  # seconds in which a client that reads nothing is cut
 READERS = 50
 HELD = 256 * 1024  # bytes of one stream that may wait in our own memory
 DEEP = 128 * 1024  # bytes of one that TLS may keep besides: uvloop's own bound is 256 KiB, and a read beyond it
@@ -288,6 +292,32 @@ def held(gateway: Gateway) -> list[int]:
     came = sorted(wire.exchange._held for wire in wires(gateway) if isinstance(wire.exchange, Exchange))
     gone = sorted(door.transport.get_write_buffer_size() for door in gateway.app.server._doors if door.transport)
     return [one + other for one, other in zip(came, gone, strict=True)]
+
+
+@pytest.mark.parametrize("speech", [OPENAI, ANTHROPIC], ids=lane_name)
+async def test_a_client_that_stops_reading_is_cut_and_booked_so(speech: Speech, tmp_path: Path) -> None:
+    """B2: its provider is let go of as well, and what it was sent until then is paid for."""
+    event = b'data: {"id":"c1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n'
+    event %= b"word " * 2000
+    long = Scenario(body=event * (4 * PUSHED // len(event)), headers=SSE, framing="chunked")
+    kept = config_file("ledger: {create: true}\nprices: {openai/m: {input: 1, output: 3}}\n", tmp_path)
+    async with (
+        Evil(long, tls=True) as evil,
+        reached(evil, OPENAI, **kept, PILLION_CLIENT_WRITE_STALL=str(STALL)) as gateway,
+        client(gateway, receive_buffer=4096) as one,
+    ):
+        began = asyncio.get_running_loop().time()
+        await ask(one, speech, OPENAI)
+        await one.head()
+        await let_go(evil, gateway)
+        assert asyncio.get_running_loop().time() - began >= STALL
+        await soon(lambda: not gateway.app.server._doors and gateway.app.accounting.ledger.pending == 0)
+    with contextlib.closing(sqlite3.connect(tmp_path / "state" / "ledger.db")) as database:
+        rows = database.execute("SELECT error, flags, output, nanos > 0 FROM attempts").fetchall()
+    assert len(rows) == 1
+    error, flags, output, was_paid = rows[0]
+    assert (error, bool(flags & ESTIMATED), was_paid) == ("client_stalled", True, True)
+    assert output >= 2000
 
 
 @pytest.mark.parametrize(("stall", "watched"), [("1", 60_000), ("60", 80_000), ("100", 130_000)])
