@@ -9,9 +9,12 @@ import os
 import re
 import signal
 import socket
+import sqlite3
 import sys
+import time
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +25,7 @@ from proxy.config import load
 from proxy.edge.address import Address
 from proxy.process import greeting as greeted_by
 from proxy.reports import probe
+from proxy.store import CRASHED, ESTIMATED
 from tests.client import OPENAI, Client, ask, client, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
@@ -32,6 +36,8 @@ from tests.test_drain import SILENT, SSE, draining, half, last_event
 from tests.waiting import soon
 
 SLOW = Scenario(body=OPENAI.stream, headers=SSE, framing="chunked", split=[400], gap=0.3)
+
+BUSY = 3.0  # seconds that a process may take besides on a machine that has more to do
 
 
 async def code(process: Process) -> int:
@@ -100,11 +106,12 @@ async def test_a_stream_that_does_not_finish_is_told_so_and_the_code_is_3() -> N
 @pytest.mark.parametrize(
     ("delay", "second"), [("0", signal.SIGTERM), ("300", signal.SIGINT)], ids=["draining", "serving on"]
 )
-async def test_a_second_signal_waits_for_nobody(delay: str, second: signal.Signals) -> None:
+async def test_a_second_signal_waits_for_nobody(delay: str, second: signal.Signals, tmp_path: Path) -> None:
+    """Except for the ledger."""
     delays = {"PILLION_MIN_SIGTERM_DELAY": delay, "PILLION_MAX_SIGTERM_DELAY": "300"}
     async with (
         Evil(SILENT) as evil,
-        serving(**OPENAI.environ(evil.url), **delays) as (process, greeting),
+        serving(**OPENAI.environ(evil.url), **delays, PILLION_STATE_DIR=str(tmp_path)) as (process, greeting),
         client(address(greeting)) as one,
     ):
         await one.send(spell("POST", OPENAI.path, OPENAI.request(model="gpt")))
@@ -114,9 +121,14 @@ async def test_a_second_signal_waits_for_nobody(delay: str, second: signal.Signa
             await until_closed(address(greeting))
         else:
             await not_ready(address(greeting))
+        signalled = time.monotonic()
         process.send_signal(second)
         assert (await one.answer()).status == 503
         assert await code(process) == 3
+        assert time.monotonic() - signalled <= 1 + BUSY
+    with closing(sqlite3.connect(tmp_path / "ledger.db")) as database:
+        rows = database.execute("SELECT error, flags FROM attempts").fetchall()
+    assert [(error, flags & (ESTIMATED | CRASHED)) for error, flags in rows] == [("shutting_down", ESTIMATED)]
 
 
 async def test_quitquitquit_ends_it_and_a_signal_after_it_does_not_hurry() -> None:
