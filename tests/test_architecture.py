@@ -377,6 +377,15 @@ def test_a_room_that_lists_its_files_lists_all_of_them(room: Path) -> None:
     assert not listed or sorted([*listed, "__init__"]) == sorted(path.stem for path in room.parent.glob("*.py"))
 
 
+def test_the_guide_names_all_rooms_and_all_that_stands_beside_them() -> None:
+    chapter = (ROOT / "CONTRIBUTING.md").read_text().partition("## The rooms\n")[2].partition("\n## ")[0]
+    rooms, beside = (
+        set(re.findall(r"(?:^| {2})(\w+) {2,}", block, re.MULTILINE)) for block in chapter.split("```")[1::2]
+    )
+    assert rooms == {path.parent.name for path in PROXY.glob("*/__init__.py")}
+    assert beside == {path.stem for path in PROXY.glob("*.py") if not path.stem.startswith("__")}
+
+
 def test_nothing_else_was_committed_at_the_top() -> None:
     """Such as what a pillion that was started here has written."""
     git = ["git", "-C", str(ROOT), "ls-files"]
