@@ -25,7 +25,7 @@ from proxy.lanes.naming import has_odd_id, minds_ids
 from proxy.lanes.passing import PassThrough
 from proxy.lanes.respelling import respelled
 from proxy.lanes.translating import Translation, parsed
-from proxy.ports import Call, Dialect, Handler, Middleware, Reply, Sorted, Target
+from proxy.ports import Assorted, Call, Dialect, Handler, Middleware, Reply, Target
 from proxy.sealing.provenance import Provenance
 from proxy.sealing.seals import is_marked
 from proxy.sealing.vault import Vault
@@ -188,16 +188,16 @@ class Dispatch:
 
 def _suited(taken: Sequence[str], call: Call, target: Target) -> Sequence[str]:
     """The dialects that are left where the client's own has another sort of body for this model."""
-    client = _sorted(call.dialect)
+    client = _assorted(call.dialect)
     if client is None or client.suits(call.envelope, target.adapter.hints(target.model).like or target.model):
         return taken
     return [name for name in taken if name != call.dialect.name] or taken
 
 
 @lru_cache(maxsize=64)
-def _sorted(dialect: Dialect) -> Sorted | None:
-    """The dialect, where it is a Sorted one. Remembered, as `wishes.wishing` is."""
-    return dialect if isinstance(dialect, Sorted) else None
+def _assorted(dialect: Dialect) -> Assorted | None:
+    """The dialect, where it is an Assorted one. Remembered, as `wishes.wishing` is."""
+    return dialect if isinstance(dialect, Assorted) else None
 
 
 def _where(target: Target, client: Dialect) -> tuple[str, str, str]:

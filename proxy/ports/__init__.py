@@ -40,6 +40,7 @@ from proxy.ports.dialects import (
 )
 from proxy.ports.optional import (
     NO_WISHES,
+    Assorted,
     Coda,
     Counting,
     HeadCounting,
@@ -47,7 +48,6 @@ from proxy.ports.optional import (
     Paging,
     Placed,
     Respelling,
-    Sorted,
     Windowed,
     Wishes,
     Wishing,
@@ -55,8 +55,8 @@ from proxy.ports.optional import (
 
 __all__ = [
     "HEARD", "NO_BODY", "NO_HINTS", "NO_WISHES", "PROBES", "UNKNOWN", "Abilities", "Account", "Adapter", "Answer",
-    "Attempt", "Bill", "Bounds", "Call", "Coda", "Counting", "Decoder", "Dialect", "Encoded", "Forward", "Gate",
-    "Handler", "HeadCounting", "Headers", "Health", "Heard", "Hints", "Loading", "Meter", "Middleware", "Outgoing",
-    "Paging", "Path", "Peek", "Placed", "Pour", "Renderer", "Reply", "Respelling", "Sink", "Sorted", "Strip", "Target",
-    "ToolNames", "Windowed", "Wishes", "Wishing", "answering",
+    "Assorted", "Attempt", "Bill", "Bounds", "Call", "Coda", "Counting", "Decoder", "Dialect", "Encoded", "Forward",
+    "Gate", "Handler", "HeadCounting", "Headers", "Health", "Heard", "Hints", "Loading", "Meter", "Middleware",
+    "Outgoing", "Paging", "Path", "Peek", "Placed", "Pour", "Renderer", "Reply", "Respelling", "Sink", "Strip",
+    "Target", "ToolNames", "Windowed", "Wishes", "Wishing", "answering",
 ]  # fmt: skip

@@ -61,7 +61,7 @@ class HeadCounting(Protocol):
 
 
 @runtime_checkable
-class Sorted(Protocol):
+class Assorted(Protocol):
     """A dialect with more than one sort of body, each for the models of one vendor."""
 
     def suits(self, envelope: Envelope, model: str) -> bool:
