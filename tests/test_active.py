@@ -156,7 +156,9 @@ async def test_a_name_of_any_length_is_cut_and_a_secret_in_it_hidden(tmp_path: P
             await send(one, OPENAI, "openai/" + "m" * 2_000)
             await send(other, OPENAI, f"openai/{'m' * 180}{canary}")
             await evil.received(2)
-            for row in await listed(gateway):
+            rows = await listed(gateway)
+            assert len(rows) == 2
+            for row in rows:
                 assert len(row["model"]) <= 200
                 assert len(row["target"]) <= 210
                 assert canary[:8] not in json.dumps(row)
