@@ -18,7 +18,7 @@ from proxy.errors import BadRequest, GatewayError, Unrepresentable, UpstreamErro
 from proxy.lanes.asking import Find
 from proxy.lanes.bound import loses_thought, misses_thought, refuses_thoughts
 from proxy.lanes.counting import count
-from proxy.lanes.elsewhere import ELSEWHERE, Elsewhere
+from proxy.lanes.elsewhere import RESPONSES, Elsewhere
 from proxy.lanes.fetching import Fetching
 from proxy.lanes.heeding import Heeding
 from proxy.lanes.naming import has_odd_id, minds_ids
@@ -146,10 +146,10 @@ class Dispatch:
         try:
             return await self._translation.translate(call, target, preferred, taken)
         except Unrepresentable as error:
-            if ELSEWHERE not in taken or preferred.name == ELSEWHERE:
+            if RESPONSES not in taken or preferred.name == RESPONSES:
                 raise
             try:
-                return await self._ask_instead(error, self._dialect(ELSEWHERE), call, target, taken)
+                return await self._ask_instead(error, self._dialect(RESPONSES), call, target, taken)
             except Unrepresentable:
                 call.wire = preferred.name
             raise

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from proxy.errors import UpstreamError
 from proxy.ports import Call, Target
 
-HERE, ELSEWHERE = "openai_chat", "openai_responses"
+CHAT, RESPONSES = "openai_chat", "openai_responses"
 LIFE = 3600.0  # seconds
 REMEMBERED = 256  # models; clients choose their names
 
@@ -35,7 +35,7 @@ class Elsewhere:
 
     def heard(self, error: UpstreamError, taken: Sequence[str], call: Call, target: Target) -> Sequence[str]:
         """The dialects left where this error refers to another endpoint, which is remembered; else none."""
-        if call.wire != HERE or ELSEWHERE not in taken or not _sends_on(error):
+        if call.wire != CHAT or RESPONSES not in taken or not _sends_on(error):
             return ()
         if len(self.met) >= REMEMBERED:
             self.met.clear()
@@ -45,7 +45,7 @@ class Elsewhere:
 
 
 def _others(taken: Sequence[str]) -> Sequence[str]:
-    return [dialect for dialect in taken if dialect != HERE] or taken  # the provider may take fewer by now
+    return [dialect for dialect in taken if dialect != CHAT] or taken  # the provider may take fewer by now
 
 
 def _has_tools(call: Call) -> bool:
