@@ -103,8 +103,8 @@ async def test_a_client_of_another_wire_is_sent_there_as_well() -> None:
 @pytest.mark.parametrize(("status", "message"), FOR_ALL)
 async def test_a_model_that_is_not_here_at_all_is_asked_there(status: int, message: str) -> None:
     async with Evil(answering=Host(status, message)) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
-        assert [text(await chat(gateway)), text(await chat(gateway, **CALLED))] == ["Grüße", "Grüße"]
-        assert asked(evil) == [CHAT, RESPONSES, RESPONSES]
+        assert [text(await chat(gateway, **fields)) for fields in ({}, CALLED, {})] == ["Grüße"] * 3
+        assert asked(evil) == [CHAT, RESPONSES, RESPONSES, RESPONSES]
 
 
 async def test_that_it_was_asked_there_is_told() -> None:
@@ -121,6 +121,15 @@ async def test_what_is_said_of_a_word_or_a_name_goes_to_the_client_as_it_is(stat
         got = await chat(gateway, **CALLED)
         assert asked(evil) == [CHAT]
     assert (got.status, json.loads(got.body)["error"]["message"]) == (status, message)
+
+
+async def test_what_is_said_there_leads_nowhere_else() -> None:
+    message = "This model is not supported in /v1/responses, but only in /v1/chat/completions."
+    body = json.dumps({"model": MODEL, "input": "Hi"}).encode()
+    async with Evil(refusal(400, message)) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await ask(gateway, "POST", RESPONSES, body)
+        assert asked(evil) == [RESPONSES]
+    assert (got.status, json.loads(got.body)["error"]["message"]) == (400, message)
 
 
 async def test_a_host_that_has_no_other_endpoint_is_believed() -> None:
