@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from proxy.canon import Request, Text, Thinking, Turn
+from proxy.canon import Part, Request, Text, Thinking, Turn
 from proxy.lanes.bound import without_thoughts
 from tests.client import ANTHROPIC, OPENAI, Got, ask
 from tests.evil import Evil, Received, Scenario
@@ -88,6 +88,12 @@ def test_the_receipt_names_what_stayed_behind() -> None:
         said = Turn(role="assistant", parts=[thought, Text(text="b")])
         request = Request(wire="bedrock", model="m", turns=[said])
         assert (without_thoughts(request, own=False), said.parts) == ({f"thinking.{name}"}, [Text(text="b")])
+
+
+def test_what_nobody_has_sealed_is_nobodys_to_refuse() -> None:
+    said: list[Part] = [Thinking(text="a"), Text(text="b")]
+    request = Request(wire="openai_chat", model="m", turns=[Turn(role="assistant", parts=[*said])])
+    assert (without_thoughts(request, own=False), request.turns[0].parts) == (set(), said)
 
 
 async def test_bedrock_says_so_in_its_own_words(tmp_path: Path) -> None:

@@ -314,6 +314,14 @@ async def test_who_has_openai_keep_nothing_reads_its_advice(tmp_path: Path) -> N
     assert (got.status, json.loads(got.body)["error"]["message"]) == (404, NOT_FOUND.format("rs_b1"))
 
 
+async def test_who_has_openai_keep_it_all_may_change_the_account() -> None:
+    thought = {"type": "reasoning", "id": "rs_b1", "summary": []}
+    async with Evil(answering=Account("a", set())) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        body = json.dumps({"model": GPT, "input": [HI, thought, HI]}).encode()
+        got = await ask_bare(gateway, "POST", RESPONSES, body)
+    assert (got.status, got.header("x-pillion-dropped")) == (200, "input.reasoning")
+
+
 # --- too much for one host, and not for the next --------------------------------------------------------------------
 
 TOO_LARGE = "messages.0.content.0.image.source.base64: image exceeds 5 MB maximum: 6096280 bytes > 5242880 bytes"
