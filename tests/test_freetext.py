@@ -8,8 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from proxy import registry
-from proxy.canon import Request, Text, Tool, ToolCall, ToolChoice, Turn
+from proxy.canon import Close, Delta, Event, Open, Request, Text, Tool, ToolCall, ToolChoice, Turn
+from proxy.lanes.calls import Calls
 from proxy.lanes.freetext import FreeText, as_functions, free_in
+from proxy.lanes.naming import AS_THEY_ARE
 from tests.client import Got, ask
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
@@ -100,6 +102,22 @@ async def test_arguments_of_another_form_are_passed_on_for_the_clients_tool_to_c
     said = events(got)
     deltas = [event["delta"] for event in said if event["type"] == "response.custom_tool_call_input.delta"]
     assert "".join(deltas) == said[-1]["response"]["output"][0]["input"] == arguments
+
+
+def test_a_text_and_a_call_of_another_tool_beside_it_stay_what_they_are() -> None:
+    beside: list[Event] = [
+        Open(index=0, part=Text()),
+        Delta(index=0, text='{"input": "a"}'),
+        Close(index=0),
+        Open(index=1, part=ToolCall(id="t0", name="f")),
+        Delta(index=1, text='{"input": "a"}'),
+        Close(index=1),
+    ]
+    call = ToolCall(id="t1", name="apply_patch")
+    free: list[Event] = [Open(index=2, part=call), Delta(index=2, text='{"input": "a"}'), Close(index=2)]
+    said = Calls([], AS_THEY_ARE, frozenset({"apply_patch"})).feed([*beside, *free])
+    custom = ToolCall(id="t1", name="apply_patch", kind="custom")
+    assert said == [*beside, Open(index=2, part=custom), Delta(index=2, text="a"), Close(index=2)]
 
 
 async def test_the_grammar_is_told_and_that_nobody_is_held_to_it() -> None:
