@@ -98,7 +98,7 @@ def environ(provider: Speech, evil: Evil) -> dict[str, str]:
 
 
 async def test_nobody_hears_a_byte_of_anothers_answer() -> None:
-    count = laws.share("requests with a nonce of their own", 10_000, 400)
+    count = laws.share("requests with a nonce of their own", 10_000, 1_000)
     told = Counter[str]()
     async with Evil(answering=answer, tls=True) as evil:
         async with pillion(**environ(OPENAI, evil), **environ(ANTHROPIC, evil)) as gateway:
