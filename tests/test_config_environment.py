@@ -640,6 +640,8 @@ def test_a_vendors_own_key_is_not_warned_of_nor_any_behind_a_gateway() -> None:
     own = {"OPENAI_API_KEY": "sk-proj-a", "GEMINI_API_KEY": "AIza", "PILLION_GEMINI_OPENAI_API_KEY": "AIza"}
     assert given(**own, GROQ_API_KEY="gsk_a", HF_TOKEN="hf_a", DEEPSEEK_API_KEY="sk-a").warnings == ()
     assert given(OPENAI_API_KEY="sk-ant-a", PILLION_OPENAI_BASE_URL="https://gateway.example/v1").warnings == ()
+    express = {"PILLION_VERTEX_API_KEY": "AIza", "GOOGLE_CLOUD_PROJECT": "p", "GOOGLE_CLOUD_LOCATION": "us-central1"}
+    assert given(**express).warnings == ()  # Vertex takes the same vendor's
 
 
 @pytest.mark.parametrize("quote", ["'", '"'])

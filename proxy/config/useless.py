@@ -80,7 +80,7 @@ def mixed_up(file: File, presets: Presets, origins: Mapping[Keys, Origin]) -> It
         host = _host(row.base_url)
         for whose, key in _shown(name, row):
             form = next((form for form in hosts if key.startswith(form)), "")
-            if form and hosts[form] != host:
+            if form and _vendor(hosts[form]) != _vendor(host):
                 yield f"{whose} begins with {form}, as those for {hosts[form]} do: {host} will hardly take it"
 
 
@@ -92,6 +92,11 @@ def _forms(presets: Presets) -> Iterator[tuple[str, str]]:
 
 def _host(url: str | None) -> str:
     return urlsplit(url or "").hostname or ""
+
+
+def _vendor(host: str) -> str:
+    """Its domain: Google's keys are good for Vertex, too."""
+    return ".".join(host.split(".")[-2:])
 
 
 def misled(file: File, usual: Mapping[str, str]) -> Iterator[str]:
