@@ -6,13 +6,15 @@ With a resolver of the test's own in place of the system's. What takes seconds i
 import asyncio
 import json
 import socket
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from proxy import upstream
 from proxy.edge import names, wire
@@ -21,6 +23,7 @@ from tests import laws
 from tests.client import OPENAI, Got, ask, chat
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion
+from tests.nowhere import refusing
 from tests.waiting import soon
 
 HOST = "provider.test"
@@ -144,6 +147,16 @@ def test_the_log_hears_it_in_the_networks_words_and_no_others(error: BaseExcepti
 # --- it means another address ----------------------------------------------------------------------------------------
 
 
+@asynccontextmanager
+async def moved() -> AsyncIterator[int]:
+    """A port that answers at 127.0.0.2, and at 127.0.0.1 refuses."""
+    async with refusing() as dead:
+        port = URL(dead).port
+        assert port is not None
+        async with Evil(answering=lambda _: ANSWER, host="127.0.0.2", port=port):
+            yield port
+
+
 async def test_a_connection_that_is_used_all_the_time_moves_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     resolver = Resolver("127.0.0.1")
     async with (
@@ -179,23 +192,17 @@ async def test_where_the_old_address_is_dead_the_next_request_finds_the_new_one(
 ) -> None:
     """Also where it would be believed for longer."""
     resolver = Resolver("127.0.0.1", "127.0.0.2")
-    async with (
-        Evil(answering=lambda _: ANSWER) as elsewhere,
-        Evil(answering=lambda _: ANSWER, host="127.0.0.2", port=elsewhere.port) as new,
-    ):
-        elsewhere._server.close()
-        await elsewhere._server.wait_closed()
-        async with resolving(resolver, new.port, monkeypatch) as gateway:
-            monkeypatch.setattr(gateway.app.upstream._connector._cached_hosts, "_ttl", known_for)
-            assert [code(await asked(gateway)), *await statuses(gateway, 2)] == [(502, "connect_error"), 200, 200]
-            assert resolver.asked == 2
+    async with moved() as port, resolving(resolver, port, monkeypatch) as gateway:
+        monkeypatch.setattr(gateway.app.upstream._connector._cached_hosts, "_ttl", known_for)
+        assert [code(await asked(gateway)), *await statuses(gateway, 2)] == [(502, "connect_error"), 200, 200]
+        assert resolver.asked == 2
 
 
 async def test_so_it_is_where_the_dead_one_was_the_egress_proxys(monkeypatch: pytest.MonkeyPatch) -> None:
     resolver = Resolver("127.0.0.1", "127.0.0.2")
     monkeypatch.setattr(aiohttp, "ThreadedResolver", lambda: resolver)
-    async with Evil(answering=lambda _: ANSWER, host="127.0.0.2") as new:
-        way = {"PILLION_OPENAI_BASE_URL": "http://api.test/v1", "PILLION_OPENAI_PROXY": f"http://{HOST}:{new.port}"}
+    async with moved() as port:
+        way = {"PILLION_OPENAI_BASE_URL": "http://api.test/v1", "PILLION_OPENAI_PROXY": f"http://{HOST}:{port}"}
         async with pillion(OPENAI_API_KEY="sk-names", **way) as gateway:
             assert [code(await asked(gateway)), *await statuses(gateway, 1)] == [(502, "proxy_error"), 200]
             assert resolver.asked == 2
