@@ -68,13 +68,13 @@ def check_names(key: ClientKey | None, provider: str, model: str) -> None:
 
 def others(call: Call, target: Target) -> list[str]:
     """Which models may answer in the place of the one that is asked, by the client's own words?"""
-    names = instead(call.envelope)
+    names = alternatives(call.envelope)
     if FALLBACKS in call.envelope and _passes(call, target):
         names += _names(call.envelope.get(FALLBACKS))
     return names
 
 
-def instead(envelope: Envelope) -> list[str]:
+def alternatives(envelope: Envelope) -> list[str]:
     """Those of OpenRouter's list."""
     return _names(envelope.get(OTHERS)) if OTHERS in envelope else []
 

@@ -31,7 +31,7 @@ _IDLE: Knobs = {
 
 
 # The same of fields that only one wire knows, wherever they stand: by their own name.
-SILENT: Knobs = {
+IDLE_FIELDS: Knobs = {
     "speed": ("standard",),
     "mcp_servers": ([],),
     "input_examples": ([],),

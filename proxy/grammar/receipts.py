@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from proxy.canon import Document, Part, Refusal, Request, Text, Tool, ToolCall, ToolChoice
 from proxy.errors import Unrepresentable
 from proxy.grammar.fields import Object, paths
-from proxy.grammar.knobs import SILENT
+from proxy.grammar.knobs import IDLE_FIELDS
 
 NAMES_TOLD = 50  # a longer header might break the client's parser
 LONGEST_NAME = 200  # characters of each in a header; clients choose them
@@ -73,7 +73,7 @@ class Receipt:
 
     def left(self, extra: Object) -> None:
         """Add what only the wire of origin has words for, unless it asks for what is so anyway."""
-        self._names.update(paths(extra, idle=SILENT))
+        self._names.update(paths(extra, idle=IDLE_FIELDS))
 
     def carried(self, extra: Object) -> Object:
         """`extra`, where this is the wire of origin; else nothing, and a receipt for it."""

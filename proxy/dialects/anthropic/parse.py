@@ -49,7 +49,7 @@ from proxy.grammar.fields import (
     wrong,
     wrong_word,
 )
-from proxy.grammar.knobs import SILENT
+from proxy.grammar.knobs import IDLE_FIELDS
 from proxy.grammar.receipts import names_in
 from proxy.grammar.searching import place_in
 
@@ -89,7 +89,7 @@ def parse_prompt(top: Fields) -> Request:
     if "cache_control" in top.rest:
         cache_at_the_end(top, request.turns)
     for key, value in top.rest.items():
-        asks = value and key in DEMANDS and value not in SILENT.get(key, ())
+        asks = value and key in DEMANDS and value not in IDLE_FIELDS.get(key, ())
         (request.demands if asks else request.extra)[key] = value
     return request
 

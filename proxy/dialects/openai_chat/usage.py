@@ -29,9 +29,8 @@ def usage_of(said: Object, tier: str = "", searches: int = 0) -> Usage:
 
     OpenAI's details are parts of the two totals. Other hosts deviate from that, which four rules cover: tokens that are
     in `total_tokens` but in neither of the two others are reasoning (xAI, Gemini); no part exceeds its whole (xAI on
-    Azure counts a cached prompt of its own); a cache hit has four names (DeepSeek, Mistral, Moonshot), and
-    a cache that was written two; reasoning of
-    Perplexity's searches is counted beside the completion, and is no part of it.
+    Azure counts a cached prompt of its own); a cache hit has four names (DeepSeek, Mistral, Moonshot), and a cache that
+    was written two (Alibaba); reasoning of Perplexity's searches is counted beside the completion, and no part of it.
 
     `tier` and `searches`: what is said, or known, beside the counts.
     """
