@@ -62,11 +62,12 @@ def instead(path: str) -> str:
     return next((said for said, starts in _INSTEAD.items() if path.startswith(tuple(f"{s}/" for s in starts))), "")
 
 
-class Routing:
-    """The routes of one listener. A later route of the same path and method replaces an earlier one."""
+class _Table:
+    """Where the paths lead. A later route of the same path and method replaces an earlier one."""
 
     def __init__(self, routes: Sequence[Route]) -> None:
         self.exact: dict[str, Methods] = {}
+        self.tails: dict[str, list[tuple[str, Methods]]] = {}  # by their beginning, the longest end first
         tails: dict[tuple[str, str], Methods] = {}
         for route in routes:
             for path in (version + route.path for version in route.versions):
@@ -75,11 +76,42 @@ class Routing:
                 )
                 for method in _methods(route):
                     methods[method] = route
-        self._tails: dict[str, list[tuple[str, Methods]]] = {}  # by their beginning, the longest end first
         for start, end in sorted(tails, key=lambda key: -len(key[1])):
-            self._tails.setdefault(start, []).append((end, tails[start, end]))
-        self._depth = max((start.count("/") for start in self._tails), default=0)
-        self._places = lru_cache(PATHS)(self._look_up)
+            self.tails.setdefault(start, []).append((end, tails[start, end]))
+        self._depth = max((start.count("/") for start in self.tails), default=0)
+
+    def places(self, path: str) -> list[tuple[Methods, str]]:
+        """Where a path may lead that is not itself a route, the best first."""
+        if not _is_text(path):
+            return []
+        path = _VERSIONS.sub("", _SLASHES.sub(r"\1/", path))
+        if (plain := path.removesuffix("/")) in self.exact:
+            return [(self.exact[plain], "")]
+        return [
+            (methods, path[len(start) :])
+            for start in reversed(self._beginnings(path))
+            for end, methods in self.tails.get(start, ())
+            if path.endswith(end) and len(path) > len(start) + len(end)
+        ]
+
+    def _beginnings(self, path: str) -> list[str]:
+        """The path up to each of its slashes, as far as any route's own part goes."""
+        found, at = list[str](), 0
+        while len(found) < self._depth and (at := path.find("/", at) + 1):
+            found.append(path[:at])
+        return found
+
+
+class Routing:
+    """The routes of one listener, and where the last paths led.
+
+    That is remembered of the table, not of this: what points at itself waits for the collector, and with it, after a
+    reload, all that the routes lead to.
+    """
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self.table = _Table(routes)
+        self._places = lru_cache(PATHS)(self.table.places)
 
     def find(self, method: str, path: str) -> tuple[Route, str]:
         """The route, and what the path says behind its own part.
@@ -116,41 +148,20 @@ class Routing:
             if (at := path.find("/", at + 1)) < 0:
                 break
             base, rest = path[:at], path[at:]
-            methods = self.exact.get(rest) or next((methods for methods, _ in self._look_up(rest)), {})
+            methods = self.table.exact.get(rest) or next((methods for methods, _ in self.table.places(rest)), {})
             if (route := methods.get(method)) is not None and route.operation in SERVED:
                 return f" There is {rest}: leave {base} out of the base URL."
         return ""
 
     def _found(self, method: str, path: str) -> tuple[Methods, str] | None:
         """The longest beginning wins, then the longest end; routes that take the method go before all others."""
-        if path in self.exact:
-            return self.exact[path], ""
+        if path in self.table.exact:
+            return self.table.exact[path], ""
         found = self._places(path)
         for methods, rest in found:
             if method in methods:
                 return methods, rest
         return found[0] if found else None
-
-    def _look_up(self, path: str) -> list[tuple[Methods, str]]:
-        """Where a path may lead that is not itself a route, the best first."""
-        if not _is_text(path):
-            return []
-        path = _VERSIONS.sub("", _SLASHES.sub(r"\1/", path))
-        if (plain := path.removesuffix("/")) in self.exact:
-            return [(self.exact[plain], "")]
-        return [
-            (methods, path[len(start) :])
-            for start in reversed(self._beginnings(path))
-            for end, methods in self._tails.get(start, ())
-            if path.endswith(end) and len(path) > len(start) + len(end)
-        ]
-
-    def _beginnings(self, path: str) -> list[str]:
-        """The path up to each of its slashes, as far as any route's own part goes."""
-        found, at = list[str](), 0
-        while len(found) < self._depth and (at := path.find("/", at) + 1):
-            found.append(path[:at])
-        return found
 
 
 def _is_text(path: str) -> bool:

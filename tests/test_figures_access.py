@@ -30,8 +30,8 @@ PROBES = {"startup", "readiness", "liveness"}
 
 def routes(routing: Routing) -> list[tuple[str, str, str]]:
     """Method, path and operation of each; what a path says behind its route's own part is `m`."""
-    found = [(path, methods) for path, methods in routing.exact.items()]
-    found += [(f"{start}m{end}", methods) for start, tails in routing._tails.items() for end, methods in tails]
+    found = [(path, methods) for path, methods in routing.table.exact.items()]
+    found += [(f"{start}m{end}", methods) for start, tails in routing.table.tails.items() for end, methods in tails]
     return [
         ("GET" if method == ANY else method, path, route.operation)
         for path, methods in found

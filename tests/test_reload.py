@@ -241,16 +241,29 @@ async def test_what_a_host_has_refused_is_known_after_a_reload(tmp_path: Path) -
 
 
 async def test_what_one_configuration_has_made_is_gone_with_it(tmp_path: Path) -> None:
-    """At once: by the time that the collector looks for circles there may be many."""
+    """At once: what waits for the collector makes it stop all streams for as long as that takes."""
     async with Evil() as evil, changing(tmp_path, {"PILLION_RELOAD": "false"}) as gateway:
         await gateway.change(providers=provider(evil))
+        gc.collect()
         gc.disable()
         try:
             made = weakref.ref(gateway.app.now)
-            await gateway.change(providers=provider(evil, model="m"))
+            await gateway.change(providers=provider(evil), aliases={"now": "openai/m"})
             assert made() is None
+            assert [type(one) for one in in_circles() if type(one).__module__.startswith("proxy.")] == []
         finally:
             gc.enable()
+
+
+def in_circles() -> list[object]:
+    """What nobody can reach, and only the collector finds."""
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        gc.collect()
+        return list(gc.garbage)
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
 
 
 # --- what may be wrong -----------------------------------------------------------------------------------------------

@@ -192,13 +192,13 @@ async def test_a_silent_stream_can_be_stopped_from_outside() -> None:
     )
     replies: list[Reply] = []
     async with Evil(scenario) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
-        chain = gateway.app.server.routing.exact[OPENAI.path]["POST"]
+        chain = gateway.app.server.routing.table.exact[OPENAI.path]["POST"]
 
         async def noting(call: Call) -> Reply:
             replies.append(await chain.handler(call))
             return replies[-1]
 
-        gateway.app.server.routing.exact[OPENAI.path]["POST"] = replace(chain, handler=noting)
+        gateway.app.server.routing.table.exact[OPENAI.path]["POST"] = replace(chain, handler=noting)
         async with client(gateway) as one:
             await one.send(spell("POST", OPENAI.path, OPENAI.request(stream=True, model="gpt")))
             await one.head()
