@@ -37,7 +37,6 @@ from proxy.canon import (
     grammatical,
 )
 from proxy.dialects.anthropic.citations import citations_of, spelled
-from proxy.dialects.anthropic.meter import MAX_EVENT
 from proxy.errors import (
     BadRequest,
     Busy,
@@ -51,7 +50,7 @@ from proxy.errors import (
     Unrepresentable,
     UpstreamError,
 )
-from proxy.framing import Frame, ServerSentEvents
+from proxy.framing import MAX_EVENT, Frame, ServerSentEvents
 from tests import laws, recordings
 from tests.laws import examples
 from tests.nested import places, put

@@ -27,7 +27,7 @@ def chunk(data: bytes) -> bytes:
 
 
 BEGUN = chunk(b"".join(event + b"\n\n" for event in OPENAI.stream.split(b"\n\n")[:3]))
-MUCH, MANY = 1024 * 1024, 1300  # bytes, and pieces of 64 KiB: more than a whole answer may have
+MUCH, MANY = 1024 * 1024, 2100  # bytes, and pieces of 64 KiB: more than an answer or an event may have
 
 
 class Endless(NamedTuple):

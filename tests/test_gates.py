@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 
 from proxy import registry
 from proxy.dialects.gemini.frames import ChunkGate
-from proxy.framing import Unframed
+from proxy.framing import MAX_EVENT, Unframed
+from proxy.framing.bounds import MAX_PASSED
 from proxy.framing.eventstream import encode_message
 from proxy.framing.gates import EventGate, LineGate, MessageGate
 from proxy.ports import Gate
 from tests import laws
-from tests.client import ANTHROPIC, OPENAI, SPEECHES, USAGE_CHUNK, Got, Speech, chat, client, lane_name, spell
+from tests.client import ANTHROPIC, OPENAI, SPEECHES, USAGE_CHUNK, Got, Speech, ask, chat, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import pillion
 
@@ -26,11 +27,11 @@ SSE = [("content-type", "text/event-stream")]
 
 
 def events() -> Gate:
-    return EventGate()
+    return EventGate(MAX_EVENT)
 
 
 def lines() -> Gate:
-    return LineGate()
+    return LineGate(MAX_EVENT)
 
 
 # The whole events of a stream, and the half one at its end.
@@ -76,7 +77,7 @@ def test_every_byte_passes_in_its_order(name: str) -> None:
 
 @given(st.lists(st.sampled_from([b"data: x", b"\n", b"\r", b"\r\n", b"\n\n", b":"])))
 def test_text_never_stops_but_behind_a_blank_line(pieces: list[bytes]) -> None:
-    gate, data = EventGate(), b"".join(pieces)
+    gate, data = events(), b"".join(pieces)
     out = [gate.feed(piece) for piece in pieces]
     assert b"".join([*out, gate.close()]) == data
     for count in range(len(out)):
@@ -109,11 +110,75 @@ def test_a_chunk_of_whole_events_is_not_even_copied() -> None:
 MESSAGE = encode_message([(":event-type", "a")], b"{}")
 
 
-def test_an_event_without_end_is_given_up() -> None:
-    gate = EventGate(limit=1000)
+# --- an event that is too long to be kept together -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [name for name, (make, *_) in STREAMS.items() if make in (events, lines)])
+def test_every_byte_of_a_long_event_passes_and_the_next_one_is_whole_again(name: str) -> None:
+    make, whole, half = STREAMS[name]
+    kind, data = type(make()), b"".join([*whole, half])
+    assert issubclass(kind, EventGate | LineGate)
+    for longest in range(1, max(map(len, whole)) + 1):
+        for chunks in laws.splits(data):
+            gate, out = kind(longest), b""
+            for chunk in chunks:
+                out += gate.feed(chunk)
+                assert data.startswith(out)
+            assert out + gate.close() == data
+
+
+def test_what_of_it_has_come_goes_on_but_for_the_byte_by_which_it_may_end() -> None:
+    gate = EventGate(1000)
     assert gate.feed(b"data: 1\n\ndata: " + b"x" * 900) == b"data: 1\n\n"
-    with pytest.raises(Unframed, match="an event is longer than 1000 bytes"):
-        gate.feed(b"x" * 200)
+    assert (gate.ending(), gate.feed(b"x" * 200)) == (b"", b"data: " + b"x" * 1099)
+    assert (gate.ending(), gate.feed(b"y\n")) == (b"\n\n", b"xy")
+    assert (gate.feed(b"\ndata: 2"), gate.ending()) == (b"\n\n", b"")
+    assert gate.feed(b"\n\n") == b"data: 2\n\n"
+
+
+def test_an_event_without_end_is_given_up() -> None:
+    gate, piece = EventGate(1000), b"x" * (MAX_PASSED // 4)
+    for _ in range(4):
+        gate.feed(piece)
+    with pytest.raises(Unframed, match=f"an event is longer than {MAX_PASSED} bytes"):
+        gate.feed(b"xx")
+
+
+LONG = 3 * MAX_EVENT  # bytes
+
+
+def spoken_at_length(speech: Speech) -> tuple[bytes, int]:
+    """A stream with a long event in its middle, and where that begins."""
+    events = speech.stream.split(b"\n\n")
+    at = len(events) // 2
+    before = b"".join(event + b"\n\n" for event in events[:at])
+    return before + b": " + b"x" * LONG + b"\n\n" + b"\n\n".join(events[at:]), len(before)
+
+
+async def test_a_long_event_passes_and_what_the_answer_cost_is_known() -> None:
+    stream, _ = spoken_at_length(ANTHROPIC)
+    async with (
+        Evil(Scenario(body=stream, headers=SSE, framing="chunked")) as evil,
+        pillion(**ANTHROPIC.environ(evil.url)) as gateway,
+    ):
+        got = await chat(gateway, ANTHROPIC, ANTHROPIC.request(True, "anthropic/m"))
+        took = json.loads((await ask(gateway, "GET", "/v1/usage")).body)["total"]["tokens"]
+    assert (got.whole, got.body) == (True, stream)
+    assert (took["input"], took["output"]) == (5, 2)
+
+
+@pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
+async def test_where_it_is_broken_off_ours_stands_apart_from_it(speech: Speech) -> None:
+    stream, begins = spoken_at_length(speech)
+    cut_at = begins + 2 * MAX_EVENT
+    got = await played(speech, Scenario(body=stream, headers=SSE, framing="chunked", cut_at=cut_at))
+    came, _, ours = got.body.partition(b"xx\n\n")
+    assert (got.whole, stream.startswith(came)) == (False, True)
+    assert len(came) > begins + MAX_EVENT
+    assert speech.error(speech.last_event(ours))["message"].startswith("The provider's ")
+
+
+# --- Google's and Amazon's -------------------------------------------------------------------------------------------
 
 
 def test_an_array_of_google_s_passes_as_it_comes() -> None:

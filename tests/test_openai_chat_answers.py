@@ -43,10 +43,9 @@ from proxy.canon import (
 )
 from proxy.dialects.openai_chat import OpenAIChat
 from proxy.dialects.openai_chat.citations import citations_of
-from proxy.dialects.openai_chat.meter import MAX_EVENT
 from proxy.dialects.openai_chat.strip import UsageStrip
 from proxy.errors import Busy, Down, Refused, Unrepresentable, UpstreamError
-from proxy.framing import Body
+from proxy.framing import MAX_EVENT, Body
 from proxy.grammar import whole
 from proxy.lanes.hearing import joined
 from proxy.ports import Dialect, Meter, Peek

@@ -12,12 +12,13 @@ come out.
 """
 
 from proxy.framing.body import Body
-from proxy.framing.bounds import LONGEST_LINE, MAX_FRAME, MAX_WHOLE, FrameTooLong, Unframed
+from proxy.framing.bounds import LONGEST_LINE, MAX_EVENT, MAX_FRAME, MAX_WHOLE, FrameTooLong, Unframed
 from proxy.framing.events import Batches, Frame, ServerSentEvents, check_json, data_of, frame_of, has_sse, sse
 from proxy.framing.lines import Lines, NewlineDelimited
 
 __all__ = [
     "LONGEST_LINE",
+    "MAX_EVENT",
     "MAX_FRAME",
     "MAX_WHOLE",
     "Batches",

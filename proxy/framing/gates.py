@@ -1,24 +1,26 @@
 """How far may a stream be handed on, so that it breaks between two events and never within one?
 
 The same bytes go out in the same order, each as soon as its event is whole. The rest of a chunk waits for the end of
-its event. Where that never comes, the client gets our error event, and not half an event before it.
+its event. Where that never comes, the client gets our error event, and not half an event before it. Only of an event
+that is so long that keeping it would take too much memory does each byte go out as it comes.
 """
 
 from abc import ABC, abstractmethod
 
-from proxy.framing.bounds import MAX_FRAME, Unframed
+from proxy.framing.bounds import MAX_PASSED, Unframed
 from proxy.framing.eventstream import PRELUDE, BadMessage, length_of
 
 
 class _TextGate(ABC):
-    """For events that end in a mark, nearly always one of `usual`."""
+    """For events that end in a mark, nearly always one of `usual`. `whole`: bytes of an event that is kept together."""
 
     usual: tuple[bytes, ...]
 
-    def __init__(self, limit: int = MAX_FRAME) -> None:
-        self._limit = limit
+    def __init__(self, whole: int) -> None:
+        self._whole = whole
         self._parts: list[bytes] = []  # of the event that has not ended
         self._held = 0  # their bytes
+        self._gone = 0  # bytes of that event which have gone out already
 
     def feed(self, data: bytes) -> bytes:
         """Raises Unframed."""
@@ -27,9 +29,17 @@ class _TextGate(ABC):
         end = self._end(data, self._parts[-1][-1:] if self._parts else b"")
         whole = b"".join([*self._parts, data[:end]]) if end else b""
         if end:
-            self._parts, self._held = [], 0
-        self._keep(data[end:])
+            self._parts, self._held, self._gone = [], 0, 0
+        if rest := data[end:]:
+            self._parts.append(rest)
+            self._held += len(rest)
+        if self._gone or self._held > self._whole:
+            whole += self._let_go()
         return whole
+
+    def ending(self) -> bytes:
+        """What has to stand behind an event that is broken off, where half of it has gone out."""
+        return self.usual[0] if self._gone else b""
 
     def close(self) -> bytes:
         """What still waits, where the answer turned out to be whole without its mark."""
@@ -37,12 +47,13 @@ class _TextGate(ABC):
         self._parts, self._held = [], 0
         return held
 
-    def _keep(self, data: bytes) -> None:
-        self._held += len(data)
-        if self._held > self._limit:
-            raise Unframed(f"an event is longer than {self._limit} bytes")
-        if data:
-            self._parts.append(data)
+    def _let_go(self) -> bytes:
+        """All that is held but the last byte, by which the end of the event may begin."""
+        held = b"".join(self._parts)
+        self._parts, self._held, self._gone = [held[-1:]], 1, self._gone + len(held) - 1
+        if self._gone > MAX_PASSED:
+            raise Unframed(f"an event is longer than {MAX_PASSED} bytes")
+        return held[:-1]
 
     @abstractmethod
     def _end(self, data: bytes, before: bytes) -> int:
@@ -92,6 +103,9 @@ class MessageGate:
         if end < len(data):
             self._held += data[end:]
         return data[:end]
+
+    def ending(self) -> bytes:
+        return b""
 
     def close(self) -> bytes:
         held = bytes(self._held)

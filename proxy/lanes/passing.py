@@ -108,7 +108,7 @@ def _live(call: Call, answer: Answer, meter: Meter, strip: Strip | None, held: b
         note(call, meter)
         return Reply(answer.status, back, held if strip is None else strip.feed(held) + strip.close())
     body = Relay(call, answer, meter, strip, held)
-    return Reply(answer.status, back, body, last_words=call.dialect.error_event, abort=answer.abort)
+    return Reply(answer.status, back, body, last_words=body.last_words, abort=answer.abort)
 
 
 def _forward(call: Call, target: Target, asks_usage: bool) -> Forward:

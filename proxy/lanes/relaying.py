@@ -5,7 +5,7 @@ By whole events, so that an error can be put between two of them when the stream
 
 from collections.abc import AsyncGenerator
 
-from proxy.errors import Down, UpstreamError
+from proxy.errors import Down, GatewayError, UpstreamError
 from proxy.framing import Unframed
 from proxy.grammar.repeating import unescaped
 from proxy.lanes.asking import blame, provider_of
@@ -53,6 +53,10 @@ class Relay(Pouring):
         except Unframed as error:
             raise self._senseless(error) from None
         return True
+
+    def last_words(self, error: GatewayError) -> bytes:
+        """The error, as an event of its own."""
+        return self._gate.ending() + self._call.dialect.error_event(error)
 
     def _hand_on(self, events: bytes, sink: Sink) -> bool:
         may_go_on = not events or sink(events)
@@ -126,6 +130,8 @@ class Relay(Pouring):
 
     def _ended(self) -> None:
         note(self._call, self._meter)
+        if self._gate.ending():
+            self._call.is_mixed = True
 
     def _senseless(self, error: Unframed) -> Down:
         message = f"The provider's answer could not be read: {error}."

@@ -129,10 +129,14 @@ class Strip(Protocol):
 
 
 class Gate(Protocol):
-    """Hands a stream on in whole events; every byte passes."""
+    """Hands a stream on in whole events, unless one is very long; every byte passes."""
 
     def feed(self, data: bytes) -> bytes:
         """Raises Unframed, after what came before."""
+        ...
+
+    def ending(self) -> bytes:
+        """What has to stand behind an event that is broken off; empty where none of it has gone out."""
         ...
 
     def close(self) -> bytes:

@@ -135,6 +135,10 @@ def j2(folder: Path) -> Iterator[Figure]:
                 for way, path in WAYS.items():
                     times = max(heard(gateway, path, spell_it is streamed, len(said)) for _ in range(ROUNDS))
                     yield Figure("J2", f"{what} {way}, {name}: memory, as times it", times, 11, "")
+    said = b"lorem ipsum " * (64 * MIB // 12)
+    with pillion(folder, Provider(streamed(said)).url, {}) as gateway:
+        took = [heard(gateway, OPENAI.path, True, len(said)) * len(said) / MIB for _ in range(5)]
+        yield Figure("J2", "64 MiB event passed through: memory, median", median(took), 2, "MiB")
 
 
 def streamed(text: bytes) -> bytes:

@@ -58,7 +58,7 @@ from proxy.dialects.anthropic.render import StreamRenderer, WholeRenderer
 from proxy.dialects.anthropic.words import BOUNDS, CALL_IDS, CITES, NAME, SEALS, SILENT
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
-from proxy.framing import has_sse, sse
+from proxy.framing import MAX_EVENT, has_sse, sse
 from proxy.framing.gates import EventGate
 from proxy.grammar.claude.models import hinted_to
 from proxy.grammar.fields import Fields, Object, dump, without_nulls
@@ -106,7 +106,7 @@ class Anthropic:
         return has_sse(held, SILENT.search)
 
     def gate(self) -> Gate:
-        return EventGate()
+        return EventGate(MAX_EVENT)
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
         return peek_of(envelope)

@@ -9,12 +9,10 @@ import msgspec
 from proxy.dialects.anthropic.events import EVENT, MESSAGE, beside_delta, beside_message
 from proxy.dialects.anthropic.faults import fault
 from proxy.dialects.anthropic.usage import Tally
-from proxy.framing import data_of
+from proxy.framing import MAX_EVENT, data_of
 from proxy.grammar import whole
 from proxy.grammar.fields import UNREADABLE
 from proxy.grammar.watching import EventMeter
-
-MAX_EVENT = 1024 * 1024  # bytes; events that count tokens are far shorter
 
 
 class StreamMeter(EventMeter):

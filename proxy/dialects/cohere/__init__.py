@@ -43,7 +43,7 @@ from proxy.dialects.cohere.render import StreamRenderer, WholeRenderer
 from proxy.dialects.cohere.words import NAME, SILENT
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
-from proxy.framing import has_sse
+from proxy.framing import MAX_EVENT, has_sse
 from proxy.framing.gates import EventGate
 from proxy.grammar.fields import Fields, Object, dump, without_nulls
 from proxy.grammar.named import peek_of, renamed
@@ -91,7 +91,7 @@ class Cohere:
         return has_sse(held, SILENT.search)
 
     def gate(self) -> Gate:
-        return EventGate()
+        return EventGate(MAX_EVENT)
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
         return peek_of(envelope)

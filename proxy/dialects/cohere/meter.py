@@ -8,11 +8,9 @@ from proxy.canon import Usage
 from proxy.dialects.cohere.faults import fault_of_finish, fault_of_no_answer
 from proxy.dialects.cohere.usage import usage_of
 from proxy.errors import UpstreamError
-from proxy.framing import Batches, data_of
+from proxy.framing import MAX_EVENT, Batches, data_of
 from proxy.grammar import whole
 from proxy.grammar.fields import Object, as_object, object_in
-
-MAX_EVENT = 1024 * 1024  # bytes; an event with token counts is far shorter
 
 _START, _END = b'"message-start"', b'"message-end"'
 

@@ -56,13 +56,16 @@ class ChunkGate:
     """Only whole Server-Sent Events pass. An array passes as it comes, since no error could be put into it anyway."""
 
     def __init__(self) -> None:
-        self._events = EventGate()
+        self._events = EventGate(MAX_FRAME)  # a picture comes in one, and with it what the answer cost
         self._is_array: bool | None = None
 
     def feed(self, data: bytes) -> bytes:
         if self._is_array is None:
             self._is_array = is_array(data)
         return data if self._is_array else self._events.feed(data)
+
+    def ending(self) -> bytes:
+        return self._events.ending()
 
     def close(self) -> bytes:
         return self._events.close()

@@ -34,7 +34,7 @@ from proxy.dialects.ollama.decode import StreamDecoder, WholeDecoder
 from proxy.dialects.ollama.encode import Encoding
 from proxy.dialects.ollama.faults import error_body, error_line, fault_of_body
 from proxy.dialects.ollama.loading import loaded
-from proxy.dialects.ollama.meter import StreamMeter, WholeMeter
+from proxy.dialects.ollama.meter import MAX_LINE, StreamMeter, WholeMeter
 from proxy.dialects.ollama.parse import parse_request
 from proxy.dialects.ollama.render import StreamRenderer, WholeRenderer
 from proxy.dialects.ollama.words import NAME, SAYS
@@ -99,7 +99,7 @@ class Ollama:
         return True
 
     def gate(self) -> Gate:
-        return LineGate()
+        return LineGate(MAX_LINE)
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
         return peek_of(envelope, unsaid=True)

@@ -63,7 +63,7 @@ from proxy.dialects.openai_chat.wishes import wishes_in
 from proxy.dialects.openai_chat.words import NAME, SAYING, SIGN
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
-from proxy.framing import has_sse, sse
+from proxy.framing import MAX_EVENT, has_sse, sse
 from proxy.framing.gates import EventGate
 from proxy.grammar.fields import Fields, Object, dump, encode_json, without_nulls
 from proxy.grammar.named import peek_of
@@ -122,7 +122,7 @@ class OpenAIChat:
         return has_sse(held, _is_silent)
 
     def gate(self) -> Gate:
-        return EventGate()
+        return EventGate(MAX_EVENT)
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
         return peek_of(envelope)

@@ -15,12 +15,10 @@ from msgspec import Struct
 from proxy.canon import Usage
 from proxy.dialects.openai_chat.faults import broken_in, error_in, error_line, fault
 from proxy.dialects.openai_chat.usage import said_usage, told_usage
-from proxy.framing import Batches, data_of
+from proxy.framing import MAX_EVENT, Batches, data_of
 from proxy.grammar import whole
 from proxy.grammar.fields import UNREADABLE, as_list, as_object, as_text, object_in
 from proxy.grammar.watching import LateMeter, bounds, event_at, giving_last, holding
-
-MAX_EVENT = 1024 * 1024  # bytes; a longer event holds an image or a sound, and no usage worth buffering it for
 
 
 class _Said(Struct):

@@ -6,12 +6,13 @@ else.
 
 import re
 
-from proxy.dialects.openai_chat.meter import MAX_EVENT, read
+from proxy.dialects.openai_chat.meter import read
 from proxy.framing import data_of
 from proxy.grammar.fields import UNREADABLE
 
 # A line end that follows a line end. A CR at the end of the bytes may be half of a CRLF, and has to wait for more.
 _BLANK = re.compile(rb"[\r\n](?:(?<=\n)\n|\r(?:\n|(?=[^\n])))")
+LONGEST = 64 * 1024  # bytes of an event that may be usage alone
 _NO_CHOICES = re.compile(rb'"choices"\s*:\s*\[\s*\]')
 
 
@@ -37,7 +38,7 @@ class UsageStrip:
                 out.append(event)
             start = blank.end()
         del self._held[:start]
-        if len(self._held) > MAX_EVENT:  # too long to be usage alone, so it need not wait
+        if len(self._held) > LONGEST:  # such an event need not wait
             out.append(bytes(self._held[:-3]))  # the last three bytes may be the beginning of a blank line
             del self._held[:-3]
         self._searched = len(self._held)

@@ -49,7 +49,7 @@ from proxy.dialects.openai_responses.response import NOTHING
 from proxy.dialects.openai_responses.words import NAME, SIGN, SILENT
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import GatewayError, UpstreamError
-from proxy.framing import has_sse
+from proxy.framing import MAX_FRAME, has_sse
 from proxy.framing.gates import EventGate
 from proxy.grammar.fields import Fields, Object, as_object, dump, without_nulls
 from proxy.grammar.named import peek_of, renamed
@@ -106,7 +106,7 @@ class OpenAIResponses:
         return has_sse(held, SILENT.search)
 
     def gate(self) -> Gate:
-        return EventGate()
+        return EventGate(MAX_FRAME)  # the last one repeats the whole answer
 
     def peek(self, envelope: Envelope, path: Path) -> Peek:
         return peek_of(envelope)
