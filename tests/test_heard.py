@@ -7,6 +7,9 @@ import pytest
 from proxy.ports import HEARD, Heard
 from proxy.registry import dialect
 from proxy.spending.heard import tokens_of
+from tests.client import ANTHROPIC, OPENAI, chat
+from tests.evil import Evil, Scenario
+from tests.gateway import pillion
 
 CHAT = dialect("openai_chat")
 
@@ -24,8 +27,22 @@ def heard(*chunks: bytes) -> Heard:
 
 
 def test_a_stream_that_was_cut() -> None:
-    assert tokens_of(heard(event("Hello"), event(" there"), event("日本語")[:-9]), CHAT, True) == 2 + 2
+    assert tokens_of(heard(event("Hello"), event(" there"), event("日本語")[:-9]), CHAT, True) == 3
     assert tokens_of(heard(event("日本語")), CHAT, True) == 3
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 44])
+async def test_wherever_the_text_was_cut(size: int) -> None:
+    """Both by the ledger, and by a client whose wire cannot do without a count."""
+    text = "Eleven tokens, whoever cuts this in pieces."
+    events = [event(text[at : at + size]) for at in range(0, len(text), size)]
+    assert tokens_of(heard(*events), CHAT, True) == 11
+    end = b'data: {"id":"c","model":"m","choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'
+    told = Scenario(body=b"".join(events) + end, headers=[("content-type", "text/event-stream")])
+    async with Evil(told) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await chat(gateway, ANTHROPIC, ANTHROPIC.request(True, "openai/m"))
+    ended = json.loads(got.body.split(b"event: message_delta\ndata: ")[1].splitlines()[0])
+    assert ended["usage"]["output_tokens"] == 11
 
 
 def test_a_whole_answer() -> None:

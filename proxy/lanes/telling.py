@@ -12,7 +12,7 @@ from proxy.lanes.estimate import completed
 from proxy.lanes.hearing import Hearing
 from proxy.lanes.sieve import Sieve
 from proxy.ports import Call, Renderer
-from proxy.spending.tokens import tokens_in
+from proxy.spending.tokens import Length
 
 
 class Telling:
@@ -27,7 +27,7 @@ class Telling:
         self._hearing = hearing
         self._request = request
         self._demands_usage = call.dialect.demands_usage
-        self._written = 0  # tokens, by their length, where they may be told
+        self._written = Length()  # of what is said, where its tokens may be told
         self._sieve = Sieve(request.wire, call.dialect.cites, call.dialect.declines)
         self._renderer = renderer
         self._asked = call.dropped  # the receipt of the request
@@ -68,7 +68,7 @@ class Telling:
         """The end of an answer, with an estimate of its tokens where needed: a zero would be taken for a count."""
         told = self._call.usage
         withheld = any(stop.reason == "content_filter" for stop in end.stops)
-        self._call.usage = usage = completed(told, self._request, self._written, withheld)
+        self._call.usage = usage = completed(told, self._request, self._written.tokens, withheld)
         return said if usage is told else [*said[:-1], usage, end]
 
     def _note(self, said: Iterable[Event]) -> None:
@@ -76,7 +76,7 @@ class Telling:
             if type(event) is Delta:
                 self.begun = True
                 if self._demands_usage:
-                    self._written += tokens_in(event.text)
+                    self._written.add(event.text)
             elif type(event) is Start:
                 self._call.answered_model = event.model
             elif type(event) is Usage:

@@ -11,7 +11,7 @@ from math import ceil
 from proxy.canon import Delta, Event
 from proxy.errors import GatewayError
 from proxy.ports import Decoder, Dialect, Heard
-from proxy.spending.tokens import tokens_in
+from proxy.spending.tokens import Length
 
 
 def tokens_of(heard: Heard | None, dialect: Dialect, stream: bool) -> int:
@@ -19,11 +19,12 @@ def tokens_of(heard: Heard | None, dialect: Dialect, stream: bool) -> int:
     kept = sum(map(len, heard.chunks)) if heard is not None else 0
     if heard is None or not kept:
         return 0
-    decoder, tokens = dialect.decoder(stream), 0
+    decoder, length = dialect.decoder(stream), Length()
     with suppress(GatewayError):  # it was cut, or ends in an error: what came before it counts
         for event in _events(decoder, heard.chunks):
-            tokens += tokens_in(event.text) if isinstance(event, Delta) else 0
-    return ceil(tokens * heard.size / kept)
+            if isinstance(event, Delta):
+                length.add(event.text)
+    return ceil(length.tokens * heard.size / kept)
 
 
 def _events(decoder: Decoder, chunks: Iterable[bytes]) -> Iterator[Event]:

@@ -12,7 +12,26 @@ IMAGE = 1100  # https://platform.claude.com/docs/en/build-with-claude/vision: of
 ANSWER = 1000  # tokens of an answer that may be of any length
 
 
+class Length:
+    """Of what comes in pieces: it has as many tokens wherever it is cut."""
+
+    def __init__(self) -> None:
+        self._bytes = 0
+        self._is_wide = False  # not all of it is ASCII
+
+    def add(self, text: str) -> None:
+        if text.isascii():
+            self._bytes += len(text)
+        else:
+            self._is_wide = True
+            self._bytes += len(text.encode("utf-8", "surrogatepass"))
+
+    @property
+    def tokens(self) -> int:
+        return ceil(self._bytes / (BYTES_PER_WIDE_TOKEN if self._is_wide else BYTES_PER_TOKEN))
+
+
 def tokens_in(text: str) -> int:
-    if text.isascii():
-        return ceil(len(text) / BYTES_PER_TOKEN)
-    return ceil(len(text.encode("utf-8", "surrogatepass")) / BYTES_PER_WIDE_TOKEN)
+    length = Length()
+    length.add(text)
+    return length.tokens
