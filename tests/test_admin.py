@@ -247,6 +247,24 @@ async def test_one_model_is_described_where_it_is_known(name: str, status: int) 
         assert OPENAI.error(got.body)["code"] == "model_not_found"
 
 
+@pytest.mark.parametrize("name", ["openai/gpt-7", "gpt-7"])
+async def test_a_model_is_described_where_its_provider_has_no_list(name: str) -> None:
+    """LlamaIndex's GoogleGenAI asks for the model before all else, and a chat with it would be sent on."""
+    async with Evil(FAILING) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await ask(gateway, "GET", f"/v1beta/models/{name}")
+    assert (got.status, json.loads(got.body)["name"]) == (200, f"models/{name}")
+
+
+async def test_a_model_is_described_that_no_list_could_have() -> None:
+    azure = {"AZURE_OPENAI_API_KEY": "a"}
+    async with Evil(LISTED) as evil, pillion(**azure, PILLION_AZURE_BASE_URL=evil.url) as gateway:
+        deployed = await ask(gateway, "GET", "/v1/models/azure/prod")
+    assert deployed.status == 200
+    async with pillion(AWS_BEARER_TOKEN_BEDROCK="b", AWS_REGION="us-east-1") as gateway:
+        got = await ask(gateway, "GET", "/v1beta/models/bedrock/us.anthropic.claude-sonnet-4-5-20250929-v1:0")
+    assert (got.status, json.loads(got.body)["inputTokenLimit"]) == (200, 200_000)
+
+
 async def test_the_upstreams_model_is_described_by_whatever_name_the_app_knows_it() -> None:
     swapped = {"PILLION_UPSTREAM": "openai/gpt-7"}  # which the provider does not list
     async with Evil(LISTED) as evil, pillion(**OPENAI.environ(evil.url), **swapped) as gateway:

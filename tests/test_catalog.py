@@ -80,6 +80,9 @@ class Listing:
     def has(self, model: str) -> bool:
         return model in self._configured or model in self._known
 
+    def denies(self, model: str) -> bool:
+        return not self.has(model)
+
     async def send(self, outgoing: Outgoing) -> Answer:
         raise NotImplementedError
 

@@ -42,6 +42,10 @@ class Azure(HTTPProvider):
         if self._is_dated:
             super().lacks(dialect)
 
+    def denies(self, model: str) -> bool:
+        """Azure lists the models that could be deployed, and no deployments."""
+        return False
+
     def target(self, outgoing: Outgoing) -> str:
         target = self._versioned(super().target(outgoing))
         if self._is_dated and outgoing.dialect == "openai_chat":

@@ -205,6 +205,9 @@ class HTTPProvider(ABC):
     def has(self, model: str) -> bool:
         return model in self._config.models or model in self._listed.ids
 
+    def denies(self, model: str) -> bool:
+        return bool(self._listed.ids) and not self.has(model)
+
     async def health(self) -> Health:
         started = time.monotonic()
         try:

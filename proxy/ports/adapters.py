@@ -137,6 +137,10 @@ class Adapter(Protocol):
         """Is the model known without asking: configured, or one of the names that only this provider serves?"""
         ...
 
+    def denies(self, model: str) -> bool:
+        """Has the provider listed all that it has, and not this model? Not so where its list is not there."""
+        ...
+
     async def health(self) -> Health: ...
 
 

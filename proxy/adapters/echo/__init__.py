@@ -134,6 +134,9 @@ class Echo:
     def has(self, model: str) -> bool:
         return is_behaviour(model)
 
+    def denies(self, model: str) -> bool:
+        return not self.has(model)
+
     async def health(self) -> Health:
         return Health(True, 0.0)
 

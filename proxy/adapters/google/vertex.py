@@ -94,6 +94,11 @@ class Vertex(HTTPProvider):
     def ids_in(self, body: bytes) -> list[str]:
         return [row.name.rpartition("/")[2] for row in msgspec.json.decode(body, type=_Page).publisher_models]
 
+    def denies(self, model: str) -> bool:
+        """The list has Google's own models alone."""
+        publisher, name = _published(model)
+        return publisher == _GOOGLE and not name.startswith(_TUNED) and super().denies(name)
+
     def next_page(self, body: bytes) -> str:
         return next_page(self.models_path, body)
 
