@@ -420,7 +420,7 @@ KNOB_CASES: list[tuple[Json, Json]] = [
         {"reasoning": Reasoning(summary="auto", adaptive=True)},
     ),
     ({"thinking": {"type": "disabled"}}, {"reasoning": Reasoning(off=True)}),
-    ({"thinking": {"type": "disabled"}, "reasoning_effort": "high"}, {"reasoning": Reasoning(off=True)}),
+    ({"thinking": {"type": "disabled"}, "reasoning_effort": "high"}, {"reasoning": Reasoning(effort="high", off=True)}),
     ({"thinking": {"type": "enabled"}, "reasoning_effort": "max"}, {"reasoning": Reasoning(effort="max")}),
     ({"thinking": {"type": "enabled"}, "reasoning_effort": "none"}, {"reasoning": Reasoning(off=True)}),
     ({"thinking": {"type": "other"}}, {"reasoning": None, "extra": {"thinking": {"type": "other"}}}),

@@ -461,6 +461,22 @@ def test_reasoning_is_said_or_told_as_lost(wire: str, model: str, reasoning: Rea
 # --- places ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("wire", "asks", "name"),
+    [
+        ("anthropic", {"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}}, "output_config.effort"),
+        ("openai_chat", {"thinking": {"type": "disabled"}, "reasoning_effort": "high"}, "reasoning_effort"),
+        ("gemini", {"generationConfig": {"thinkingConfig": {"thinkingBudget": 0, "thinkingLevel": "HIGH"}}},
+         "generationConfig.thinkingConfig.thinkingLevel"),
+        ("cohere", {"thinking": {"type": "disabled", "token_budget": 500}}, "thinking.token_budget"),
+    ],
+    ids=in_short,
+)  # fmt: skip
+def test_how_much_to_think_is_told_as_lost_where_it_is_not_to_think(wire: str, asks: Json, name: str) -> None:
+    for target in others(wire):
+        assert name in receipt(wire, target, {**HI[wire], **asks}), target
+
+
 def placed(parts: list[Part]) -> Iterator[Part]:
     """The parts, and those within."""
     for part in parts:

@@ -19,7 +19,7 @@ from msgspec.structs import replace
 from proxy.canon import Reasoning, Request
 from proxy.grammar.knobs import knobs
 from proxy.grammar.receipts import Receipt
-from proxy.grammar.thinking import SAYS_NONE, effort_of
+from proxy.grammar.thinking import SAYS_NONE, effort_of, moot
 
 
 class Takes(NamedTuple):
@@ -105,6 +105,7 @@ def _fitted(request: Request, takes: Takes, dropped: Receipt, in_chat: bool) -> 
     effort = next((word for word in known if _rank(word) >= _rank(asked)), known[-1])
     if effort != asked and asked in ("none", reasoning.effort):
         dropped.add("reasoning")
+    dropped.update(moot(reasoning))
     budget = None if asked == "none" else reasoning.budget
     return replace(reasoning, effort=effort, budget=budget, off=False)
 

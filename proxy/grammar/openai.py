@@ -12,7 +12,7 @@ from proxy.canon import Format, Request
 from proxy.errors import Kind
 from proxy.grammar.fields import Object, as_object
 from proxy.grammar.receipts import Receipt
-from proxy.grammar.thinking import SAYS_NONE, effort_of, is_undecided
+from proxy.grammar.thinking import SAYS_NONE, effort_of, is_undecided, moot
 
 # What both wires of OpenAI take as `service_tier`; other wires have tiers of their own. `fast` is another word for
 # `priority`. (https://platform.openai.com/docs/guides/fast-mode)
@@ -99,6 +99,7 @@ def effort_in(request: Request, own: bool, dropped: Receipt) -> str | None:
     if reasoning is None:
         return None
     if reasoning.off:
+        dropped.update(() if own else moot(reasoning))
         if request.wire in SAYS_NONE:
             return "none"
         dropped.add("reasoning")

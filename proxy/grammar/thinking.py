@@ -29,6 +29,14 @@ def is_undecided(reasoning: Reasoning) -> bool:
     return reasoning.adaptive and reasoning.effort is None and reasoning.budget is None
 
 
+def moot(reasoning: Reasoning) -> list[str]:
+    """The fields that say how much a model is to think that is not to: most wires have one word for both."""
+    if not reasoning.off:
+        return []
+    effort = ["reasoning.effort"] if reasoning.effort not in (None, "none") else []
+    return [*effort, "reasoning.budget"] if reasoning.budget else effort
+
+
 def half_of(limit: int, wanted: int) -> int:
     """The tokens that stand for an effort: at most half of a limited answer, so that there is room to say something."""
     return min(wanted, limit // 2)

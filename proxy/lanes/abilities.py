@@ -16,6 +16,7 @@ from msgspec.structs import astuple
 from proxy.canon import Document, Image, Part, Request, ToolCall, ToolResult
 from proxy.errors import Unrepresentable
 from proxy.grammar.textual import document_as_text
+from proxy.grammar.thinking import moot
 from proxy.ports import Abilities
 
 OURS = ("function", "custom")  # tools that a client runs; a vendor's own tools are refused by the other wires
@@ -82,7 +83,9 @@ def _within_reach(request: Request, most: int | None) -> list[str]:
 def _without_thinking(request: Request) -> list[str]:
     """Take out the wish to think; the wish that it should not is granted anyway."""
     asked, request.reasoning = request.reasoning, None
-    return [] if asked is None or asked.off else [request.name_of("reasoning")]
+    if asked is None:
+        return []
+    return list(map(request.name_of, moot(asked) if asked.off else ["reasoning"]))
 
 
 def _refuse(request: Request, at: str, lack: _Lack) -> NoReturn:

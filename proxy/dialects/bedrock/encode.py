@@ -28,7 +28,7 @@ from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, refuse
 from proxy.grammar.roots import rooted
 from proxy.grammar.shapes import held_to
-from proxy.grammar.thinking import is_undecided
+from proxy.grammar.thinking import is_undecided, moot
 
 # RequestMetadata: how many labels there may be, and what they may consist of.
 _MAX_LABELS = 16
@@ -172,6 +172,7 @@ class Encoding:
             return {} if self._spelt else said_by_client(reasoning)
         if self._family == "claude":
             return to_claude(self._request, self._takes, self.dropped)
+        self.dropped.update(moot(reasoning))
         silent = reasoning.effort is None and reasoning.budget is None and not reasoning.off
         said = {} if silent else said_to(self._family, self._request, reasoning, self.dropped)
         if reasoning.summary is not None:

@@ -50,7 +50,7 @@ from proxy.grammar.refusals import foreign_tool, free_text, refuse, stored_elsew
 from proxy.grammar.shapes import in_words, labelled
 from proxy.grammar.showing import parted, with_shown
 from proxy.grammar.textual import document_as_text
-from proxy.grammar.thinking import half_of
+from proxy.grammar.thinking import half_of, moot
 
 
 class Encoding:
@@ -112,6 +112,7 @@ class Encoding:
             return None
         budget = reasoning.budget
         if self._forbids(reasoning):
+            self.dropped.update(() if self._own else moot(reasoning))
             told = {} if budget is None or not self._own else {"token_budget": budget}
             return {"type": "disabled"} | told
         if self._sets_no_limit(reasoning):

@@ -19,7 +19,7 @@ from proxy.dialects.gemini.words import (
 )
 from proxy.grammar.fields import Object
 from proxy.grammar.receipts import Receipt
-from proxy.grammar.thinking import half_of
+from proxy.grammar.thinking import half_of, moot
 
 _generation = re.compile(r"gemini-(\d+)(?:\.(\d+))?").search
 
@@ -37,6 +37,7 @@ def thinking_config(request: Request, dropped: Receipt) -> Object | None:
         return None
     asked = reasoning.budget if reasoning.budget is not None else reasoning.effort
     if reasoning.off or asked in (0, "none"):
+        dropped.update(moot(reasoning))
         return _silenced(model, dropped)
     if asked is None and reasoning.summary is None and not reasoning.adaptive:
         return None

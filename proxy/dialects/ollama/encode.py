@@ -37,7 +37,7 @@ from proxy.grammar.refusals import arguments_for, foreign_tool, refuse, stored_e
 from proxy.grammar.shapes import labelled
 from proxy.grammar.showing import parted, with_shown
 from proxy.grammar.textual import document_as_text
-from proxy.grammar.thinking import effort_of
+from proxy.grammar.thinking import effort_of, moot
 
 
 class _Message(Struct):
@@ -106,6 +106,7 @@ class Encoding:
             return None
         effort = reasoning.effort
         if reasoning.off or reasoning.budget == 0 or effort == "none":
+            self.dropped.update(moot(reasoning))
             return self._off()
         if reasoning.budget is not None:
             self.dropped.add("reasoning.budget")

@@ -97,7 +97,9 @@ def _reasoning(top: Fields) -> Reasoning | None:
             del fields.rest["enabled"]
         top.keep("reasoning", fields)
     elif "thinking" in top.rest and (said := _thinking(top, effort)) is not None:
-        effort, budget, summary = "none" if said.off else effort, said.budget, said.summary
+        if said.off and effort != "none":
+            return Reasoning(off=True, effort=effort)
+        budget, summary = said.budget, said.summary
     if effort == "none":
         return Reasoning(off=True)
     if effort is None and budget is None:

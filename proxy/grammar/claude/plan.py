@@ -12,7 +12,7 @@ from proxy.canon import Reasoning, Request
 from proxy.grammar.claude.budgets import BUDGETS, DEFAULT_MAX_TOKENS, budget_for, is_forced, moved_to, room_for
 from proxy.grammar.claude.models import Takes
 from proxy.grammar.fields import Object, as_object
-from proxy.grammar.thinking import SHOWS_UNASKED, is_undecided
+from proxy.grammar.thinking import SHOWS_UNASKED, is_undecided, moot
 
 # From other wires' words for showing thoughts to `thinking.display`. "auto" and "none" cross without loss.
 DISPLAYS = {"auto": "summarized", "concise": "summarized", "detailed": "summarized", "none": "omitted"}
@@ -33,7 +33,9 @@ def plan(request: Request, takes: Takes) -> Plan:
     if reasoning is None:
         return Plan(room)
     if reasoning.off or reasoning.budget == 0 or reasoning.effort == "none":
-        return _unthinking(room, takes, reasoning.effort if _is_of_answer(request, reasoning) else None)
+        is_said = _is_of_answer(request, reasoning)
+        unthinking = _unthinking(room, takes, reasoning.effort if is_said else None)
+        return unthinking if is_said else replace(unthinking, moved=unthinking.moved.union(moot(reasoning)))
     if is_undecided(reasoning):
         return _shown(_undecided(request, takes), request, reasoning, takes)
     if reasoning.budget is None and reasoning.effort is None:
