@@ -461,6 +461,50 @@ def test_reasoning_is_said_or_told_as_lost(wire: str, model: str, reasoning: Rea
 # --- places ----------------------------------------------------------------------------------------------------------
 
 
+WILD = {"temperature": 5.0, "top_p": 1.5, "top_k": 900, "frequency_penalty": 3, "presence_penalty": -3}
+MILD = {"temperature": 0.5, "top_p": 0.9, "top_k": 40, "frequency_penalty": 0.1, "presence_penalty": 0.1}
+
+
+@pytest.mark.parametrize(
+    ("target", "model", "told"),
+    [
+        ("openai_chat", "gpt-4.1",
+         {"temperature": 2.0, "top_p": 1.0, "frequency_penalty": 2.0, "presence_penalty": -2.0}),
+        ("openai_chat", "llama-3.3-70b", {key: value for key, value in WILD.items() if key != "top_k"}),
+        ("openai_responses", "gpt-4.1", {"temperature": 2.0, "top_p": 1.0}),
+        ("anthropic", "claude-3-5-haiku", {"temperature": 1.0, "top_p": 1.0, "top_k": 900}),
+        ("gemini", "gemini-2.5-flash", {"temperature": 2.0, "topP": 1.0, "topK": 64, "frequencyPenalty": 1.99,
+                                        "presencePenalty": -2.0}),
+        ("bedrock", "anthropic.claude-3-5-haiku", {"temperature": 1.0, "topP": 1.0, "top_k": 500}),
+        ("bedrock", "amazon.nova-pro", {"temperature": 1.0, "topP": 1.0, "topK": 128}),
+        ("cohere", "command-r", {"temperature": 5.0, "p": 0.99, "k": 500, "frequency_penalty": 1.0,
+                                 "presence_penalty": 0.0}),
+    ],
+    ids=in_short,
+)  # fmt: skip
+def test_what_is_out_of_range_is_the_nearest_that_is_taken(target: str, model: str, told: Json) -> None:
+    def encoded(options: Json) -> tuple[Json, set[str]]:
+        request = parsed("ollama", {**HI["ollama"], "options": options})
+        request.model = model
+        made = registry.dialect(target).encode(request)
+        return dict(leaves(json.loads(made.body))), set(made.dropped)
+
+    said, dropped = encoded(WILD)
+    assert told.items() <= said.items()
+    mild = encoded(MILD)
+    assert {f"options.{key}" for key in WILD if WILD[key] not in said.values()} <= dropped
+    assert {f"options.{key}" for key in MILD if MILD[key] not in mild[0].values()} == mild[1]
+    assert not any(key in encoded({"top_k": -1})[0].values() for key in (-1, 1, 40))
+
+
+def leaves(value: Json) -> Iterator[tuple[str, Any]]:
+    for key, inner in value.items():
+        if isinstance(inner, dict):
+            yield from leaves(inner)
+        elif type(inner) in (int, float):
+            yield key, inner
+
+
 @pytest.mark.parametrize(
     ("wire", "asks", "name"),
     [

@@ -18,6 +18,15 @@ from proxy.grammar.thinking import SAYS_NONE, effort_of, is_undecided, moot
 # `priority`. (https://platform.openai.com/docs/guides/fast-mode)
 TIERS = {"auto", "default", "flex", "priority", "scale", "fast"}
 
+# Of knobs: "Expected a value <= 2", and so on.
+RANGES = {
+    "temperature": (0.0, 2.0),
+    "top_p": (0.0, 1.0),
+    "frequency_penalty": (-2.0, 2.0),
+    "presence_penalty": (-2.0, 2.0),
+    "top_logprobs": (0, 20),
+}
+
 # Fields that both wires have, and no other one; what may stand in each, where the one knows more than the other.
 _ALIKE: dict[str, frozenset[str]] = {
     "moderation": frozenset(("model", "policy")),
@@ -88,6 +97,11 @@ def with_short_user(request: Request, dropped: Receipt) -> Request:
 
 def _is_known(value: object, keys: frozenset[str]) -> bool:
     return isinstance(value, dict) and value.keys() <= keys
+
+
+def in_range(request: Request, dropped: Receipt) -> Request:
+    """OpenAI refuses other values; other hosts differ."""
+    return dropped.within(request, RANGES) if is_gpt(request.model) else request
 
 
 def effort_in(request: Request, own: bool, dropped: Receipt) -> str | None:

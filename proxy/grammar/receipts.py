@@ -17,6 +17,7 @@ from proxy.grammar.knobs import IDLE_FIELDS
 NAMES_TOLD = 50  # a longer header might break the client's parser
 LONGEST_NAME = 200  # characters of each in a header; clients choose them
 BREAKPOINT = "prompt_cache_breakpoint"  # what both wires of OpenAI call a cache point
+Ranges = Mapping[str, tuple[float, float]]  # of knobs, by our names, both ends included
 _index = re.compile(r"\[[0-9]+\]")
 
 
@@ -102,6 +103,22 @@ class Receipt:
             raise Unrepresentable(f"{at} names only tools that the request does not offer.", param=at)
         self.update(["tool_choice", "tools"] if len(tools) < len(request.tools) else ["tool_choice"])
         return replace(request, tools=tools, tool_choice=ToolChoice(choice.mode))
+
+    def within(self, request: Request, ranges: Ranges) -> Request:
+        """With the knobs brought into the ranges that the wire, or the model, takes: it refuses other values."""
+        if self._own:
+            return request
+        near: dict[str, float | None] = {}
+        for name, (least, most) in ranges.items():
+            value = getattr(request, name)
+            if value is None:
+                continue
+            if name == "top_k" and value <= 0:  # no limit, on every wire that knows the value
+                near[name] = 0 if least <= 0 else None
+            elif not least <= value <= most:
+                near[name] = min(max(value, least), most)
+                self.update(() if name == "temperature" and request.hinted else (name,))
+        return replace(request, **near) if near else request
 
     def lacking(self, knobs: Mapping[str, tuple[object, ...]]) -> None:
         """Add the knobs that the wire lacks, unless their value changes nothing: those values stand with each."""

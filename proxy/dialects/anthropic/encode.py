@@ -15,7 +15,7 @@ from proxy.dialects.anthropic.thinking import plan_as_asked, unthinking
 from proxy.dialects.anthropic.words import API, CACHE_POINTS, FIRST_SEARCH, KNOBS_LACKED, MODE_WORDS, NAME, TIERS
 from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.budgets import is_claude, must_not_think
-from proxy.grammar.claude.models import does_think, knobs_of, sampled, takes_of
+from proxy.grammar.claude.models import RANGES, does_think, knobs_of, sampled, takes_of
 from proxy.grammar.claude.plan import plan
 from proxy.grammar.fields import Object, as_list, merged
 from proxy.grammar.receipts import Receipt
@@ -36,7 +36,7 @@ class Encoding:
         self._takes = takes_of(request.model)
         self._plan = plan_as_asked(request) if self._own else plan(request, self._takes)
         self.dropped = Receipt(request, NAME)
-        self._request = self.dropped.narrowed(request)
+        self._request = self.dropped.within(self.dropped.narrowed(request), RANGES)
         self.dropped.update(self._plan.moved)
         self._blocks = Blocks(self._own, self._claude, self.dropped)
 

@@ -5,6 +5,7 @@ receipt; content that it cannot carry is refused with its path.
 """
 
 import re
+from math import inf
 
 from proxy.canon import Request, Tool, ToolCall, ToolChoice
 from proxy.dialects.bedrock.reasoning import said_by_client, said_to, to_claude, unthinking
@@ -13,6 +14,7 @@ from proxy.dialects.bedrock.words import (
     API,
     CACHES_TOOLS,
     KNOBS_LACKED,
+    MOST_TOP_K,
     NAME,
     SPELT,
     TIERS,
@@ -22,7 +24,7 @@ from proxy.dialects.bedrock.words import (
 )
 from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.budgets import must_not_think, room_for
-from proxy.grammar.claude.models import Takes, does_think, knobs_of, sampled, takes_of
+from proxy.grammar.claude.models import RANGES, Takes, does_think, knobs_of, sampled, takes_of
 from proxy.grammar.fields import Object, Verbatim, as_object, dump, merged, without_nulls
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, refuse
@@ -45,7 +47,8 @@ class Encoding:
         self._family = family_of(request.model)
         self._takes = takes_of(request.model) if self._family == "claude" else Takes()
         self.dropped = Receipt(request, NAME)
-        self._request = self.dropped.narrowed(request)
+        ranges = {**RANGES, "top_k": (0, MOST_TOP_K.get(self._family, inf))}
+        self._request = self.dropped.within(self.dropped.narrowed(request), ranges)
 
     def body(self) -> Object:
         request = self._request

@@ -109,6 +109,9 @@ FAMILIES = (
 # model-parameters.html)
 TOP_K = {"claude": ("top_k",), "nova": ("inferenceConfig", "topK"), "mistral": ("top_k",), "cohere": ("k",)}
 
+# And the most that it may be: Bedrock refuses more, though Anthropic does not. (the same)
+MOST_TOP_K = {"claude": 500, "nova": 128, "cohere": 500}
+
 # The families that take a cachePoint, in messages and system, and in tools. (.../userguide/prompt-caching.html)
 CACHES_TEXT = {"claude", "nova"}
 CACHES_TOOLS = {"claude"}

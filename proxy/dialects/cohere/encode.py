@@ -60,7 +60,7 @@ class Encoding:
         self._own = request.wire == NAME
         self._shown: list[Part] = []  # returned by tools, and waiting for the next user message
         self.dropped = Receipt(request, NAME)
-        self._request = self.dropped.narrowed(request)
+        self._request = self.dropped.within(self.dropped.narrowed(request), RANGES)
 
     def body(self) -> Object:
         request = self._request
@@ -72,7 +72,7 @@ class Encoding:
         if request.format is not None and self._format() is None:
             told = [{"role": "system", "content": in_words(request.format, self.dropped)}, *told]
         body: Object = {"model": request.model, "messages": told}
-        said = {key: self._within(name) for name, (key, _) in KNOBS.items()}
+        said = {key: getattr(request, name) for name, (key, _) in KNOBS.items()} | {"stop_sequences": self._stop()}
         said |= {"response_format": self._format(), "thinking": self._thinking()}
         body |= without_nulls(said)
         body |= self._tools() | {"stream": request.stream}
@@ -80,20 +80,9 @@ class Encoding:
 
     # knobs
 
-    def _within(self, name: str) -> object:
-        """A knob, brought into the range that the wire takes. The receipt names it if it changed."""
-        value = getattr(self._request, name)
-        if self._own or value is None:
-            return value
-        if name == "stop":
-            return self.dropped.stops(value, MOST_STOPS)
-        if name not in RANGES:
-            return value
-        least, most = RANGES[name]
-        near = min(max(value, least), most)
-        if near != value:
-            self.dropped.add(name)
-        return near
+    def _stop(self) -> list[str] | None:
+        stop = self._request.stop
+        return stop if self._own else self.dropped.stops(stop, MOST_STOPS)
 
     def _format(self) -> Object | None:
         form = self._request.format

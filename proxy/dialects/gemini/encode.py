@@ -17,6 +17,7 @@ from proxy.dialects.gemini.words import (
     MOST_STOPS,
     NAME,
     NUMBERS,
+    RANGES,
     SEARCH,
     SEEDS,
     TIERS,
@@ -32,9 +33,9 @@ class Encoding:
     """One request on its way to the wire."""
 
     def __init__(self, request: Request) -> None:
-        self._request = request
         self._own = request.wire == NAME  # then its `extra` is valid here
         self.dropped = Receipt(request, NAME)
+        self._request = self.dropped.within(request, RANGES)
 
     def body(self) -> Object:
         request = self._request
@@ -92,7 +93,7 @@ class Encoding:
         request = self._request
         knobs = {key: getattr(request, name) for name, key in (NUMBERS | COUNTS).items()}
         if not self._own:
-            knobs |= {"seed": self._seed(), "topK": request.top_k or None}  # 0 is no limit, and Google refuses it
+            knobs["seed"] = self._seed()
         said = {
             **knobs,
             "stopSequences": self._stop(),

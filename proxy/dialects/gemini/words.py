@@ -34,6 +34,16 @@ COUNTS = {
     "top_logprobs": "logprobs",
 }
 
+# What Google takes of them: of topK "the supported range is from 1 (inclusive) to 65 (exclusive)", and the penalties go
+# "up to, but not including, 2.0". https://cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference
+RANGES: dict[str, tuple[float, float]] = {
+    "temperature": (0.0, 2.0),
+    "top_p": (0.0, 1.0),
+    "top_k": (1, 64),
+    "frequency_penalty": (-2.0, 1.99),
+    "presence_penalty": (-2.0, 1.99),
+}
+
 MOST_STOPS = 5  # https://ai.google.dev/api/generate-content#generationconfig
 SEEDS = 2**31
 

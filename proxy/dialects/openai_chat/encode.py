@@ -14,7 +14,7 @@ from proxy.dialects.openai_chat.words import API, KNOBS, KNOBS_LACKED, NAME, SEA
 from proxy.grammar.fields import Object, as_object, without_nulls
 from proxy.grammar.functions import nest
 from proxy.grammar.gpt import fitted
-from proxy.grammar.openai import TIERS, alike, effort_in, form_of, is_gpt, with_short_user
+from proxy.grammar.openai import TIERS, alike, effort_in, form_of, in_range, is_gpt, with_short_user
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, refuse_beyond_text, refuse_demands
 from proxy.grammar.searching import sought
@@ -40,7 +40,7 @@ class Encoding:
         self._alike: Object = {}
         if not self._own:
             request = with_short_user(fitted(request, self.dropped, in_chat=True), self.dropped)
-            request, self._alike = alike(request)
+            request, self._alike = alike(in_range(request, self.dropped))
         self._request = request
 
     def body(self) -> Object:

@@ -24,7 +24,7 @@ from proxy.dialects.openai_responses.words import (
 )
 from proxy.grammar.fields import Object, as_list, as_object, dump, without_nulls
 from proxy.grammar.gpt import fitted
-from proxy.grammar.openai import TIERS, alike, effort_in, form_of, is_gpt, with_short_user
+from proxy.grammar.openai import TIERS, alike, effort_in, form_of, in_range, is_gpt, with_short_user
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import refuse, says_nothing
 from proxy.grammar.searching import located, sought
@@ -43,7 +43,7 @@ class Encoding:
         self._alike: Object = {}
         if not self._own:
             request = with_short_user(fitted(request, self.dropped, in_chat=False), self.dropped)
-            request, self._alike = alike(request)
+            request, self._alike = alike(in_range(request, self.dropped))
         self._request = request
         self._saying = Saying(request, self.dropped)
 

@@ -8,6 +8,7 @@ https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-adaptive-th
 
 import re
 from functools import lru_cache
+from math import inf
 from typing import Literal, NamedTuple
 
 from proxy.canon import Request
@@ -87,13 +88,13 @@ def hinted_to(model: str, thinking: object, top_p: object, temperature: float | 
     return temperature if _takes_hint(takes_of(model), thinks, top_p) else None
 
 
+# Of Claude's knobs, whoever hosts it; of the others' at Bedrock it is no different.
+RANGES = {"temperature": (0.0, 1.0), "top_p": (0.0, 1.0), "top_k": (0.0, inf)}
+
+
 def sampled(request: Request, takes: Takes, thinks: bool, dropped: Receipt) -> Object:
     """The knobs from another wire that the model takes, together with each other and with its thinking."""
     said = knobs_of(request, takes, thinks)
-    if said.get("temperature", 0) > 1:
-        said["temperature"] = 1.0
-        if not request.hinted:
-            dropped.add("temperature")
     for key, value in list(said.items()):
         doubled = takes.sampling == "one" and key == "top_p" and "temperature" in said
         if takes.sampling == "none" or doubled or (thinks and not _thinks_with(key, value)):
