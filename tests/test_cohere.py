@@ -218,6 +218,13 @@ def test_every_field_of_a_request_has_its_place() -> None:
             turn("system", Text(text="Be kind.")),
             turn(
                 "user",
+                Document(
+                    source=Inline("ZA==", "text/plain"),
+                    pieces=["d"],
+                    origin="doc:0",
+                    cited=True,
+                    extra={"documents": {"as": '"d"'}},
+                ),
                 Text(text="What is it?"),
                 Image(source=Inline("aGk=", "image/png"), detail="low"),
                 at="messages[1]",
@@ -258,7 +265,6 @@ def test_every_field_of_a_request_has_its_place() -> None:
         presence_penalty=0.1,
         logprobs=True,
         extra={"safety_mode": "OFF"},
-        demands={"documents": ["d"]},
     )
 
 

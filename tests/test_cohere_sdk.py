@@ -230,5 +230,5 @@ def test_a_chat_that_the_sdk_sends(client: cohere.ClientV2, canned: Canned) -> N
     assert (call.name, call.arguments, result.id) == ("f", '{"x":1}', call.id)
     assert request.tools[0].strict is True
     assert (request.top_k, request.top_p, request.reasoning) == (3, 0.5, Reasoning(effort="medium"))
-    assert request.demands == {"documents": more["documents"]}
+    assert [part.extra for part in request.turns[0].parts[:1]] == [{"documents": {"as": '{"data":{"text":"t"}}'}}]
     assert request.extra == {"citation_options": {"mode": "FAST"}, "safety_mode": "OFF"}

@@ -108,7 +108,7 @@ _PLAIN: Mapping[Wire, Json] = {
 # Fields at the top that no other vendor has.
 _FIELDS = (
     "previous_response_id conversation prompt background context_management container mcp_servers web_search_options"
-    " modalities cachedContent guardrailConfig promptVariables documents".split()
+    " modalities cachedContent guardrailConfig promptVariables".split()
 )
 _PLAIN_TOOLS = {"function", "custom", None}
 _SERVED = re.compile(

@@ -127,7 +127,8 @@ class Blocks:
     def _document(self, part: Document) -> Object:
         texts = [{"type": "text", "text": text} for text in part.pieces or ()]
         if part.origin is not None:
-            found = {"type": "search_result", "source": part.origin, "title": part.name or "", "content": texts}
+            named = {"source": part.origin, "title": part.name or part.origin}
+            found = {"type": "search_result", **named, "content": texts}
             return self.marked(found | quoting(part), part)
         made = {"type": "content", "content": texts} if texts else self._document_source(part.source, part.at)
         block: Object = {"type": "document", "source": made}

@@ -59,7 +59,7 @@ def said_as_text(part: Document, named: Callable[[Document], str]) -> Object:
     """
     content = [{"text": text} for text in part.pieces or ()]
     if part.origin is not None:
-        found = {"source": part.origin, "title": part.name or "", "content": content}
+        found = {"source": part.origin, "title": part.name or part.origin, "content": content}
         return {"searchResult": found | quoting(part)}
     inline = part.source if part.cited and isinstance(part.source, Inline) else None
     text = text_of(inline.data) if inline is not None and is_text(inline.media_type) else None

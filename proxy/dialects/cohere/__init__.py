@@ -2,9 +2,9 @@
 
 https://docs.cohere.com/reference/chat and, for streams, .../reference/chat-stream
 
-A field without a canonical counterpart keeps its own name. It goes to `demands` if the answer would be a different one
-without it (`documents`), and to `extra` if it only tunes the answer (`safety_mode`, `citation_options`, `priority`).
-What is left of a nested object (thinking, response_format) goes to `extra` under the object's name.
+A field without a canonical counterpart keeps its own name, and goes to `extra`: each only tunes the answer
+(`safety_mode`, `citation_options`, `priority`). What is left of a nested object (thinking, response_format) goes there
+under the object's name.
 
 A `tool_plan` becomes thinking, whose `extra` says that it goes back as a plan. A document in a tool's result becomes
 the JSON text that Cohere makes of it, and its `extra` keeps the document as it came.
@@ -24,6 +24,7 @@ An answer:
 Both ways:
 
     words          the wire's words and ours
+    documents      what the answer is to be grounded in
     citations      the sources of a text, and logprobs
     usage          tokens
     faults         errors

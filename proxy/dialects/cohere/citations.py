@@ -5,12 +5,12 @@ https://docs.cohere.com/docs/rag-citations. A citation is beside the message's c
 and has no canonical form.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from proxy.canon import Citation
 from proxy.dialects.cohere.words import NAME
-from proxy.grammar.fields import Object, as_list, as_object, as_text, is_number, without_nulls
+from proxy.grammar.fields import Object, as_list, as_object, as_text, is_number
 
 
 def citation_of(value: Object) -> Citation:
@@ -32,21 +32,27 @@ def is_of_text(value: Object) -> bool:
     return value.get("type") in (None, "TEXT_CONTENT")
 
 
-def spelled(citations: Iterable[Citation], index: int, text: str) -> list[Object]:
+Told = Mapping[str, Object]  # documents of the request, by their ids
+_NONE: Told = {}
+
+
+def spelled(citations: Iterable[Citation], index: int, text: str, told: Told = _NONE) -> list[Object]:
     """Citations of this wire as they came; those of other wires as citations of a document, in block `index`, which
     has said `text`.
     """
-    said = [one for one in citations if one.wire == NAME or one.url or one.title or one.quote]
-    return [one.value if one.wire == NAME else _of_document(one, text) | {"content_index": index} for one in said]
+    said = [one for one in citations if one.wire == NAME or one.url or one.title or one.quote or one.origin]
+    return [one.value if one.wire == NAME else _of_document(one, text, told) | {"content_index": index} for one in said]
 
 
-def _of_document(one: Citation, text: str) -> Object:
+def _of_document(one: Citation, text: str, told: Told) -> Object:
+    """A citation without a place covers all of its text, as Claude's do."""
     known = {"title": one.title, "url": one.url, "snippet": one.quote}
-    document = {key: value for key, value in known.items() if value}
-    places = without_nulls({"start": one.start, "end": one.end})
-    source = {"type": "document", "id": one.url or one.title or "source", "document": document}
-    words = "" if len(places) < 2 else text[one.start : one.end]
-    return {**places, "text": words, "sources": [source], "type": "TEXT_CONTENT"}
+    document = told.get(one.origin) or {key: value for key, value in known.items() if value}
+    name = one.origin if one.origin in told else one.url or one.title or one.origin or "source"
+    start = 0 if one.start is None else one.start
+    end = len(text) if one.end is None else one.end
+    source = {"type": "document", "id": name, "document": document}
+    return {"start": start, "end": end, "text": text[start:end], "sources": [source], "type": "TEXT_CONTENT"}
 
 
 def _place(value: object) -> int | None:

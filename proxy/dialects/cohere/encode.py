@@ -26,10 +26,12 @@ from proxy.canon import (
     Video,
 )
 from proxy.dialects.cohere.citations import spelled
+from proxy.dialects.cohere.documents import lifted
 from proxy.dialects.cohere.parse import PLAN
 from proxy.dialects.cohere.words import (
     API,
     BUDGETS,
+    DOCUMENTS,
     KNOBS,
     KNOBS_LACKED,
     MODE_WORDS,
@@ -66,7 +68,7 @@ class Encoding:
         request = self._request
         refuse(self._request, self._own, API)
         self.dropped.lacking(KNOBS_LACKED)
-        turns = request.turns if self._own else joined(request.turns)
+        turns, documents = lifted(request.turns) if self._own else (joined(request.turns), [])
         messages = (message for turn in turns for message in self._turn(turn))
         told = with_shown(messages, self._shown, self._showing)
         if request.format is not None and self._format() is None:
@@ -75,7 +77,7 @@ class Encoding:
         said = {key: getattr(request, name) for name, (key, _) in KNOBS.items()} | {"stop_sequences": self._stop()}
         said |= {"response_format": self._format(), "thinking": self._thinking()}
         body |= without_nulls(said)
-        body |= self._tools() | {"stream": request.stream}
+        body |= self._tools() | {"stream": request.stream} | ({DOCUMENTS: documents} if documents else {})
         return merged(body, self.dropped.carried(request.extra) | request.demands)
 
     # knobs

@@ -23,7 +23,8 @@ from proxy.canon import (
     Turn,
 )
 from proxy.dialects.cohere.citations import citation_of, is_of_text
-from proxy.dialects.cohere.words import DEMANDS, KNOBS, NAME, OWN_EFFORT, SPELLED
+from proxy.dialects.cohere.documents import placed
+from proxy.dialects.cohere.words import KNOBS, NAME, OWN_EFFORT, SPELLED
 from proxy.errors import BadRequest
 from proxy.grammar.dataurls import source_of
 from proxy.grammar.fields import Fields, Object, Verbatim, as_object, dump, wrong, wrong_word
@@ -35,7 +36,7 @@ PLAN = "tool_plan"  # key in the `extra` of a Thinking: it came as a plan, and g
 
 def parse_request(top: Fields) -> Request:
     knobs: Object = {name: getattr(top, take)(key) for name, (key, take) in KNOBS.items() if key in top.rest}
-    turns = _turns(top)
+    turns = placed(top, _turns(top))
     request = Request(
         wire=NAME,
         model=top.need_name("model"),
@@ -49,8 +50,7 @@ def parse_request(top: Fields) -> Request:
         names=SPELLED | _thoughts(turns),
         **knobs,
     )
-    for key, value in top.rest.items():
-        (request.demands if value and key in DEMANDS else request.extra)[key] = value
+    request.extra |= top.rest
     return request
 
 

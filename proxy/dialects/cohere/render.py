@@ -3,6 +3,7 @@
 Events in, bytes out: a stream as the events come, or the whole answer at Finish.
 """
 
+from collections.abc import Sequence
 from typing import assert_never
 
 from msgspec import Struct
@@ -10,6 +11,7 @@ from msgspec import Struct
 from proxy.canon import (
     Audio,
     Choice,
+    Citation,
     Close,
     Completion,
     Delta,
@@ -31,11 +33,12 @@ from proxy.canon import (
     Usage,
     Video,
 )
-from proxy.dialects.cohere.citations import item_of, spelled
+from proxy.dialects.cohere.citations import Told, item_of, spelled
+from proxy.dialects.cohere.documents import by_id
 from proxy.dialects.cohere.faults import error_event
 from proxy.dialects.cohere.parse import PLAN
 from proxy.dialects.cohere.usage import usage_fields
-from proxy.dialects.cohere.words import API, FAILED, STOP_WORDS
+from proxy.dialects.cohere.words import API, FAILED, NAME, STOP_WORDS
 from proxy.errors import GatewayError
 from proxy.framing import sse
 from proxy.grammar import whole
@@ -58,6 +61,7 @@ class _Block(Struct):
     number: int = 0  # the wire's index, which counts each kind of block
     unsaid: bytes = b""  # the event for a call that has had no arguments until its end
     said: Gathered | None = None  # of a text, whose citations repeat its words
+    waiting: tuple[Citation, ...] = ()  # those that are of the whole text
 
 
 class StreamRenderer:
@@ -71,6 +75,7 @@ class StreamRenderer:
 
     def __init__(self, request: Request) -> None:
         self._request = request
+        self._told = by_id(request)
         self._seed = ""  # for the ids that we make
         self._order = OneByOne()
         self._block = _Block()  # the open one
@@ -109,7 +114,7 @@ class StreamRenderer:
                 self._block, out = self._opened(event.index, event.part)
                 return out
             case Close():
-                return self._block.unsaid + self._block.end
+                return self._block.unsaid + self._cite_all(self._block.waiting) + self._block.end
             case _:
                 assert_never(event)
 
@@ -166,9 +171,16 @@ class StreamRenderer:
             block.said.add(event)
         if not event.citations:
             return out
-        is_placed = any(one.end is not None for one in event.citations)
-        told = block.said.text if block.said is not None and is_placed else ""
-        return out + b"".join(map(self._cite, spelled(event.citations, block.number, told)))
+        waiting = [one for one in event.citations if one.end is None and one.wire != NAME]
+        block.waiting += tuple(waiting)
+        return out + self._cite_all([one for one in event.citations if one not in waiting])
+
+    def _cite_all(self, citations: Sequence[Citation]) -> bytes:
+        if not citations:
+            return b""
+        block = self._block
+        text = block.said.text if block.said is not None else ""
+        return b"".join(map(self._cite, spelled(citations, block.number, text, self._told)))
 
     def _cite(self, citation: Object) -> bytes:
         number = self._cited
@@ -184,7 +196,7 @@ class WholeRenderer(whole.Renderer):
 
     def spell(self, completion: Completion) -> bytes:
         choice = only(completion.choices)
-        message, logprobs = _message(choice, seed_of(completion.start, self._request))
+        message, logprobs = _message(choice, seed_of(completion.start, self._request), by_id(self._request))
         scored = {"logprobs": logprobs} if logprobs else {}
         end = _end(choice.stop, completion.usage)
         return dump(
@@ -192,7 +204,7 @@ class WholeRenderer(whole.Renderer):
         )
 
 
-def _message(choice: Choice, seed: str) -> tuple[Object, list[Object]]:
+def _message(choice: Choice, seed: str, told: Told) -> tuple[Object, list[Object]]:
     """The fields of a whole message, and its logprobs."""
     content: list[Object] = []
     lists: dict[str, list[Object]] = {"tool_calls": [], "citations": [], "logprobs": []}
@@ -200,7 +212,7 @@ def _message(choice: Choice, seed: str) -> tuple[Object, list[Object]]:
     for index, part in enumerate(choice.parts):
         match part:
             case Text():
-                lists["citations"] += spelled(part.citations, len(content), part.text)
+                lists["citations"] += spelled(part.citations, len(content), part.text, told)
                 lists["logprobs"] += [item_of([entry]) for entry in part.logprobs]
                 content.append({"type": "text", "text": part.text})
             case Refusal():

@@ -19,9 +19,8 @@ SILENT = re.compile(
     rb'|"type"\s*:\s*"content-start".*"content"\s*:\s*\{(?=[^{}]*"type"\s*:\s*"text")[^{}]*"text"\s*:\s*""'
 )
 
-# Without these the answer would be a different one, and no other wire can say them, so a request for another wire is
-# refused.
-DEMANDS = {"documents"}  # what the answer must be grounded in
+DOCUMENTS = "documents"  # what the answer must be grounded in
+UNCITED = ("OFF", "DISABLED")  # with this `citation_options.mode`, as older and newer models have it
 
 # The canonical fields, with the wire's name and the type that each must have.
 # https://docs.cohere.com/reference/chat
@@ -52,6 +51,7 @@ SPELLED = {name: key for name, (key, _) in KNOBS.items() if key != name} | {
     "thinking": "messages.thinking",
     "turn.place": "messages.role",
     "tool.schema": "tools.function.parameters",
+    "found.cited": DOCUMENTS,
     "turn.trailing_space": "messages.content",
 }
 
