@@ -1,4 +1,4 @@
-"""Does a picture that a tool gave back reach a model whose wire holds text alone in a result?"""
+"""Does a picture reach a model whose wire takes none there: in a tool's result, or in what the assistant said?"""
 
 import json
 from typing import Any
@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from proxy import registry
-from proxy.canon import Image, Inline, Part, Request, Text, ToolCall, ToolResult
+from proxy.canon import Image, Inline, Part, Request, Role, Text, ToolCall, ToolResult
+from proxy.errors import Unrepresentable
+from proxy.grammar.showing import DRAWN, DRAWN_ELSEWHERE
 from tests.placed import placed
 
 PIXEL = "iVBORw0KGgo="
@@ -67,3 +69,50 @@ def test_it_comes_at_the_end_where_nothing_follows(wire: str) -> None:
 def test_a_result_of_words_stays_as_it_was(wire: str) -> None:
     told = said(wire, asked(ToolResult(id="1", parts=[Text(text="a")])))
     assert told == [{"role": "tool", "words": ["a"], "shown": []}]
+
+
+# --- what the assistant has drawn ------------------------------------------------------------------------------------
+
+TAKES = ["openai_chat", "openai_responses", "anthropic", "bedrock", "cohere"]  # images from users alone
+
+
+def drawn(*turns: tuple[Role, list[Part]]) -> Request:
+    placed_turns = [placed(role, parts, f"messages[{number}]") for number, (role, parts) in enumerate(turns)]
+    return Request(wire="elsewhere", model="m", turns=placed_turns)
+
+
+def encoded(wire: str, request: Request) -> tuple[str, tuple[str, ...]]:
+    made = registry.dialect(wire).encode(request)
+    return made.body.decode(), made.dropped
+
+
+@pytest.mark.parametrize("wire", TAKES)
+def test_what_the_assistant_has_drawn_is_shown_by_the_user(wire: str) -> None:
+    hello, words = Text(text="Draw a cat."), Text(text="Bluer.")
+    body, dropped = encoded(wire, drawn(("user", [hello]), ("assistant", [image()]), ("user", [words])))
+    order = [body.index(said) for said in ("Draw a cat.", DRAWN_ELSEWHERE, DRAWN, PIXEL, "Bluer.")]
+    assert order == sorted(order)
+    assert "messages.content" in dropped
+    body, _ = encoded(wire, drawn(("user", [hello]), ("assistant", [Text(text="Here."), image()]), ("user", [words])))
+    assert DRAWN_ELSEWHERE not in body
+
+
+@pytest.mark.parametrize("wire", TAKES)
+def test_it_comes_behind_results_and_a_later_one_in_its_own_place(wire: str) -> None:
+    call, result = ToolCall(id="1", name="f", arguments="{}"), ToolResult(id="1", parts=[Text(text="42")])
+    asked = drawn(
+        ("user", [Text(text="Hi")]),
+        ("assistant", [image(), call]),
+        ("user", [result]),
+        ("assistant", [image()]),
+        ("user", [Text(text="End")]),
+    )
+    body, _ = encoded(wire, asked)
+    assert body.index("42") < body.index(PIXEL) < body.index(DRAWN_ELSEWHERE) < body.rindex(PIXEL) < body.index("End")
+
+
+@pytest.mark.parametrize("wire", TAKES)
+def test_what_the_assistant_draws_last_is_refused(wire: str) -> None:
+    with pytest.raises(Unrepresentable) as caught:
+        encoded(wire, drawn(("user", [Text(text="Hi")]), ("assistant", [image()])))
+    assert caught.value.param == "messages[1].content[0]"

@@ -61,6 +61,10 @@ class Receipt:
         """For a wire that refuses a text of white space alone."""
         self._names.add(_index.sub("", part.at) or self._name_of("turn.trailing_space"))
 
+    def moved(self, part: Part) -> None:
+        """For a wire that takes such a part from somebody else alone."""
+        self._names.add(_index.sub("", part.at))
+
     def uncited(self, document: Document) -> None:
         """For a wire that quotes no documents."""
         if document.context:

@@ -23,6 +23,7 @@ from proxy.grammar.refusals import refuse, says_nothing
 from proxy.grammar.roots import rooted
 from proxy.grammar.searching import chooses_search, located, sought
 from proxy.grammar.shapes import held_to, labelled
+from proxy.grammar.showing import with_drawn
 
 _is_email = re.compile(r"[^@\s]{1,64}@[^@\s]+").search
 
@@ -36,7 +37,8 @@ class Encoding:
         self._takes = takes_of(request.model)
         self._plan = plan_as_asked(request) if self._own else plan(request, self._takes)
         self.dropped = Receipt(request, NAME)
-        self._request = self.dropped.within(self.dropped.narrowed(request), RANGES)
+        narrowed = self.dropped.within(self.dropped.narrowed(request), RANGES)
+        self._request = with_drawn(narrowed, NAME, self.dropped)
         self.dropped.update(self._plan.moved)
         self._blocks = Blocks(self._own, self._claude, self.dropped)
 

@@ -30,6 +30,7 @@ from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, refuse
 from proxy.grammar.roots import rooted
 from proxy.grammar.shapes import held_to
+from proxy.grammar.showing import with_drawn
 from proxy.grammar.thinking import is_undecided, moot
 
 # RequestMetadata: how many labels there may be, and what they may consist of.
@@ -48,7 +49,8 @@ class Encoding:
         self._takes = takes_of(request.model) if self._family == "claude" else Takes()
         self.dropped = Receipt(request, NAME)
         ranges = {**RANGES, "top_k": (0, MOST_TOP_K.get(self._family, inf))}
-        self._request = self.dropped.within(self.dropped.narrowed(request), ranges)
+        narrowed = self.dropped.within(self.dropped.narrowed(request), ranges)
+        self._request = with_drawn(narrowed, NAME, self.dropped)
 
     def body(self) -> Object:
         request = self._request

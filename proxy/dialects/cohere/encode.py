@@ -50,7 +50,7 @@ from proxy.grammar.nouns import noun_of
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, free_text, refuse, stored_elsewhere, unaccepted
 from proxy.grammar.shapes import in_words, labelled
-from proxy.grammar.showing import parted, with_shown
+from proxy.grammar.showing import parted, with_drawn, with_shown
 from proxy.grammar.textual import document_as_text
 from proxy.grammar.thinking import half_of, moot
 
@@ -62,7 +62,8 @@ class Encoding:
         self._own = request.wire == NAME
         self._shown: list[Part] = []  # returned by tools, and waiting for the next user message
         self.dropped = Receipt(request, NAME)
-        self._request = self.dropped.within(self.dropped.narrowed(request), RANGES)
+        narrowed = self.dropped.within(self.dropped.narrowed(request), RANGES)
+        self._request = with_drawn(narrowed, NAME, self.dropped)
 
     def body(self) -> Object:
         request = self._request

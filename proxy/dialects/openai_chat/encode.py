@@ -19,6 +19,7 @@ from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, refuse_beyond_text, refuse_demands
 from proxy.grammar.searching import sought
 from proxy.grammar.shapes import answered, offered
+from proxy.grammar.showing import with_drawn
 
 _MOST_STOPS = 4
 
@@ -40,7 +41,7 @@ class Encoding:
         self._alike: Object = {}
         if not self._own:
             request = with_short_user(fitted(request, self.dropped, in_chat=True), self.dropped)
-            request, self._alike = alike(in_range(request, self.dropped))
+            request, self._alike = alike(in_range(with_drawn(request, NAME, self.dropped), self.dropped))
         self._request = request
 
     def body(self) -> Object:

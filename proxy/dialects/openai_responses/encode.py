@@ -29,6 +29,7 @@ from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import refuse, says_nothing
 from proxy.grammar.searching import located, sought
 from proxy.grammar.shapes import answered, offered
+from proxy.grammar.showing import with_drawn
 
 _KEYS = tuple(key for key, _ in KNOBS.values())
 _values_of = attrgetter(*KNOBS)
@@ -43,7 +44,7 @@ class Encoding:
         self._alike: Object = {}
         if not self._own:
             request = with_short_user(fitted(request, self.dropped, in_chat=False), self.dropped)
-            request, self._alike = alike(in_range(request, self.dropped))
+            request, self._alike = alike(in_range(with_drawn(request, NAME, self.dropped), self.dropped))
         self._request = request
         self._saying = Saying(request, self.dropped)
 
