@@ -11,6 +11,9 @@ import pytest
 from proxy import registry
 from proxy.errors import Unrepresentable
 from proxy.ports import Peek
+from tests.client import ANTHROPIC, OPENAI, ask
+from tests.evil import Evil, Scenario
+from tests.gateway import pillion
 
 CLAUDE, NOVA = "anthropic.claude-sonnet-4-5-v1:0", "amazon.nova-lite-v1:0"
 MODELS = {"anthropic": "claude-sonnet-4-5", "bedrock": CLAUDE, "bedrock_invoke": CLAUDE}
@@ -212,3 +215,25 @@ def test_a_null_among_the_passages_says_nothing(kind: str) -> None:
         for texts in (nulls, plain)
     )
     assert read == expected
+
+
+PIXEL = "iVBORw0KGgo="
+MIXED: list[dict[str, Any]] = [
+    {"type": "text", "text": "Buy milk."},
+    {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXEL}},
+    {"type": "text", "text": "Two pints.", "cache_control": {"type": "ephemeral"}},
+]
+
+
+@pytest.mark.parametrize("by_tool", [False, True])
+async def test_a_document_of_texts_and_images_is_told_piece_by_piece(by_tool: bool) -> None:
+    document = {"type": "document", "title": "List", "source": {"type": "content", "content": MIXED}, **QUOTED}
+    asked = {"model": "openai/gpt-4.1", "max_tokens": 9, "messages": turns_of("anthropic", document, by_tool)}
+    answer = Scenario(body=OPENAI.whole, headers=[("content-type", "application/json")])
+    async with Evil(answer) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await ask(gateway, "POST", "/v1/messages", json.dumps(asked).encode(), ANTHROPIC.headers)
+        sent = evil.requests[-1].body.decode()
+    said = ['<document name=\\"List\\">', "Buy milk.", "Two pints.", "</document>"]
+    assert [sent.index(text) for text in said] == sorted(sent.index(text) for text in said)
+    assert PIXEL in sent
+    assert (got.status, got.header("x-pillion-dropped")) == (200, "cache_control, document, messages")

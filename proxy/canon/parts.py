@@ -177,7 +177,7 @@ class Opaque(_Placed, kw_only=True, tag="opaque"):
 
     `is_mark`: it says nothing itself, so that the conversation can go on without it at a provider of another wire.
     `is_search`: a search of the web; the answer has what was found. `told`: what it says in words, for another wire;
-    empty where that can go on without it.
+    empty where that can go on without it. `parts`: or in parts that other wires know.
     """
 
     wire: str
@@ -185,6 +185,7 @@ class Opaque(_Placed, kw_only=True, tag="opaque"):
     is_mark: bool = False
     is_search: bool = False
     told: str | None = None
+    parts: list["Part"] = field(default_factory=list)
     cache: dict[str, Any] | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 

@@ -19,6 +19,9 @@ _is_text = re.compile(
 ).match
 
 
+CLOSING = "</document>"
+
+
 def is_text(media_type: str) -> bool:
     return _is_text(media_type.partition(";")[0].strip().lower()) is not None
 
@@ -55,9 +58,14 @@ def _framed(part: Document, unquoted: Callable[[Document], None]) -> Document | 
     text = text_of(part.source.data) if is_text(media_type) else None
     if text is None:
         return part
-    told = {"name": part.name, "source": part.origin, "context": part.context}
-    escape = load(ESCAPE)
-    named = "".join(f' {key}="{escape(value)}"' for key, value in told.items() if value)
-    said = f"<document{named}>\n{text}\n</document>"
+    said = f"{opening(part.name, part.origin, part.context)}\n{text}\n{CLOSING}"
     unquoted(part)
     return Text(text=said, cache=part.cache, at=part.at, extra=part.extra)
+
+
+def opening(name: str | None, source: str | None, context: str | None) -> str:
+    """How the frame begins."""
+    told = {"name": name, "source": source, "context": context}
+    escape = load(ESCAPE)
+    named = "".join(f' {key}="{escape(value)}"' for key, value in told.items() if value)
+    return f"<document{named}>"

@@ -180,14 +180,21 @@ class _Unsealing:
         self.dropped: set[str] = set()
 
     def parts(self, parts: list[Part]) -> list[Part]:
-        return [self._in_words(part) if type(part) is Opaque else part for part in parts if self._part(part)]
+        told: list[Part] = []
+        for part in parts:
+            if self._part(part):
+                told += self._in_words(part) if type(part) is Opaque else (part,)
+        return told
 
-    def _in_words(self, part: Opaque) -> Part:
+    def _in_words(self, part: Opaque) -> Iterable[Part]:
         """What it says, where its wire's own words mean nothing."""
-        if not self._in_other_words or not part.told:
-            return part
+        if not self._in_other_words or not (part.told or part.parts):
+            return (part,)
         self._left(part)
-        return Text(text=part.told, cache=as_object(part.value.get("cache_control")) or None, at=part.at)
+        if part.parts:
+            return self.parts(part.parts)
+        assert part.told is not None
+        return (Text(text=part.told, cache=as_object(part.value.get("cache_control")) or None, at=part.at),)
 
     def _left(self, part: Opaque) -> None:
         """Name its kind, and the client's field in which it stands."""

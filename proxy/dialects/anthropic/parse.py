@@ -52,6 +52,7 @@ from proxy.grammar.fields import (
 from proxy.grammar.knobs import IDLE_FIELDS
 from proxy.grammar.receipts import names_in
 from proxy.grammar.searching import place_in
+from proxy.grammar.textual import CLOSING, opening
 
 
 def parse_request(top: Fields) -> Request:
@@ -279,8 +280,21 @@ def _opaque(kind: str, value: Object, at: str) -> Opaque:
         is_mark=kind == "fallback",
         is_search=kind == FOUND or name == "web_search",
         told=told if isinstance(told, str) else None,
+        parts=_mixed(value, at) if kind == "document" else [],
         at=at,
     )
+
+
+def _mixed(document: Object, at: str) -> list[Part]:
+    """What stands in a document of texts and images, in the frame that a text has. Empty where it is another one."""
+    source = as_object(document.get("source"))
+    blocks = list(map(as_object, as_list(source.get("content")))) if source.get("type") == "content" else []
+    if not blocks or any(block.get("type") not in ("text", "image") for block in blocks):
+        return []
+    begun = opening(as_text(document.get("title")), None, as_text(document.get("context")))
+    within = [_part(block, f"{at}.source.content[{number}]") for number, block in enumerate(blocks)]
+    cache = as_object(document.get("cache_control")) or None
+    return [Text(text=begun, at=at), *within, Text(text=CLOSING, cache=cache, at=at)]
 
 
 _DIRECT = {"type": "direct"}  # the model itself called, as on every wire; Claude's answers say so of each call
