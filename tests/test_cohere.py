@@ -209,7 +209,7 @@ def test_every_field_of_a_request_has_its_place() -> None:
         safety_mode="OFF",
     )
     value = {**CITED, "content_index": 1}
-    cited = Citation(wire="cohere", value=value, url="https://x.example", title="T", start=0, end=2)
+    cited = Citation(wire="cohere", value=value, url="https://x.example", title="T", origin="d1", start=0, end=2)
     assert request == Request(
         wire="cohere",
         names=SPELLED,

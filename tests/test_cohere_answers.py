@@ -245,7 +245,7 @@ PLAN = {"tool_plan": True}
 
 def cited(index: int) -> Citation:
     value = {**CITED, "content_index": index}
-    return Citation(wire="cohere", value=value, url="https://x.example", title="T", start=0, end=2)
+    return Citation(wire="cohere", value=value, url="https://x.example", title="T", origin="d1", start=0, end=2)
 
 
 @st.composite

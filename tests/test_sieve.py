@@ -120,7 +120,7 @@ def test_a_block_of_the_clients_own_wire_is_told(wire: str, stream: bool) -> Non
     assert ([event.part for event in events if isinstance(event, Open)], dropped) == ([own], [])
 
 
-@pytest.mark.parametrize("known", ["url", "title", "quote"])
+@pytest.mark.parametrize("known", ["url", "title", "quote", "origin"])
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("wire", WIRES)
 def test_a_citation_is_shown_or_told(wire: str, stream: bool, known: str) -> None:

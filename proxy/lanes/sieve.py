@@ -64,7 +64,7 @@ class Sieve:
     def _cited(self, citations: Iterable[Citation]) -> None:
         """Note those that cannot be shown. One that names no source at all counts as an `extra`."""
         for one in citations:
-            named = [key for key in ("url", "title", "quote", "place") if getattr(one, key)]
+            named = [key for key in ("url", "title", "quote", "place", "origin") if getattr(one, key)]
             if named and one.wire != self._wire and not any(key in self._cites for key in named):
                 self._note("citations")
 

@@ -88,7 +88,7 @@ class Bedrock:
     demands_limit = False
     demands_usage = True
     no_urls: frozenset[type] = frozenset({Audio, Document, Image, Video})
-    cites: tuple[str, ...] = ("url", "title", "quote", "place")
+    cites: tuple[str, ...] = ("url", "title", "quote", "place", "origin")
     declines = True
     tool_names: ToolNames | None = ToolNames(re.compile(r"[^a-zA-Z0-9_-]"), longest=64)
     call_ids: re.Pattern[str] | None = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")

@@ -76,7 +76,7 @@ class Cohere:
     demands_limit = False
     demands_usage = False
     no_urls: frozenset[type] = frozenset()
-    cites: tuple[str, ...] = ("url", "title", "quote")
+    cites: tuple[str, ...] = ("url", "title", "quote", "origin")
     declines = False
     tool_names: ToolNames | None = None
     call_ids: re.Pattern[str] | None = None

@@ -14,7 +14,7 @@ from proxy.grammar.fields import Object, as_list, as_object, as_text, is_number
 
 
 def citation_of(value: Object) -> Citation:
-    """The URL, the title and the quote are each from the first source that has one."""
+    """The URL, the title, the name and the quote are each from the first source that has one."""
     sources = [as_object(source) for source in as_list(value.get("sources"))]
     told = [as_object(source.get("document")) | as_object(source.get("tool_output")) for source in sources]
     return Citation(
@@ -22,6 +22,7 @@ def citation_of(value: Object) -> Citation:
         value=value,
         url=next(filter(None, (as_text(one.get("url")) for one in told)), ""),
         title=next(filter(None, (as_text(one.get("title")) for one in told)), ""),
+        origin=next(filter(None, (as_text(source.get("id")) for source in sources)), ""),
         quote=next(filter(None, (as_text(one.get("snippet")) for one in told)), ""),
         start=_place(value.get("start")),
         end=_place(value.get("end")),
