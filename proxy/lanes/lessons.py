@@ -59,6 +59,8 @@ _FIELDS = {
     "streamoptions": "ask_usage",
     "streamoptionsincludeusage": "ask_usage",
 }
+# "Penalty is not enabled for models/gemini-2.5-flash": so it is for every Gemini since 2.5.
+_SEVERAL = {"penalty": ("frequency_penalty", "presence_penalty")}
 _spelt = {
     field: re.compile(
         b'(?i)"(?:%s)"' % "|".join("_?".join(name) for name in _FIELDS if _FIELDS[name] == field).encode()
@@ -82,7 +84,8 @@ _WITH_ANY_VALUE = (
     r"\('body', '(?P<name>\w+)'\), 'msg': 'extra inputs are not permitted",  # vLLM, NVIDIA
     r"\bbody\.(?P<name>[\w.]+): extra inputs are not permitted",  # Mistral
     r"extra parameters \[(?P<name>[\w', ]{1,200})\] are not allowed",  # other vendors' models on Azure
-    r"(?<![\w.])(?P<name>\w+) is not (?:enabled|supported) (?:for|by|on|with) this model",  # Mistral, Google, Anthropic
+    # Mistral, Google, Anthropic
+    r"(?<![\w.])(?P<name>\w+) is not (?:enabled|supported) (?:for|by|on|with) (?:this model|models/)",
     r"(?P<name>adaptive thinking|thinking(?: budget| level)?) is not (?:enabled|supported)",  # Google, Anthropic
     r"does not support (?P<name>thinking|reasoning)\b",  # Ollama
     r"this model doesn't support the (?:toolConfig\.)?(?P<name>\w+)(?:\.\w+)? field",  # Bedrock, and the next one
@@ -152,6 +155,7 @@ def lessons_in(message: str, request: Request) -> Iterator[Lesson]:
                 yield _OTHER_LIMIT[name]
             elif name in _FIELDS:
                 yield Knob(_FIELDS[name])
+            yield from map(Knob, _SEVERAL.get(name, ()))
     for find in _this_value:
         for name in _names(find(message)):
             if name in _FIELDS:
