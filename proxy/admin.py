@@ -78,7 +78,8 @@ class Admin:
         names = {call.rest, f"{target.adapter.name}/{target.model}"}
         stands_in = not target.adapter.real and self._planner.catalog.how(call.rest) != "named"
         is_named = stands_in or target.adapter.has(target.model) or not names.isdisjoint(await self._names(call))
-        if not is_named and target.adapter.denies(target.model):  # without a list, the name is believed as in a chat
+        listing = call.lent if call.lent is not None and call.lent.name == target.adapter.name else target.adapter
+        if not is_named and listing.denies(target.model):  # without a list, the name is believed as in a chat
             raise UnknownModel(f"{target.adapter.name} does not list a model {target.model!r}.", param="model")
         abilities = target.adapter.abilities(target.model)
         return spelled_reply(call.dialect.model_card(call.rest, abilities))

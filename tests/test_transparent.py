@@ -157,6 +157,7 @@ async def test_an_app_is_shown_the_models_that_its_own_key_shows(speech: Speech,
         (request,) = evil.requests
         assert shown_to(request.headers) == [SHOWN[provider.provider]]
         assert (await ask(gateway, "GET", "/v1/models/mine", headers=headers)).status == 200
+        assert (await ask(gateway, "GET", "/v1/models/nobodys", headers=headers)).status == 404
         assert len(evil.requests) == 1  # it is known for this key
 
 
