@@ -102,7 +102,7 @@ class StreamDecoder:
         self._halves = Halves()
         self._first = b""  # what came before the first message, in case it is no stream
         self._started = self._finished = False
-        self._blocks: dict[int, Block | None] = {}  # by the wire's index; None once closed
+        self._blocks: dict[int, Block] = {}  # the open ones, by the wire's index
         self._unknown: dict[int, Object] = {}  # the first delta of each that is of a type that we do not know
         self._count = 0
         self._stop: Stop | None = None
@@ -161,7 +161,7 @@ class StreamDecoder:
                 yield from self._metadata(said)
 
     def _message_stop(self, said: _Said) -> Iterator[Event]:
-        for index in [index for index, block in self._blocks.items() if block is not None]:
+        for index in list(self._blocks):
             yield from self._block_stop(index)
         self._more = said.additional_model_response_fields
         self._stop = _stop_of(said.stop_reason, self._more)
@@ -208,7 +208,6 @@ class StreamDecoder:
         if (first := first_of(kind)) is not None:
             if self._turns_to(first, number):  # some models answer under the number of their thought
                 yield from self._block_stop(number)
-                del self._blocks[number]
             if number not in self._blocks:
                 yield from self._open(number, first, kind == SEALED)
         block = self._blocks.get(number)
@@ -237,15 +236,13 @@ class StreamDecoder:
             yield Delta(index=block.index, signature=text) if is_signature else Delta(index=block.index, text=text)
 
     def _block_stop(self, number: int) -> Iterator[Event]:
-        if number not in self._blocks and (said := self._unknown.get(number)):
-            yield from self._open(number, Opaque(wire=NAME, value=said), gathered=True)
-        if number not in self._blocks:  # nothing of it has come, not even a start
-            self._blocks[number] = None
+        """The end of a block. Another one may follow under its number, as some models give theirs to all they say."""
+        unknown = self._unknown.pop(number, None)
+        if number not in self._blocks and unknown is not None:
+            yield from self._open(number, Opaque(wire=NAME, value=unknown), gathered=True)
+        block = self._blocks.pop(number, None)
+        if block is None:  # nothing of it has come, not even a start
             return
-        block = self._blocks[number]
-        if block is None:
-            raise nonsense(f"block {number} was closed twice")
-        self._blocks[number] = None
         if block.gathered:
             yield Open(index=block.index, part=gathered_part(block))
         elif block.silent and isinstance(block.part, ToolCall):  # no arguments; a whole answer says {}
