@@ -18,6 +18,7 @@ Each module serves at least two wires, and imports no dialect. What Claude takes
     refusals      what it cannot say, and is refused
     neighbours    the assistant's turns, joined
     dataurls      bytes within a URL
+    alphabets     base64 in either of its alphabets
     filetypes     media types, by the first bytes
     textual       documents that are text
     showing       images in a tool's result

@@ -14,6 +14,7 @@ from typing import Any, TypeGuard, TypeVar
 import msgspec
 
 from proxy.errors import BadRequest, Down, excerpt
+from proxy.grammar.alphabets import in_standard_alphabet
 
 T = TypeVar("T")
 Object = dict[str, Any]
@@ -196,13 +197,12 @@ def standard_base64(text: str) -> str:
     stays as it is, and whoever must decode it refuses it.
     """
     if "-" in text or "_" in text:
-        text = text.translate(_STANDARD)
+        text = in_standard_alphabet(text)
     if "\n" in text or "\r" in text:
         text = "".join(text.split())
     return text + _PADDING[len(text) % 4]
 
 
-_STANDARD = str.maketrans("-_", "+/")
 _PADDING = ("", "", "==", "=")  # by the length modulo 4; no base64 has a rest of 1
 
 

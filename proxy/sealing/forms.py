@@ -10,6 +10,8 @@ bytes) tells nothing.
 import re
 from base64 import b64decode
 
+from proxy.grammar.alphabets import in_standard_alphabet
+
 # The makers, as a provider's `seals` names them.
 OPENAI, MANTLE, DEEPSEEK, ANTHROPIC, GOOGLE = "openai", "bedrock-mantle", "deepseek", "anthropic", "google"
 MAKERS = (OPENAI, MANTLE, DEEPSEEK, ANTHROPIC, GOOGLE)
@@ -32,7 +34,6 @@ _IN_BYTES = (
 )
 _BEGINS_SO = ("C", "E")  # the tags of fields 1 and 2, in base64
 _HEAD = 24  # characters, which hold what both begin with
-_STANDARD = str.maketrans("-_", "+/")
 
 
 def maker_of(seal: str) -> str:
@@ -40,7 +41,7 @@ def maker_of(seal: str) -> str:
     if not seal.startswith(_BEGINS_SO):
         return next((maker for maker, form in _IN_TEXT if form.match(seal)), "")
     try:
-        head = b64decode(seal[:_HEAD].translate(_STANDARD), validate=True)
+        head = b64decode(in_standard_alphabet(seal[:_HEAD]), validate=True)
     except ValueError:
         return ""
     return next((maker for maker, form in _IN_BYTES if form.match(head)), "")

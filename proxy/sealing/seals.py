@@ -34,6 +34,7 @@ from proxy.canon import (
     ToolResult,
     Video,
 )
+from proxy.grammar.alphabets import in_standard_alphabet
 from proxy.grammar.fields import Verbatim, as_object, as_text
 
 # --- the mark --------------------------------------------------------------------------------------------------------
@@ -43,7 +44,6 @@ from proxy.grammar.fields import Verbatim, as_object, as_text
 MARK = b"cGlsbGlv"  # the base64 of "pillio"; where a wire needs seals in a wrapping, a dialect's begins so too
 _MARK = MARK.decode()
 _HEAD = b"pillion\0"
-_STANDARD = str.maketrans("-_", "+/")
 
 
 class _Mark(NamedTuple):
@@ -66,7 +66,7 @@ def _marked(mark: _Mark) -> str:
 def _read(marked: str) -> _Mark | None:
     """None where it is damaged, or not ours: all that we mark is text that was in JSON."""
     try:
-        held = b64decode(marked.translate(_STANDARD) + "=" * (-len(marked) % 4), validate=True)
+        held = b64decode(in_standard_alphabet(marked) + "=" * (-len(marked) % 4), validate=True)
         fields = held.removeprefix(_HEAD).decode().split("\0", 2)
     except ValueError:
         return None

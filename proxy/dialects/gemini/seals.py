@@ -7,6 +7,8 @@ is wrapped, and so is a redacted thought, for which this wire has no form.
 
 from base64 import b64decode, b64encode
 
+from proxy.grammar.alphabets import in_standard_alphabet
+
 _SEAL, _REDACTED = b"pillion:seal:", b"pillion:redacted:"
 
 
@@ -23,7 +25,7 @@ def redacted_out(redacted: str) -> str:
 
 def seal_in(signature: str) -> tuple[str, str]:
     """What a client sent back: a seal and "", or "" and a redacted thought."""
-    standard = signature.translate(_STANDARD)
+    standard = in_standard_alphabet(signature)
     data = _bytes_of(standard)
     if data is None:
         return signature, ""
@@ -32,9 +34,6 @@ def seal_in(signature: str) -> tuple[str, str]:
     if data.startswith(_REDACTED):
         return "", data[len(_REDACTED) :].decode(errors="replace")
     return standard, ""
-
-
-_STANDARD = str.maketrans("-_", "+/")
 
 
 def _text_of(data: bytes) -> str:

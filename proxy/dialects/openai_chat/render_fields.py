@@ -37,7 +37,7 @@ def offers_functions(request: Request) -> bool:
     return bool(request.tools) and all(tool.at.startswith("functions[") for tool in request.tools)
 
 
-def finish_fields(stop: Stop, legacy: bool = False) -> Object:
+def finish_fields(stop: Stop, legacy: bool) -> Object:
     """The finish_reason, and beside it the provider's own word and the stop string, under vLLM's name for it."""
     word = word_for(stop, STOP_WORDS)
     if stop.reason == "tool_use" and (legacy or stop.raw == "function_call"):
