@@ -25,7 +25,7 @@ class Relay(Pouring):
         self._strip = strip
         self._held = held
         self._gate = call.dialect.gate()
-        self._alarm = call.dialect.alarm
+        self._alarm, self._farewell = call.dialect.alarm, call.dialect.farewell
         self._sums = call.wishes.summary
         self._fault: UpstreamError | None = None  # the provider's: raised behind what came before it
 
@@ -93,6 +93,8 @@ class Relay(Pouring):
     def _passed(self, chunk: bytes) -> bytes:
         """The whole events that are there now, as the client gets them. Raises Unframed."""
         events = self._gate.feed(chunk)
+        if (not self._farewell or events.find(self._farewell) >= 0) and self._meter.over:
+            self._answer.concluded()
         if not self._alarm or events.find(self._alarm) >= 0:
             fault = self._meter.error
             if fault is not None and (before := self._readable(fault, events)) is not None:

@@ -209,6 +209,7 @@ class Dialect(Hashable, Protocol):
     tool_names: ToolNames | None  # None: any name will do
     call_ids: re.Pattern[str] | None  # what the id of a call must look like; None: any will do
     alarm: bytes  # stands in each error event; empty where asking a stream's meter for an error costs nothing
+    farewell: bytes  # stands in a stream's last event; empty where asking its meter whether it is over costs nothing
     seals: Sequence[bytes]  # words, one of which stands beside each seal
     needs_seals: frozenset[type]  # the kinds of Part that are refused without a seal
     bounds: Bounds

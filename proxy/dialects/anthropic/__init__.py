@@ -96,6 +96,7 @@ class Anthropic:
     call_ids: re.Pattern[str] | None = CALL_IDS
     bounds = BOUNDS
     alarm = b""
+    farewell = b""
     seals: Sequence[bytes] = SEALS
     needs_seals: frozenset[type] = frozenset({Thinking})
     betas: frozenset[str] | None = None

@@ -101,6 +101,7 @@ class Bedrock:
     )
     verbs: ClassVar = {**VERBS, VERB: False}  # what a path ends with, and whether the answer is a stream
     alarm = b""
+    farewell = b""
     seals: Sequence[bytes] = (b'"signature"', b'"redactedContent"')
     needs_seals: frozenset[type] = frozenset({Thinking})
     betas: frozenset[str] | None = OF_BEDROCK

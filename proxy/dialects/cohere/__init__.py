@@ -82,6 +82,7 @@ class Cohere:
     call_ids: re.Pattern[str] | None = None
     bounds = Bounds(output=(("max_tokens",),), state=("connectors",))
     alarm = b""
+    farewell = b""
     seals: Sequence[bytes] = ()
     needs_seals: frozenset[type] = frozenset()
     betas: frozenset[str] | None = None

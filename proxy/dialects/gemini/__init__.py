@@ -101,6 +101,7 @@ class Gemini:
         tiers=(("serviceTier",), ("service_tier",)),
     )
     alarm = b'"error"'
+    farewell = b""
     seals: Sequence[bytes] = (b'ignature"',)  # in either spelling
     needs_seals: frozenset[type] = frozenset({ToolCall})  # Gemini 3 refuses the call
     betas: frozenset[str] | None = None

@@ -83,6 +83,7 @@ class Ollama:
     call_ids: re.Pattern[str] | None = None
     bounds = Bounds(output=(("options", "num_predict"),))
     alarm = b""
+    farewell = b""
     seals: Sequence[bytes] = ()
     needs_seals: frozenset[type] = frozenset()
     betas: frozenset[str] | None = None

@@ -109,6 +109,7 @@ class OpenAIChat:
         tiers=(("service_tier",),),
     )
     alarm = b"error"  # mostly in quotes
+    farewell = b"[DONE]"
     seals: Sequence[bytes] = (b'signature"', b"encrypted")
     needs_seals: frozenset[type] = frozenset()
     betas: frozenset[str] | None = None

@@ -93,6 +93,7 @@ class OpenAIResponses:
         tiers=(("service_tier",),),
     )
     alarm = b""
+    farewell = b""
     seals: Sequence[bytes] = (b'"encrypted_content"',)
     needs_seals: frozenset[type] = frozenset({Thinking})
     betas: frozenset[str] | None = None
