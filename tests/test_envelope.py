@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.canon import ToolCall
+from proxy.canon import Request, ToolCall
 from proxy.envelope import LONGEST_KEY, MEMBERS, Envelope, check_values, parse_object
 from proxy.envelope.shallow import PIECE
 from proxy.envelope.values import LIGHT, MOST
 from proxy.envelope.whole import DIGITS, SHORT
-from proxy.errors import BadRequest, Unrepresentable
+from proxy.errors import BadRequest
+from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import arguments_for
 from tests.bench.parties import MIB
 from tests.nested import TOO_DEEP
@@ -520,8 +521,9 @@ def test_numbers_of_thousands_of_digits_are_refused_where_there_may_be_many(size
 def test_nor_may_they_stand_in_the_many_texts_of_a_request() -> None:
     """Each of a hundred calls has its arguments, and all of them are written in one call of C."""
     call = ToolCall(id="1", name="f", arguments='{"a":%s}' % ("1" * (DIGITS + 1)))
-    with pytest.raises(Unrepresentable, match="the arguments of f must be a JSON object"):
-        arguments_for(call, "The API")
+    receipt = Receipt(Request(wire="openai_chat", model="m", turns=[]), "anthropic")
+    assert arguments_for(call, "The API", receipt) == {"malformed_arguments": call.arguments}
+    assert list(receipt) == ["tool_call.arguments"]
     assert parse_object(call.arguments.encode()) == {"a": int("1" * (DIGITS + 1))}
     call.arguments = '{"a":%s}' % ("1" * DIGITS)
-    assert arguments_for(call, "The API") == {"a": int("1" * DIGITS)}
+    assert arguments_for(call, "The API", receipt) == {"a": int("1" * DIGITS)}

@@ -1063,7 +1063,6 @@ def test_what_a_result_s_text_carries_is_receipted() -> None:
         {"turns": [turn("user", Audio(id="audio_1"))]},
         {"turns": [turn("user", Opaque(wire="anthropic", value={"type": "x"}))]},
         {"turns": [turn("user", ToolResult(id="gone", parts=[Text(text="a")]))]},
-        {"turns": [turn("assistant", ToolCall(id="1", name="f", arguments="[1]"))]},
         {"turns": [turn("assistant", ToolCall(id="1", name="f", arguments="x", kind="custom"))]},
         {
             "turns": [

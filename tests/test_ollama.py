@@ -677,7 +677,6 @@ def test_a_tool_that_may_not_be_chosen_is_not_offered() -> None:
         ({"turns": [turn("user", Opaque(wire="gemini", value={}))]}, "messages[0].content[0]"),
         ({"turns": [turn("user", ToolCall(id="1", name="f"))]}, "messages[0].content[0]"),
         ({"turns": [turn("assistant", ToolResult(id="1"))]}, "messages[0].content[0]"),
-        ({"turns": [turn("assistant", ToolCall(id="1", name="f", arguments="[]"))]}, "messages[0].content[0]"),
         ({"turns": [turn("assistant", ToolCall(id="1", name="f", kind="custom"))]}, "messages[0].content[0]"),
         (
             {"turns": [turn("user", ToolResult(id="1", parts=[Audio(source=Inline("x"))]))]},

@@ -14,7 +14,7 @@ from proxy import registry
 from proxy.canon import Part, Reasoning, Request, Text, ToolResult, Turn
 from proxy.dialects.gemini.spelling import in_camel
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.grammar.fields import standard_base64
+from proxy.grammar.fields import dump, standard_base64
 from proxy.ports import Encoded, Peek
 from tests import recordings
 from tests.client import OPENAI, ask
@@ -57,11 +57,16 @@ def others(wire: str) -> list[str]:
     return [target for target in MODELS if target != wire]
 
 
-def receipt(wire: str, target: str, body: Json) -> set[str]:
-    """As the lane tells it. Raises Unrepresentable."""
+def encoded(wire: str, target: str, body: Json) -> Encoded:
+    """Raises Unrepresentable."""
     request = parsed(wire, body)
     request.model = MODELS[target]
-    return set(registry.dialect(target).encode(request).dropped)
+    return registry.dialect(target).encode(request)
+
+
+def receipt(wire: str, target: str, body: Json) -> set[str]:
+    """As the lane tells it. Raises Unrepresentable."""
+    return set(encoded(wire, target, body).dropped)
 
 
 def in_short(value: Any) -> str:
@@ -275,6 +280,32 @@ def test_a_receipt_has_the_clients_words(wire: str, target: str, asks: Json, nam
     assert receipt(wire, target, {**HI[wire], **asks}) == named
 
 
+@pytest.mark.parametrize("target", ["anthropic", "bedrock", "gemini", "ollama"])
+@pytest.mark.parametrize("wire", ["openai_chat", "openai_responses", "cohere"])
+def test_arguments_that_are_no_object_are_told_as_the_text_that_they_are(wire: str, target: str) -> None:
+    """A model has written them so, or was cut off, and the app has told it so."""
+
+    def asks(arguments: str) -> Json:
+        function = {"name": "f", "arguments": arguments}
+        call = {"id": "call_1", "type": "function", "function": function}
+        result = {"role": "tool", "tool_call_id": "call_1", "content": "no"}
+        items = [
+            {"type": "function_call", "call_id": "call_1", **function},
+            {"type": "function_call_output", "call_id": "call_1", "output": "no"},
+        ]
+        said: list[Json] = [{"role": "assistant", "tool_calls": [call]}, result]
+        key, turns = ("input", items) if wire == "openai_responses" else ("messages", said)
+        return {**HI[wire], key: [{"role": "user", "content": "a"}, *turns]}
+
+    name = "function_call.arguments" if wire == "openai_responses" else "tool_calls.function.arguments"
+    for written in ('{"city":', "[1]", '{"a":1,"a":2}', '{"a":NaN}'):
+        sent = encoded(wire, target, asks(written))
+        assert dump({"malformed_arguments": written}) in sent.body
+        assert name in sent.dropped
+    for nothing in ("", "null"):
+        assert name not in receipt(wire, target, asks(nothing))
+
+
 @pytest.mark.parametrize("content", [{"content": []}, {"content": None}, {}], ids=["empty", "null", "absent"])
 @pytest.mark.parametrize("target", sorted(MODELS.keys() - {"anthropic"}))
 def test_a_turn_that_says_nothing_but_what_holds_from_here_is_no_message(target: str, content: Json) -> None:
@@ -353,9 +384,6 @@ def test_what_its_own_wire_alone_understands_is_refused_where_it_stands(wire: st
 @pytest.mark.parametrize(
     ("wire", "target", "asks", "path"),
     [
-        ("openai_chat", "gemini", {"messages": [{"role": "assistant", "tool_calls": [
-            {"id": "1", "function": {"name": "f", "arguments": "{}"}},
-            {"id": "2", "function": {"name": "f", "arguments": "["}}]}]}, "messages[0].tool_calls[1]"),
         ("openai_chat", "anthropic", {"messages": [{"role": "assistant", "audio": {"id": "x"}}]}, "messages[0].audio"),
         ("openai_chat", "bedrock", {"n": 2}, "n"),
         ("gemini", "bedrock", {"generationConfig": {"candidateCount": 2}}, "generationConfig.candidateCount"),
@@ -670,8 +698,8 @@ OURS = set(Request.__struct_fields__) | set(
     "format.name format.description format.schema reasoning.effort reasoning.budget reasoning.summary"
     " reasoning.adaptive tool.schema tool.strict tool.form cache image.detail document.name document.context"
     " document.cited found.cited search.allowed search.blocked search.place search.most search.size"
-    " text.citations text.signature tool_call.signature tool_result.is_error thinking thinking.signature"
-    " thinking.redacted turn.place turn.trailing_space".split()
+    " text.citations text.signature tool_call.arguments tool_call.signature tool_result.is_error thinking"
+    " thinking.signature thinking.redacted turn.place turn.trailing_space".split()
 )
 
 

@@ -9,8 +9,10 @@ several, or text where it asked for something else. And a demand in the words of
 from proxy.canon import Part, Request, Tool, ToolCall
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
+from proxy.grammar.arguments import malformed
 from proxy.grammar.fields import Object, paths
 from proxy.grammar.nouns import noun_of
+from proxy.grammar.receipts import Receipt
 
 
 def refuse(request: Request, own: bool, api: str) -> None:
@@ -76,15 +78,21 @@ def free_text(call: ToolCall, api: str) -> Unrepresentable:
     return unaccepted(call, api, f"free text as the input of {call.name}, only JSON")
 
 
-def arguments_for(call: ToolCall, api: str) -> Object:
-    """The arguments, for a wire on which they are an object. Raises Unrepresentable."""
+def arguments_for(call: ToolCall, api: str, dropped: Receipt) -> Object:
+    """The arguments, for a wire on which they are an object. Raises Unrepresentable.
+
+    A model may have written something else, or been cut off, and its app goes on with the error that its tool gave:
+    where arguments are text, nobody minds. So that text is told as it is, as it is to a client (arguments.py).
+    """
     if call.kind == "custom":
         raise free_text(call, api)
+    if call.arguments in ("", "null"):
+        return {}
     try:
-        return parse_object(call.arguments.encode() or b"{}", is_part=True)
+        return parse_object(call.arguments.encode(), is_part=True)
     except (BadRequest, UnicodeEncodeError):
-        message = f"{call.at}: the arguments of {call.name} must be a JSON object."
-        raise Unrepresentable(message, param=call.at) from None
+        dropped.add("tool_call.arguments")
+        return malformed(call.arguments)
 
 
 # --- an answer -------------------------------------------------------------------------------------------------------

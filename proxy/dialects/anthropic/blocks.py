@@ -178,7 +178,7 @@ class Blocks:
         return self.marked(block | ({"signature": part.signature} if part.signature else {}), part)
 
     def _call(self, part: ToolCall) -> Object:
-        given = arguments_for(part, API)
+        given = arguments_for(part, API, self.dropped)
         self.dropped.unsealed(part)
         return self.marked({"type": "tool_use", "id": part.id, "name": part.name, "input": given}, part)
 

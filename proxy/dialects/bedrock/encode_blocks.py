@@ -123,7 +123,7 @@ class Blocks:
         return {"reasoningContent": {"reasoningText": {"text": part.text, **signed, **self._more(part)}}}
 
     def _call(self, part: ToolCall) -> Object:
-        given = arguments_for(part, API)
+        given = arguments_for(part, API, self._dropped)
         self._dropped.unsealed(part)
         return {"toolUseId": part.id, "name": part.name, "input": given, **self._more(part)}
 

@@ -49,6 +49,7 @@ SPELLED = {name: key for name, (key, _) in KNOBS.items() if key != name} | {
     "image.detail": "image_url.detail",
     "text.citations": "messages.citations",
     "thinking": "messages.thinking",
+    "tool_call.arguments": "tool_calls.function.arguments",
     "turn.place": "messages.role",
     "tool.schema": "tools.function.parameters",
     "found.cited": DOCUMENTS,

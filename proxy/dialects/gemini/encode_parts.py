@@ -192,7 +192,7 @@ class Contents:
         self._names[part.id] = part.name
         said: Object = {"name": part.name}
         if part.arguments or not self._own:
-            said["args"] = arguments_for(part, API)
+            said["args"] = arguments_for(part, API, self._dropped)
         return self._marked({"functionCall": _identified(part.id) | said}, part, part.signature)
 
     def _result(self, part: ToolResult) -> list[Object]:

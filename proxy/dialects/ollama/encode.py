@@ -252,7 +252,7 @@ class Encoding:
         return part.source.data
 
     def _call(self, call: ToolCall) -> Object:
-        given = arguments_for(call, API)
+        given = arguments_for(call, API, self.dropped)
         self.dropped.unsealed(call)
         self._names[call.id] = call.name
         named = {"id": call.id} if call.id else {}

@@ -97,6 +97,7 @@ SPELLED = {
     "thinking": "messages.reasoning_content",
     "thinking.signature": "messages.reasoning_details",
     "thinking.redacted": "messages.reasoning_details",
+    "tool_call.arguments": "tool_calls.function.arguments",
     "tool_call.signature": "tool_calls.extra_content",
     "turn.place": "messages.role",
     "turn.trailing_space": "messages.content",

@@ -83,6 +83,7 @@ SPELLED = {
     "thinking.signature": "reasoning.encrypted_content",
     "thinking.redacted": "reasoning.encrypted_content",
     "text.signature": "reasoning.encrypted_content",
+    "tool_call.arguments": "function_call.arguments",
     "tool_call.signature": "reasoning.encrypted_content",
     "turn.place": "input.role",
     "turn.trailing_space": "input.content",
