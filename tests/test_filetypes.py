@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy.canon import Inline, Remote
-from proxy.grammar.filetypes import media_type_of, media_type_of_base64, seen
+from proxy.grammar.filetypes import filename_of, media_type_of, media_type_of_base64, seen
 
 FILES = [
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -68,3 +68,29 @@ def test_what_is_no_base64_is_no_file(text: str) -> None:
 @given(st.binary())
 def test_base64_says_the_same_as_the_bytes(data: bytes) -> None:
     assert media_type_of_base64(b64encode(data).decode()) == media_type_of(data)
+
+
+WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+
+
+@pytest.mark.parametrize(
+    ("name", "media_type", "told"),
+    [
+        ("report", "application/pdf", "report.pdf"),
+        ("Report v1.2", "application/pdf", "Report v1.2.pdf"),
+        ("example.com", "application/pdf", "example.com.pdf"),
+        ("A.PDF", "application/pdf", "A.PDF"),
+        ("letter", WORD, "letter.docx"),
+        ("main.py", "text/plain", "main.py"),
+        ("notes", "text/plain; charset=utf-8", "notes.txt"),
+        ("v1.2", "text/plain", "v1.2.txt"),
+        ("a.\nb", "text/csv", "a.\nb.csv"),
+        ("what", "application/x-unheard", "what"),
+        ("what", "", "what"),
+        (None, "application/pdf", "document.pdf"),
+        ("", "text/markdown", "document.md"),
+        (None, WORD, "document.docx"),
+    ],
+)
+def test_the_name_of_a_file_says_what_it_is(name: str | None, media_type: str, told: str) -> None:
+    assert filename_of(name, media_type) == told

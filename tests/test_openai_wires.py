@@ -83,6 +83,15 @@ def crossed(source: Dialect, target: Dialect, **fields: Any) -> tuple[dict[str, 
     return json.loads(encoded.body), encoded.dropped
 
 
+@pytest.mark.parametrize("target", [CHAT, RESPONSES], ids=["chat", "responses"])
+def test_a_file_of_converses_has_the_end_of_a_name_that_openai_goes_by(target: Dialect) -> None:
+    """Converse's names have no dots, and OpenAI refuses a file whose name does not say what it is."""
+    document = {"name": "report", "format": "pdf", "source": {"bytes": "JVBERi0="}}
+    body = {"messages": [{"role": "user", "content": [{"text": "q"}, {"document": document}]}]}
+    encoded = target.encode(Bedrock().parse(json.dumps(body).encode(), Peek("gpt-5.1", False)))
+    assert (b'"filename":"report.pdf"' in encoded.body, encoded.dropped) == (True, ())
+
+
 @pytest.mark.parametrize(("chat", "responses"), SAID_BY_BOTH)
 def test_what_both_wires_say_crosses(chat: dict[str, Any], responses: dict[str, Any]) -> None:
     said, dropped = crossed(CHAT, RESPONSES, **chat)

@@ -33,6 +33,30 @@ def media_type_of_base64(text: str) -> str:
         return ""
 
 
+# By what the name of a file ends in, for hosts that go by that: https://developers.openai.com/api/docs/guides/file-inputs
+_ENDS = {
+    "application/pdf": ".pdf",
+    "application/msword": ".doc",
+    "application/vnd.openxmlformats-officedocument.wordprocessingml.document": ".docx",
+    "application/vnd.ms-excel": ".xls",
+    "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet": ".xlsx",
+    "application/json": ".json",
+    "text/csv": ".csv",
+    "text/html": ".html",
+    "text/markdown": ".md",
+}
+_ends_in_one = re.compile(r"(?s).*\.[A-Za-z]\w{0,5}").fullmatch
+
+
+def filename_of(name: str | None, media_type: str) -> str:
+    """A name that ends as those of such files do. Titles do not, nor do names on Bedrock's wire, which has no dots."""
+    media, named = media_type.partition(";")[0].strip().lower(), name or "document"
+    is_text = media.startswith("text/")
+    end = _ENDS.get(media, ".txt" if is_text else "")
+    is_meant = _ends_in_one(named) if is_text else named.lower().endswith(end)
+    return named if is_meant else named + end
+
+
 Medium = Image | Audio | Video | Document
 _MEDIA: dict[str, type[Medium]] = {"image": Image, "audio": Audio, "video": Video, "text": Document}
 _UNTYPED = ("", "application/octet-stream")

@@ -31,6 +31,7 @@ from proxy.grammar.caching import Automatic, is_openais, lifetime
 from proxy.grammar.claude.budgets import is_claude
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object, as_object
+from proxy.grammar.filetypes import filename_of
 from proxy.grammar.functions import nest
 from proxy.grammar.nouns import noun_of
 from proxy.grammar.openai import is_gpt
@@ -126,8 +127,8 @@ class Parts:
             case Remote(url=url):
                 return {"file_data": url, **named}
             case Inline(data=data, media_type=media) as source:
-                if not self._own and not named:  # OpenAI requires a name with the data
-                    named = {"filename": "document.pdf" if media == "application/pdf" else "document"}
+                if not self._own:  # OpenAI requires a name with the data
+                    named = {"filename": filename_of(document.name, media)}
                 return {"file_data": url_of(source) if media else data, **named}
 
 

@@ -34,6 +34,7 @@ from proxy.dialects.openai_responses.words import ADDED, API, CALLS, DRAWING, NA
 from proxy.grammar.caching import is_openais
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object, Verbatim
+from proxy.grammar.filetypes import filename_of
 from proxy.grammar.nouns import noun_of
 from proxy.grammar.openai import is_gpt
 from proxy.grammar.receipts import BREAKPOINT, Receipt
@@ -248,8 +249,8 @@ class Saying:
             case Inline(data=data, media_type=media) as source:
                 if self._own:
                     return {"file_data": url_of(source) if media else data, **named}
-                name = document.name or ("document.txt" if media.startswith("text/") else "document.pdf")
-                return {"file_data": f"data:{media or 'application/pdf'};base64,{data}", "filename": name}
+                media = media or "application/pdf"
+                return {"file_data": f"data:{media};base64,{data}", "filename": filename_of(document.name, media)}
             case _:
                 assert_never(document.source)
 
