@@ -280,6 +280,17 @@ def test_a_receipt_has_the_clients_words(wire: str, target: str, asks: Json, nam
     assert receipt(wire, target, {**HI[wire], **asks}) == named
 
 
+@pytest.mark.parametrize("model", ["gpt-4.1", "llama"])
+@pytest.mark.parametrize("target", sorted(MODELS))
+def test_an_empty_list_of_stop_strings_is_none(target: str, model: str) -> None:
+    """OpenAI refuses it, and at Ollama it takes away the strings at which the model's template stops."""
+    wire, asks = ("openai_chat", "stop") if target == "anthropic" else ("anthropic", "stop_sequences")
+    request = parsed(wire, {**HI[wire], asks: []})
+    request.model = model
+    sent = registry.dialect(target).encode(request)
+    assert (b"stop" in sent.body.lower(), asks in sent.dropped) == (False, False)
+
+
 @pytest.mark.parametrize("target", ["anthropic", "bedrock", "gemini", "ollama"])
 @pytest.mark.parametrize("wire", ["openai_chat", "openai_responses", "cohere"])
 def test_arguments_that_are_no_object_are_told_as_the_text_that_they_are(wire: str, target: str) -> None:

@@ -42,9 +42,9 @@ class Receipt:
             self.add(field)
 
     def stops(self, stop: list[str] | None, most: int) -> list[str] | None:
-        """The first of the stop strings, as many as the wire takes: it refuses a request with more."""
-        if stop is None or len(stop) <= most:
-            return stop
+        """The first of the stop strings, as many as the wire takes: it refuses a request with more. None for none."""
+        if not stop or len(stop) <= most:
+            return stop or None
         self.add("stop")
         return stop[:most]
 

@@ -90,7 +90,7 @@ class Encoding:
 
     def _options(self) -> Object:
         said = {key: getattr(self._request, name) for name, (key, _) in OPTIONS.items()}
-        said["stop"] = self._request.stop
+        said["stop"] = self._request.stop if self._own else self._request.stop or None  # [] takes the template's away
         return without_nulls(said)
 
     def _format(self) -> object:

@@ -91,9 +91,14 @@ class Encoding:
         return {name: value for name, value in said.items() if name not in KNOBS_LACKED}
 
     def _stop(self) -> list[str] | None:
-        """OpenAI refuses more than four. (https://platform.openai.com/docs/api-reference/chat/create)"""
+        """OpenAI refuses more than four, and an empty list. (https://platform.openai.com/docs/api-reference/chat/create)
+
+        https://github.com/langtail/langtail-node/pull/42
+        """
         stop = self._request.stop
-        return stop if self._own or not is_gpt(self._request.model) else self.dropped.stops(stop, _MOST_STOPS)
+        if self._own:
+            return stop
+        return self.dropped.stops(stop, _MOST_STOPS) if is_gpt(self._request.model) else stop or None
 
     def _limit_field(self) -> str:
         """As the host wants it; else a client of this wire keeps the name that it used."""
