@@ -136,6 +136,15 @@ SENTENCE: list[Event] = [
 
 
 @pytest.mark.parametrize("beta", [False, True], ids=["", "beta"])
+def test_the_sdk_reads_no_count_that_another_one_contradicts(beta: bool, reader: Reader) -> None:
+    """How many tokens went to a cache comes at the end; of what kind they are, the SDK reads at the beginning."""
+    events = [*SENTENCE[:-2], Usage(input=5, cache_write=4, cache_write_1h=6, output=7), SENTENCE[-1]]
+    kinds = {"ephemeral_5m_input_tokens": 4, "ephemeral_1h_input_tokens": 6}
+    for read, told in ((reader.live(said(events), beta), None), (reader.whole(said(events, False), beta), kinds)):
+        assert (read["usage"]["cache_creation_input_tokens"], read["usage"]["cache_creation"]) == (10, told)
+
+
+@pytest.mark.parametrize("beta", [False, True], ids=["", "beta"])
 def test_the_sdk_gathers_every_kind_of_block(beta: bool, reader: Reader) -> None:
     live, whole = reader.live(said(SENTENCE), beta), reader.whole(said(SENTENCE, streamed=False), beta)
     assert essence(live) == essence(whole)

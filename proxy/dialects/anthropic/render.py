@@ -88,8 +88,10 @@ class StreamRenderer:
             return b""
         head = _message_head(self._start, self._request)
         self._start = None
-        stop = {"stop_reason": None, "stop_sequence": None}
-        return _frame("message_start", message={**head, "content": [], **stop, "usage": usage_fields(self._usage)})
+        stop, usage = {"stop_reason": None, "stop_sequence": None}, usage_fields(self._usage)
+        if self._usage is None:  # Anthropic's SDKs take this one from here alone: zeros would stay, beside the counts
+            usage["cache_creation"] = None
+        return _frame("message_start", message={**head, "content": [], **stop, "usage": usage})
 
     def _end(self, stop: Stop) -> bytes:
         said = _stop_said(stop, self._refused) | beside(self._usage, DELTA_FIELDS)
