@@ -530,6 +530,31 @@ async def test_a_host_that_wants_its_models_turn_behind_results_gets_one() -> No
         assert len(host.bodies) == 3
 
 
+async def test_a_host_that_wants_tools_beside_calls_gets_those_that_were_called() -> None:
+    """Anthropic. An app's last request of a loop often offers none, so that the model answers in words."""
+    words, bodies = "Requests which include `tool_use` or `tool_result` blocks must define tools.", list[Body]()
+
+    def answer(request: Received) -> Scenario:
+        bodies.append(body := json.loads(request.body))
+        if "tools" in body or b"tool_use" not in request.body:
+            return Scenario(body=ANTHROPIC.whole, headers=JSON)
+        error = {"type": "error", "error": {"type": "invalid_request_error", "message": words}}
+        return Scenario(status=400, body=json.dumps(error).encode(), headers=JSON)
+
+    call = {"id": "a", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    said = [*CALLED[:1], {"role": "assistant", "tool_calls": [call, {**call, "id": "b"}]}]
+    said += [{"role": "tool", "tool_call_id": name, "content": "20"} for name in "ab"]
+    async with Evil(answering=answer) as evil, pillion(**ANTHROPIC.environ(evil.url)) as gateway:
+        for _ in range(2):
+            body = OPENAI.request(model="anthropic/claude-x", messages=said)
+            assert dropped(await ask(gateway, "POST", OPENAI.path, body)) == ["tools"]
+        assert dropped(await ask(gateway, "POST", OPENAI.path, OPENAI.request(model="anthropic/claude-x"))) == []
+        own = ANTHROPIC.request(model="anthropic/claude-x", messages=CALLED)
+        assert (await ask(gateway, "POST", MESSAGES, own)).status == 400
+    assert [len(body.get("tools", ())) for body in bodies] == [0, 1, 1, 0, 0]
+    assert (bodies[1]["tools"][0]["name"], bodies[1]["tool_choice"]) == ("f", {"type": "none"})
+
+
 async def test_a_host_that_takes_only_strings_gets_them() -> None:
     host = Host(of_parts)
     async with Evil(answering=host) as evil, pillion(**at(evil.url)) as gateway:

@@ -13,10 +13,11 @@ Role = Literal["system", "developer", "user", "assistant"]
 # parts; a turn of the assistant's between results and what the user says; JSON by a schema that takes any object; a
 # choice of one tool as a demand for any, with no other on offer; what a developer says as the system's; one message of
 # the system's, at the beginning; a chat without the thoughts of earlier answers; a search beside functions with
-# Google's word for it; the system's words within the user's turn; and the shape of an answer in words.
+# Google's word for it; the system's words within the user's turn; the shape of an answer in words; and beside calls the
+# tools that were called, where the client offers none any more.
 Way = Literal[
     "max_tokens", "max_completion_tokens", "strings", "bridges", "schemas", "demands", "system", "leads", "thoughtless",
-    "combined", "uninstructed", "shapeless",
+    "combined", "uninstructed", "shapeless", "offering",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ Each module serves at least two wires, and imports no dialect. What Claude takes
     counts        tokens that somebody else counted, likewise
     named         the model and `stream`, where the body says them
     functions     tools in OpenAI's shape
+    offers        tools that were called, and are on offer no more
     arguments     a call's arguments, as text or as an object
     searching     web searches that the provider runs
     shapes        schemas for models that are held to them

@@ -125,6 +125,7 @@ _IN_ANOTHER_WAY: dict[Way, str] = {
     "combined": r"enable tool_config\.include_server_side_tool_invocations",  # Gemini's API, and not Vertex AI
     "uninstructed": r"developer instruction is not enabled",  # Google, of Gemma and of models that speak or draw
     "shapeless": r"json mode is not enabled",  # the same
+    "offering": r"blocks must define tools",  # Anthropic, of `tool_use` and `tool_result`
     "strings": r"invalid type: sequence, expected a string|content must be a string|value must be a string",
 }
 _NOT_THIS_WAY: dict[Way, str] = {
@@ -139,6 +140,7 @@ _NOT_THIS_WAY: dict[Way, str] = {
     "shapeless": "an answer that must be JSON",
     "schemas": "JSON without a schema",
     "demands": "the choice of one tool",
+    "offering": "calls of tools beside no tools",
     "strings": "content that is not a string",
 }
 _any_value = [re.compile(sentence, re.IGNORECASE).finditer for sentence in _WITH_ANY_VALUE]

@@ -18,6 +18,7 @@ from proxy.grammar.claude.budgets import is_claude, must_not_think
 from proxy.grammar.claude.models import RANGES, does_think, knobs_of, sampled, takes_of
 from proxy.grammar.claude.plan import plan
 from proxy.grammar.fields import Object, as_list, merged
+from proxy.grammar.offers import tools_called
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import refuse, says_nothing
 from proxy.grammar.roots import rooted
@@ -49,8 +50,7 @@ class Encoding:
         said = {
             "system": [block for turn in system for block in self._blocks.of(turn)],
             "stream": request.stream,
-            "tools": [self._tool(tool) for tool in request.tools],
-            "tool_choice": self._tool_choice(),
+            **self._offered(),
             "metadata": {} if request.user is None else {"user_id": self._user(request.user)},
             "service_tier": self._tier(),
             "output_config": self._output(),
@@ -132,6 +132,16 @@ class Encoding:
         return output | {"format": {"type": "json_schema", "schema": schema}}
 
     # tools
+
+    def _offered(self) -> Object:
+        """The tools, and the choice among them. Where a host wants some beside calls, and the client offers none any
+        more, those that were called are named, and not to be called.
+        """
+        tools = self._request.tools
+        if not (tools or self._own) and "offering" in self._request.ways and (called := tools_called(self._request)):
+            self.dropped.add("tools")
+            return {"tools": [self._tool(tool) for tool in called], "tool_choice": {"type": "none"}}
+        return {"tools": [self._tool(tool) for tool in tools], "tool_choice": self._tool_choice()}
 
     def _tool(self, tool: Tool) -> Object:
         if tool.kind != "function":

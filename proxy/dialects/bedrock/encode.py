@@ -7,7 +7,7 @@ receipt; content that it cannot carry is refused with its path.
 import re
 from math import inf
 
-from proxy.canon import Request, Tool, ToolCall, ToolChoice
+from proxy.canon import Request, Tool, ToolChoice
 from proxy.dialects.bedrock.reasoning import said_by_client, said_to, to_claude, unthinking
 from proxy.dialects.bedrock.turns import Conversation
 from proxy.dialects.bedrock.words import (
@@ -26,6 +26,7 @@ from proxy.grammar.claude.betas import KEY
 from proxy.grammar.claude.budgets import must_not_think, room_for
 from proxy.grammar.claude.models import RANGES, Takes, does_think, knobs_of, sampled, takes_of
 from proxy.grammar.fields import Object, Verbatim, as_object, dump, merged, without_nulls
+from proxy.grammar.offers import tools_called
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool, refuse
 from proxy.grammar.roots import rooted
@@ -249,7 +250,7 @@ class Encoding:
         requires tools. Then the choice is left out instead; and where the client offers no tools any more, those that
         were called are named.
         """
-        tools, choice, called = self._request.tools, self._request.tool_choice, self._called()
+        tools, choice, called = self._request.tools, self._request.tool_choice, tools_called(self._request)
         mode = "auto" if choice is None else choice.mode
         if mode == "none" and not called:
             self.dropped.update(["tools"] if tools else [])
@@ -259,13 +260,8 @@ class Encoding:
             choice = None
         if not tools and called:
             self.dropped.add("tools")
-            tools = [Tool(name=name) for name in called]
+            tools = called
         return tools, choice
-
-    def _called(self) -> list[str]:
-        """The names of the tools that the conversation has called, each once."""
-        parts = (part for turn in self._request.turns for part in turn.parts)
-        return list(dict.fromkeys(part.name for part in parts if isinstance(part, ToolCall)))
 
     def _tool(self, tool: Tool) -> list[Object]:
         """The tool's block, and its cachePoint."""
