@@ -662,6 +662,16 @@ def tool(**fields: Json) -> Json:
         ),
         pytest.param(
             [
+                tool(index=0, id="a", function={"name": "f", "arguments": "null"}),
+                tool(index=1, id="b", function={"name": "g", "arguments": '{"x":'}),
+                tool(index=1, function={"arguments": "null"}),
+                tool(index=1, function={"arguments": "}"}),
+            ],
+            [("a", "f", "{}"), ("b", "g", '{"x":null}')],
+            id="null for none",
+        ),
+        pytest.param(
+            [
                 tool(id="a", function={"name": "f", "arguments": "1"}),
                 tool(id="b", function={"name": "g", "arguments": "2"}),
             ],

@@ -678,6 +678,8 @@ def test_any_bytes_are_a_sentence_or_an_upstream_error(pieces: list[bytes]) -> N
     [
         ({"arguments": ""}, {"status": "completed"}, "{}"),
         ({"arguments": None}, {"status": "completed"}, "{}"),
+        ({"arguments": "null"}, {"status": "completed"}, "{}"),
+        ({"type": "custom_tool_call", "input": "null"}, {"status": "completed"}, "null"),
         ({"arguments": "", "status": "completed"}, {"status": "completed"}, "{}"),
         ({"arguments": "", "status": "incomplete"}, {"status": "incomplete"}, ""),
         ({"arguments": ""}, {"status": "incomplete"}, ""),
@@ -695,6 +697,21 @@ def test_a_call_without_arguments_is_json_unless_it_was_cut(
     (part,) = fold(decoded(data, streamed)).choices[0].parts
     assert isinstance(part, ToolCall)
     assert part.arguments == arguments
+
+
+def test_null_in_pieces_is_no_argument_before_the_first_one() -> None:
+    def piece(text: str) -> dict[str, Any]:
+        return {"type": "response.function_call_arguments.delta", "output_index": 0, "delta": text}
+
+    def arguments(*pieces: str) -> str:
+        call = {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "".join(pieces)}
+        added = {"type": "response.output_item.added", "output_index": 0, "item": {**call, "arguments": ""}}
+        end = {"type": "response.completed", "response": {"id": "r", "output": [call]}}
+        (part,) = fold(decoded(stream(added, *map(piece, pieces), end), True)).choices[0].parts
+        assert isinstance(part, ToolCall)
+        return part.arguments
+
+    assert (arguments("null"), arguments('{"a":', "null", "}")) == ("{}", '{"a":null}')
 
 
 # --- what a client is told -------------------------------------------------------------------------------------------

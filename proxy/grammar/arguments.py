@@ -7,6 +7,10 @@ import msgspec
 
 from proxy.grammar.fields import UNREADABLE, Object, encode_json
 
+# What hosts write where there are none: https://github.com/langchain-ai/langchain/pull/33896 (Groq),
+# https://github.com/vllm-project/vllm/issues/43851
+NONE = ("", "null")
+
 
 def as_json(value: object) -> str:
     """The text; a few hosts send the object instead."""
@@ -17,8 +21,10 @@ def as_json(value: object) -> str:
 
 def as_given(arguments: str) -> Object:
     """A call's arguments as an object."""
+    if arguments in NONE:
+        return {}
     try:
-        return _object_of(arguments or "{}")
+        return _object_of(arguments)
     except (*UNREADABLE, UnicodeEncodeError):
         return malformed(arguments)
 

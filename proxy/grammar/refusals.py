@@ -9,7 +9,7 @@ several, or text where it asked for something else. And a demand in the words of
 from proxy.canon import Part, Request, Tool, ToolCall
 from proxy.envelope import parse_object
 from proxy.errors import BadRequest, Unrepresentable
-from proxy.grammar.arguments import malformed
+from proxy.grammar.arguments import NONE, malformed
 from proxy.grammar.fields import Object, paths
 from proxy.grammar.nouns import noun_of
 from proxy.grammar.receipts import Receipt
@@ -86,7 +86,7 @@ def arguments_for(call: ToolCall, api: str, dropped: Receipt) -> Object:
     """
     if call.kind == "custom":
         raise free_text(call, api)
-    if call.arguments in ("", "null"):
+    if call.arguments in NONE:
         return {}
     try:
         return parse_object(call.arguments.encode(), is_part=True)

@@ -42,6 +42,7 @@ from proxy.dialects.cohere.words import (
     RANGES,
     plans,
 )
+from proxy.grammar.arguments import NONE
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object, as_list, merged, without_nulls
 from proxy.grammar.functions import nest
@@ -255,7 +256,7 @@ class Encoding:
         if call.kind == "custom":
             raise free_text(call, API)
         self.dropped.unsealed(call)
-        arguments = call.arguments if self._own else call.arguments or "{}"  # JSON, so never empty
+        arguments = call.arguments if self._own or call.arguments not in NONE else "{}"  # JSON, so never empty
         return {"id": call.id} | nest("function", {"name": call.name, "arguments": arguments}, self.dropped.marks(call))
 
     def _content(self, parts: list[Part], role: Role | None) -> object:

@@ -29,6 +29,7 @@ from proxy.dialects.openai_chat.encode_parts import Parts
 from proxy.dialects.openai_chat.reasoning import SENT, THOUGHTS, detail_of
 from proxy.dialects.openai_chat.seals import sealed
 from proxy.dialects.openai_chat.words import API, NAME, SPELT
+from proxy.grammar.arguments import NONE
 from proxy.grammar.fields import Object, as_object
 from proxy.grammar.functions import nest
 from proxy.grammar.neighbours import joined
@@ -163,7 +164,7 @@ class Messages:
         marks = sealed(_respelt(self._parts.marks(call)), call.signature)
         if call.kind == "custom":
             return nest("custom", {"name": call.name, "input": call.arguments}, marks)
-        arguments = call.arguments if self._own else call.arguments or "{}"  # arguments are JSON, so never empty
+        arguments = call.arguments if self._own or call.arguments not in NONE else "{}"  # JSON, so never empty
         return nest("function", {"name": call.name, "arguments": arguments}, marks)
 
     def _add_thoughts(self, thoughts: list[Thinking], message: Object) -> None:

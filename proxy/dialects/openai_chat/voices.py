@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from proxy.canon import Close, Delta, Part, ToolCall
 from proxy.dialects.openai_chat.seals import unsealed
-from proxy.grammar.arguments import as_json, is_object
+from proxy.grammar.arguments import NONE, as_json, is_object
 from proxy.grammar.fields import Object, as_object, nonsense, text_in
 from proxy.grammar.sentence import Sentence
 
@@ -95,6 +95,8 @@ class Voices(Sentence):
         name, named = text_in(inner, "name"), text_in(item, "id")
         text = as_json(inner.get("arguments") if inner is function else inner.get("input"))
         call = self._which(voice, item.get("index"), named, name, text)
+        if inner is function and call.silent and text in NONE:
+            text = ""
         if call.index is None:
             call.id, call.name = call.id or named, call.name or name
             call.kind = "function" if inner is function else "custom"

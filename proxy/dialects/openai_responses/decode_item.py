@@ -28,7 +28,7 @@ from proxy.dialects.openai_responses.parse_input import drawn, texts_of
 from proxy.dialects.openai_responses.seals import opened
 from proxy.dialects.openai_responses.words import CALLS, NAME, OF_CALL
 from proxy.errors import excerpt
-from proxy.grammar.arguments import as_json
+from proxy.grammar.arguments import NONE, as_json
 from proxy.grammar.fields import Object, as_list, as_object, as_text, nonsense
 
 
@@ -136,8 +136,8 @@ class Item:
             case "reasoning":
                 self._reasoned()
             case kind if kind in CALLS:
-                block = self._call()
-                block.more(block.rest(as_json(self._value.get(CALLS[kind]))))
+                block, said = self._call(), as_json(self._value.get(CALLS[kind]))
+                block.more(block.rest("" if kind == "function_call" and said in NONE else said))
                 if kind == "function_call" and not (block.pieces or cut or self._value.get("status") == "incomplete"):
                     block.more("{}")
             case _:
@@ -208,6 +208,9 @@ class Item:
         if self._done:
             return
         self._must_be(kind)
+        begun = bool(self._blocks[0].pieces if 0 in self._blocks else self._waiting)
+        if kind == "function_call" and text in NONE and not begun:
+            return
         if 0 in self._blocks:
             self._blocks[0].more(text)
         else:

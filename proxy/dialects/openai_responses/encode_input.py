@@ -31,6 +31,7 @@ from proxy.dialects.openai_responses.citations import spelled
 from proxy.dialects.openai_responses.namespaces import NAMESPACE
 from proxy.dialects.openai_responses.seals import closed
 from proxy.dialects.openai_responses.words import ADDED, API, CALLS, DRAWING, NAME, SENT
+from proxy.grammar.arguments import NONE
 from proxy.grammar.caching import is_openais
 from proxy.grammar.dataurls import url_of
 from proxy.grammar.fields import Object, Verbatim
@@ -174,8 +175,8 @@ class Saying:
     def _call(self, call: ToolCall) -> Object:
         self.dropped.unsealed(call)
         kind = "custom_tool_call" if call.kind == "custom" else "function_call"
-        empty = "" if self._own or call.kind == "custom" else "{}"  # arguments are JSON, so never empty
-        said = {"type": kind, "call_id": call.id, "name": call.name, CALLS[kind]: call.arguments or empty}
+        is_empty = call.arguments in NONE and not (self._own or call.kind == "custom")  # arguments are JSON, so never
+        said = {"type": kind, "call_id": call.id, "name": call.name, CALLS[kind]: "{}" if is_empty else call.arguments}
         marks = self.dropped.marks(call)
         space = marks.get(NAMESPACE)
         return said | marks | (space if isinstance(space, Verbatim) else {})
