@@ -15,9 +15,12 @@ from typing import Any
 
 import pytest
 
+from proxy.edge.door import Door
+from proxy.edge.inbound import Inbound
+from proxy.errors import GatewayError
 from proxy.process import serving
 from proxy.process.serving import drain
-from tests.client import ANTHROPIC, LANES, OPENAI, Client, Got, Speech, ask, client, lane_name, spell
+from tests.client import ANTHROPIC, LANES, OPENAI, SPEECHES, Client, Got, Speech, ask, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, pillion
 from tests.waiting import soon
@@ -239,6 +242,23 @@ async def test_an_answer_that_has_not_begun_is_a_503_on_its_own_wire(
             assert "shutting down" in speech.error(got.body)["message"]
             assert await end == 1
         await evil.closed()
+
+
+@pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
+async def test_one_that_came_in_the_very_turn_of_the_end_is_told_as_well(
+    speech: Speech, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its task is there by then, and has not begun."""
+    begin, error = Door._begin, GatewayError("pillion is shutting down: try again.", status=503, code="shutting_down")
+
+    def begun(door: Door, inbound: Inbound) -> None:
+        begin(door, inbound)
+        assert gateway.app.cut(error) == 1
+
+    monkeypatch.setattr(Door, "_begin", begun)
+    async with pillion() as gateway:
+        got = await ask(gateway, "POST", speech.path, speech.request(model="echo/text"), speech.headers)
+        assert (got.status, speech.error(got.body)["message"]) == (503, error.message)
 
 
 async def test_a_client_that_does_not_read_holds_nobody_up() -> None:

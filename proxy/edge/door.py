@@ -210,8 +210,12 @@ class Door(Flow):
 
     def interrupt(self, reason: object = "interrupted") -> None:
         """Cancel what the answer waits for. The client is still there, and may be told why."""
-        if self._task is not None:
+        if self._task is None or self._inbound is None:
+            return
+        if self._inbound.id:
             self._task.cancel(reason)
+        else:  # it begins in this turn: a task that is cancelled before never does, and nobody would tell the client
+            self._loop.call_soon(self._task.cancel, reason)
 
     def part(self) -> None:
         """Close politely: what is written still goes out, and what the client is still sending is read."""
