@@ -17,6 +17,8 @@ import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace as changed
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -384,18 +386,39 @@ async def test_a_containers_agent_is_asked_once_for_twenty_requests_and_again_be
             assert len(agent.requests) == 2
 
 
-async def test_a_client_that_leaves_spoils_nothing_for_those_who_wait(aws: Environ) -> None:
-    stall = Scenario(cut_at=0, cut_of="wire", how="stall")
-    async with Evil(stall, issued(9999)) as agent, Evil(ANSWER) as evil, bedrock(evil.url) as adapter:
+@pytest.mark.parametrize("waits", [True, False], ids=["another waits", "nobody waits"])
+async def test_a_client_that_leaves_spoils_nothing_for_those_who_wait(aws: Environ, waits: bool) -> None:
+    """Nor for those who come later: what was asked for on its behalf is there for them."""
+    late = changed(issued(9999), delay_head=0.05)
+    async with Evil(late) as agent, Evil(ANSWER) as evil, bedrock(evil.url) as adapter:
         aws(agent_at(agent))
-        first, second = (asyncio.create_task(adapter.send(outgoing())) for _ in range(2))
+        first = asyncio.create_task(adapter.send(outgoing()))
+        second = asyncio.create_task(adapter.send(outgoing())) if waits else None
         await agent.received()
         first.cancel()
-        await (await second).read(1000)
-        assert verify(evil.requests[0]).key_id == ID
         with pytest.raises(asyncio.CancelledError) as left:
             await first
         assert is_unsent(left.value)
+        await (await (second or adapter.send(outgoing()))).read(1000)
+        assert verify(evil.requests[0]).key_id == ID
+        assert len(agent.requests) == 1
+
+
+async def test_while_credentials_are_good_no_request_waits_for_the_next(aws: Environ) -> None:
+    stall = Scenario(cut_at=0, cut_of="wire", how="stall")
+    async with (
+        Evil(issued(9999), stall) as agent,
+        Evil(answering=lambda _: ANSWER) as evil,
+        bedrock(evil.url) as adapter,
+    ):
+        aws(agent_at(agent))
+        await (await adapter.send(outgoing())).read(1000)
+        adapter._chain._found._expiry_time -= timedelta(seconds=9999 - 800)
+        await (await adapter.send(outgoing())).read(1000)
+        await agent.received(2)
+        assert adapter._chain._asking is not None
+        assert [verify(request).key_id for request in evil.requests] == [ID, ID]
+        adapter._chain._asking.cancel()
 
 
 async def refusal(adapter: Bedrock) -> str:

@@ -2,8 +2,10 @@
 
 With those of AWS's default chain, as in all of its tools: the environment, a profile, a web identity, the container,
 the machine. botocore knows the chain, and aiobotocore walks it without blocking the loop. It is walked at the first
-request, since pillion may start before its credentials exist. botocore renews those that expire ahead of time, once for
-all requests that wait. https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html
+request, since pillion may start before its credentials exist. Those that expire are renewed ahead of time. Either is
+done once for all requests, in a task of its own: a client that leaves would break it off for the others, and have
+aiobotocore forget to close a connection.
+https://docs.aws.amazon.com/sdkref/latest/guide/standardized-credentials.html
 """
 
 import asyncio
@@ -12,7 +14,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from aiobotocore.session import AioSession  # type: ignore[import-untyped]
-from botocore.credentials import ReadOnlyCredentials  # type: ignore[import-untyped]
+from botocore.credentials import ReadOnlyCredentials, RefreshableCredentials  # type: ignore[import-untyped]
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 from proxy.config import Secret
@@ -21,6 +23,7 @@ from proxy.errors import Refused
 T = TypeVar("T")
 
 PATIENCE = 10.0  # seconds for one walk of the chain, or one renewal
+EXPIRING = 600.0  # seconds before they expire from which a request waits for others
 RETRY = 5.0  # seconds until an empty chain is walked again: its last step, machine metadata, fails slowly
 
 
@@ -33,7 +36,8 @@ class Chain:
         self._ways = " or ".join([*key_names, "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"])
         self._session = AioSession(profile=profile or None)
         self._found: Any = None  # botocore's object, which knows when to renew itself
-        self._walking = asyncio.Lock()
+        self._frozen: ReadOnlyCredentials | None = None  # what it had last
+        self._asking: asyncio.Task[ReadOnlyCredentials | None] | None = None
         self._why = ""
         self._retry_at = 0.0
 
@@ -42,15 +46,14 @@ class Chain:
 
     async def credentials(self) -> ReadOnlyCredentials:
         """The current ones. Raises Refused, which says what to set."""
-        if self._found is None:
-            async with self._walking:  # later requests use what the first one found
-                await self._walk()
-        if self._found is not None:
-            frozen: ReadOnlyCredentials | None = await self._patiently(self._found.get_frozen_credentials())
-            if frozen is not None:
-                for secret, value in zip(self.secrets, frozen, strict=False):  # a fourth value would be the account
-                    secret.become(value or "")
-                return frozen
+        frozen = self._frozen
+        if self._found is None or self._expire_within(None):
+            if self._asking is None:
+                self._asking = asyncio.create_task(self._asked(), name=f"credentials of {self._name}")
+            if frozen is None or self._expire_within(EXPIRING):
+                frozen = await asyncio.shield(self._asking)
+        if frozen is not None:
+            return frozen
         raise Refused(
             f"{self._name} has no AWS credentials ({self._why}): set {self._ways}.",
             status=401,
@@ -59,9 +62,26 @@ class Chain:
             provider=self._name,
         )
 
+    def _expire_within(self, seconds: float | None) -> bool:
+        """None: as many as botocore likes best, 15 minutes."""
+        return isinstance(self._found, RefreshableCredentials) and self._found.refresh_needed(seconds)
+
+    async def _asked(self) -> ReadOnlyCredentials | None:
+        try:
+            if self._found is None and monotonic() >= self._retry_at:
+                await self._walk()
+            if self._found is None:
+                return None
+            frozen: ReadOnlyCredentials | None = await self._patiently(self._found.get_frozen_credentials())
+            if frozen is not None:
+                self._frozen = frozen
+                for secret, value in zip(self.secrets, frozen, strict=False):  # a fourth value would be the account
+                    secret.become(value or "")
+            return frozen
+        finally:
+            self._asking = None
+
     async def _walk(self) -> None:
-        if self._found is not None or monotonic() < self._retry_at:
-            return
         self._why = "AWS's own search found none"
         self._found = await self._patiently(self._session.get_credentials())
         self._retry_at = 0.0 if self._found else monotonic() + RETRY
