@@ -13,6 +13,7 @@ import pytest
 from proxy import registry
 from proxy.access.rights import everybodys
 from proxy.canon import Usage
+from proxy.edge import delivery
 from proxy.errors import GatewayError
 from proxy.middleware.witness import Witness
 from proxy.ports import Call, Handler, Reply
@@ -279,6 +280,28 @@ async def test_what_is_still_being_received_ends_as_well() -> None:
         (row,) = await until(gateway, 1)
         assert await cancelled(gateway, row["id"]) == 200
         assert (await one.answer()).status == 499
+
+
+@pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
+async def test_a_stream_whose_head_is_about_to_go_out_is_ended_in_its_clients_words(
+    speech: Speech, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first stream of our own frames waits for what writes them to be loaded."""
+
+    async def forever(place: str) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(delivery, "loaded", forever)
+    provider = OPENAI if speech is ANTHROPIC else ANTHROPIC
+    async with Evil(half(provider)) as evil, pillion(**provider.environ(evil.url)) as gateway, client(gateway) as one:
+        await send(one, speech, f"{provider.provider}/m")
+        await soon(lambda: any(call.reply is not None for call in gateway.app.lasting.active._live.values()))
+        (row,) = await listed(gateway)
+        assert await cancelled(gateway, row["id"]) == 200
+        got = await one.answer()
+        assert (got.status, got.whole) == (200, False)
+        assert "was cancelled" in speech.error(speech.last_event(got.body))["message"]
+        await until(gateway, 0)
 
 
 async def test_a_client_that_reads_nothing_holds_up_no_cancelling() -> None:

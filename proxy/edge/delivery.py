@@ -144,8 +144,9 @@ async def _live(door: Door, inbound: Inbound, reply: Reply, body: AsyncGenerator
         reply.stopped = reply.stopped or unwound(error)
         await _break(door, reply, lines, told=isinstance(error, UpstreamError) and error.told)
     except asyncio.CancelledError:
-        if lines is None or reply.stopped is None or not door.connected:
+        if reply.stopped is None or not door.connected:
             raise
+        lines = lines or _plain(door, inbound, reply, ours)
         await _break(door, reply, lines, told=False)  # the client is still there: it was we who ended it, and say so
     finally:
         if lines is not None:
@@ -187,6 +188,10 @@ async def _lines(door: Door, inbound: Inbound, reply: Reply, ours: bytes) -> Lin
         kept_awake = await loaded(KEPT_AWAKE)
         lines: Lines = await kept_awake(door, inbound, reply.ping, spell(reply.headers) + ours)
         return lines
+    return _plain(door, inbound, reply, ours)
+
+
+def _plain(door: Door, inbound: Inbound, reply: Reply, ours: bytes) -> Lines:
     head = _head(door, inbound, reply, ours)
     return _Chunks(door, head) if inbound.http11 else _Bare(door, head)
 
