@@ -195,6 +195,8 @@ class Client:
 
     async def answer(self, bodiless: bool = False) -> Got:
         status, headers = await self.head()
+        if status == 100:  # it may send its body
+            status, headers = await self.head()
         framing = {name.lower(): value for name, value in headers}
         async with asyncio.timeout(PATIENCE):
             if bodiless:
