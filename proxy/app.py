@@ -72,7 +72,8 @@ class App:
         self.room = room or Room()
         self.room.allow(config.overload.max_connections)
         self.upstream = Upstream(tls)  # from here on there is something to close: no ConfigError any more
-        self.accounting = Accounting(config, supplies.budgets, self.upstream.tell, self.fleet)
+        self.hurry = asyncio.Event()  # once it is set, nobody is waited for when we end
+        self.accounting = Accounting(config, supplies.budgets, self.upstream.tell, self.fleet, self.hurry)
         self.upstream.outbox.before = self.accounting.ledger.flush  # no provider hears of what is not written down
         self._hide = hide or Redaction(secrets_of(config))
         self.metrics = Metrics(config.named_models(), self._hide)

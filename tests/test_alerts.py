@@ -180,6 +180,28 @@ async def test_a_webhook_that_never_answers_holds_nobody(
     assert "pillion stopped" in caplog.text
 
 
+@pytest.mark.parametrize("before", [True, False], ids=["before", "meanwhile"])
+async def test_who_is_in_a_hurry_waits_for_no_webhook(before: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alerts, "FAREWELL", 3600.0)
+    never, hurry = asyncio.Event(), asyncio.Event()
+
+    async def post(_url: str, _body: bytes) -> int:
+        await never.wait()
+        return 200
+
+    told = Alerts(Secret(URL), post, hurry=hurry)
+    told.tell(NEARLY)
+    if before:
+        hurry.set()
+    closing = asyncio.create_task(told.close())
+    for _ in range(3):
+        await asyncio.sleep(0)
+    hurry.set()
+    async with asyncio.timeout(10):
+        await closing
+    assert told.lost == 1
+
+
 async def test_a_webhook_that_is_too_slow_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(alerts, "PATIENCE", 0.001)
     never = asyncio.Event()

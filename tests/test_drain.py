@@ -277,7 +277,10 @@ async def test_a_client_that_does_not_read_holds_nobody_up() -> None:
 async def test_who_is_in_a_hurry_waits_no_second_for_a_client_that_does_not_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """By the waits that begin once a second signal is there, and not by the clock, which counts a slow machine too."""
+    """By the waits that begin once a second signal is there, and not by the clock, which counts a slow machine too.
+
+    The last is for threads that hang, when all is closed.
+    """
     waits: list[float] = []
     hurry = asyncio.Event()
     real = serving._wait_for
@@ -300,7 +303,7 @@ async def test_who_is_in_a_hurry_waits_no_second_for_a_client_that_does_not_read
         async with draining(gateway, hurry, least=30, most=60) as end:
             assert await end == 1
     assert len(waits) == 1
-    assert sum(waits) < 1
+    assert sum(waits) + serving.HURRIED < 1
 
 
 async def test_what_is_cut_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -24,6 +24,7 @@ from proxy.cli import main
 from proxy.config import load
 from proxy.edge.address import Address
 from proxy.process import greeting as greeted_by
+from proxy.process import serving as serving_by
 from proxy.reports import probe
 from proxy.store import CRASHED, ESTIMATED
 from tests.client import OPENAI, Client, ask, client, spell
@@ -194,6 +195,21 @@ async def test_machines_read_where_it_listens_who_is_there_and_how_it_ended(by: 
     events = [line for line in lines if line["event"] in ("draining", "stopped")]
     assert [line.get("by") for line in events] == [by, None]
     assert (events[1]["exit_code"], "cut" in events[1]) == (0, False)
+
+
+@pytest.mark.parametrize("is_hurried", [False, True])
+async def test_when_all_is_closed_threads_that_hang_have_a_moment_and_after_a_second_signal_less(
+    is_hurried: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where that signal comes only now."""
+    waits: list[tuple[float, int]] = []
+    monkeypatch.setattr(serving_by, "_go_within", lambda seconds, code: waits.append((seconds, code)))
+    serving_by._go_anyway(3, is_hurried)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await soon(lambda: len(waits) == 2)
+    assert waits == [(serving_by.HURRIED if is_hurried else serving_by.LAST_BREATH, 3), (serving_by.HURRIED, 3)]
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().remove_signal_handler(number)
 
 
 # A resolver of the loop's that never hears from its name servers hangs like this one, in a thread that all wait for.

@@ -44,6 +44,7 @@ CANNOT_LISTEN = 1
 CUT = 3  # exit code: answers were cut
 LAST_WORDS = 0.5  # seconds for the last event of a cut answer to reach its client
 LAST_BREATH = 2.0  # seconds for the process to go once all is closed; more than the log takes for its last lines
+HURRIED = 0.3  # the same after a second signal: with LAST_WORDS less than a second
 STDERR = 2  # descriptor
 
 log = logging.getLogger("pillion")
@@ -98,8 +99,7 @@ async def _run(config: Config, source: Source, lines: Log, hide: Redaction, hand
     _check_loop()
     app = App(config, log=lines, room=Room(descriptors()), hide=hide)
     reloading = Reloading(app, source, lines)
-    hurry = asyncio.Event()
-    signals = _listen_to_signals(app.admin.stop, hurry, reloading.ask)
+    signals = _listen_to_signals(app.admin.stop, app.hurry, reloading.ask)
     try:
         app.now.check_headers()
         await _open(app, handed)
@@ -109,20 +109,27 @@ async def _run(config: Config, source: Source, lines: Log, hide: Redaction, hand
             await app.admin.stop.wait()
         by = signals[0] if signals else "/quitquitquit"
         log.info("stopping, because of %s", by, extra={"event": "draining", "by": by})
-        cut = await drain(app, hurry)
+        cut = await drain(app, app.hurry)
     finally:
         await app.close()
     code = CUT if cut else 0
     log.info("stopped", extra={"event": "stopped", "exit_code": code, "cut": cut})
-    _go_anyway(code)
+    _go_anyway(code, app.hurry.is_set())
     return code
 
 
-def _go_anyway(code: int) -> None:
+def _go_anyway(code: int, is_hurried: bool) -> None:
     """Everything is closed by now, and written. But both loop and interpreter wait for their threads, and one that asks
     a name server which is gone, or a cloud for credentials, may hang for a minute in which nobody serves.
     """
-    timer = threading.Timer(LAST_BREATH, os._exit, [code])
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, _go_within, HURRIED, code)
+    _go_within(HURRIED if is_hurried else LAST_BREATH, code)
+
+
+def _go_within(seconds: float, code: int) -> None:
+    timer = threading.Timer(seconds, os._exit, [code])
     timer.daemon = True
     timer.start()
 

@@ -31,13 +31,21 @@ def prices_of(config: Config) -> Prices:
 
 class Accounting:
     """What goes on counting for as long as pillion runs. `post` tells a webhook. `fleet`: who shares the budgets.
+    `hurry`: as Alerts has it.
 
     `turn`: the lock that whoever changes the budgets holds from `reckoned` until `become`.
     """
 
-    def __init__(self, config: Config, budgets: Mapping[str, Budget], post: Post, fleet: Fleet | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        budgets: Mapping[str, Budget],
+        post: Post,
+        fleet: Fleet | None = None,
+        hurry: asyncio.Event | None = None,
+    ) -> None:
         self.turn = asyncio.Lock()
-        self.alerts = Alerts(config.webhook, post)
+        self.alerts = Alerts(config.webhook, post, hurry=hurry)
         self.leases = None if fleet is None else Leases(fleet)
         make = Counter if self.leases is None else self.leases.counter
         self.budgets = Budgets(budgets, time.time, self.alerts.tell, make)

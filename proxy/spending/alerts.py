@@ -38,14 +38,20 @@ SENTENCES = {
 
 
 class Alerts:
-    """`tell` is what budgets call. `counts` is by kind and budget; `lost`: those that the webhook never took."""
+    """`tell` is what budgets call. `counts` is by kind and budget; `lost`: those that the webhook never took.
 
-    def __init__(self, webhook: Secret, post: Post, sleep: Sleep = asyncio.sleep) -> None:
+    `hurry`: once it is set, no webhook is waited for when we end.
+    """
+
+    def __init__(
+        self, webhook: Secret, post: Post, sleep: Sleep = asyncio.sleep, hurry: asyncio.Event | None = None
+    ) -> None:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.lost = 0
         self._webhook = webhook
         self._post = post
         self._sleep = sleep
+        self._hurry = hurry or asyncio.Event()
         self._waiting: deque[Alert] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -70,10 +76,12 @@ class Alerts:
             self._task = asyncio.get_running_loop().create_task(self._deliver(), name="alerts")
 
     async def close(self) -> None:
-        """What still waits has a moment; the rest is counted as lost."""
+        """What still waits has a moment, unless somebody is in a hurry; the rest is counted as lost."""
         if (task := self._task) is not None:
-            _, unfinished = await asyncio.wait({task}, timeout=FAREWELL)
-            if unfinished:
+            hurried = asyncio.create_task(self._hurry.wait())
+            await asyncio.wait({task, hurried}, timeout=FAREWELL, return_when=asyncio.FIRST_COMPLETED)
+            hurried.cancel()
+            if not task.done():
                 task.cancel()
                 await asyncio.wait({task})
         while self._waiting:
