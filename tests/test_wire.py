@@ -651,11 +651,11 @@ async def minutes(talk: Talk, clock: Stepped, pieces: Sequence[bytes], many: int
     return ""
 
 
-def watched() -> tuple[Talk, Stepped]:
+def watched(idle: float = 100) -> tuple[Talk, Stepped]:
     """A stream that has said something, and may say no more than that it is there for half an hour."""
     talk = Talk()
     clock = Stepped(talk)
-    talk.send(idle=100, quiet=1800)
+    talk.send(idle=idle, quiet=1800)
     talk.receive(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n", spelled(DELTA))
     talk.exchange.begun()
     return talk, clock
@@ -701,6 +701,25 @@ async def test_a_stream_that_speaks_between_its_pings_goes_on(kind: str) -> None
         assert await minutes(talk, clock, PINGS[kind], 25) == ""
         assert await minutes(talk, clock, [DELTA], 1) == ""
     assert await minutes(talk, clock, [*PINGS[kind], DELTA], 100) == ""
+
+
+@pytest.mark.parametrize("idle", [0, 60, 600])
+@pytest.mark.parametrize("last", [1, 179, 181, 1799])
+async def test_a_quiet_is_timed_from_the_last_word_to_within_a_tenth(idle: float, last: int) -> None:
+    """By its own alarm and no other look, whatever else is timed. `last`: seconds after the first word."""
+    talk, clock = watched(idle)
+    reading = asyncio.create_task(talk.fault())
+    await turn()
+    began, due = clock.now, talk.wire._alarm._when
+    while due:
+        clock.now += 1
+        if clock.now == began + last or (clock.now - began) % 50 == 0:
+            talk.receive(spelled(DELTA if clock.now == began + last else b": ping\n\n"))
+            await turn()
+            await turn()
+        due = due if clock.now < due else talk.exchange.look()
+    assert (await reading)[1].code == "quiet_timeout"
+    assert 1800 <= clock.now - (began + last) <= 1800 * 1.1 + 1
 
 
 async def test_a_stream_that_comes_byte_by_byte_speaks_with_each_event() -> None:

@@ -15,6 +15,7 @@ from proxy.edge.wire import Wire
 from proxy.errors import Timeout, UpstreamError
 
 LINGER = 0.5  # seconds that an answer may go on after its last event
+PARTS = 10  # of `quiet`, after each of which is looked whether it has been broken: so exactly is it timed
 SHORTEST = 16  # bytes of an event: a frame of AWS's with nothing in it. One of any other wire has an end of a line
 
 
@@ -51,7 +52,7 @@ class Timed:
             self._last = self._spoke = self._clock.time()
             allowed = self._allowed
             if allowed.idle or allowed.quiet:
-                self._wire.wake_at(self._last + soonest(allowed.idle, allowed.quiet))
+                self._wire.wake_at(self._last + soonest(allowed.idle, allowed.quiet / PARTS))
 
     def concluded(self) -> None:
         """The answer has said its last. Its end has to come for the connection to be used again, but not much later."""
@@ -87,7 +88,7 @@ class Timed:
         if self._watched and allowed.idle:
             times.append(now + allowed.idle - self._silence(now))
         if self._watched and allowed.quiet:
-            times.append(self._spoke + allowed.quiet)
+            times.append(min(self._spoke + allowed.quiet, now + allowed.quiet / PARTS))
         elif not self._watched:
             times += [self._began + allowed.first_event] if allowed.first_event else []
             times += [self._began + allowed.headers] if allowed.headers and not self._headed else []
