@@ -18,7 +18,7 @@ from tests.gateway import Gateway, pillion
 from tests.waiting import soon
 
 CLIENTS = 40  # at a time
-LEAVE = 0.4  # of them
+LEAVE = 0.5  # of them
 SSE, JSON = "text/event-stream", "application/json"
 
 _nonces = re.compile(rb"nonce-[0-9a-f]{16}").findall
@@ -98,7 +98,7 @@ def environ(provider: Speech, evil: Evil) -> dict[str, str]:
 
 
 async def test_nobody_hears_a_byte_of_anothers_answer() -> None:
-    count = laws.share("requests with a nonce of their own", 10_000, 1_000)
+    count = laws.share("requests with a nonce of their own", 20_000, 2_000)
     told = Counter[str]()
     async with Evil(answering=answer, tls=True) as evil:
         async with pillion(**environ(OPENAI, evil), **environ(ANTHROPIC, evil)) as gateway:
@@ -108,4 +108,4 @@ async def test_nobody_hears_a_byte_of_anothers_answer() -> None:
         asked = len(evil.requests)
         assert evil.connections < asked  # else none of them was used again
     assert told["asked"] == told["left"] + told["stayed"] >= count
-    assert min(told["left"], told["stayed"]) > count // 4
+    assert min(told["left"], told["stayed"]) > 0.45 * count
