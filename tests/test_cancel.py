@@ -20,6 +20,7 @@ from typing import Any, Literal, cast
 
 import pytest
 
+from proxy.edge.door import Door
 from proxy.edge.exchange import Exchange
 from proxy.edge.kernel import WATCHED
 from proxy.edge.wire import Wire
@@ -110,6 +111,41 @@ async def test_a_client_that_leaves_in_the_middle_of_a_stream(speech: Speech, pr
         await one.until("ü".encode())
         one.leave(how)
         await let_go(evil, gateway)
+
+
+BUDGET = "budgets: {all: {usd: 9, window: day, unbounded_usd: 1}}\nledger: {create: true}\n"
+TURNS = 12  # of the loop, from when it hears that a client has left
+
+
+@BOTH_WAYS
+@pytest.mark.parametrize("phase", [*PHASES, "in the middle of a stream"])
+@pytest.mark.parametrize(("speech", "provider"), LANES, ids=lane_name)
+async def test_what_was_set_aside_is_back_at_once(
+    speech: Speech, provider: Speech, phase: str, how: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """D2, by the turns of the loop: no timer runs, and nothing else is waited for."""
+    gone, lost = asyncio.Event(), Door.connection_lost
+
+    def hear(door: Door, exc: BaseException | None) -> None:
+        lost(door, exc)
+        gone.set()
+
+    monkeypatch.setattr(Door, "connection_lost", hear)
+    scenario, stream = PHASES.get(phase) or (half(provider), True)
+    more = {**config_file(BUDGET, tmp_path), "PILLION_OVERLOAD_MAX_REQUESTS": "1"}
+    async with Evil(scenario, tls=True) as evil, reached(evil, provider, **more) as gateway, client(gateway) as one:
+        budgets, lasting = gateway.app.accounting.budgets, gateway.app.lasting
+        await ask(one, speech, provider, stream)
+        await evil.pushed_all()
+        if phase not in PHASES:
+            await one.until("ü".encode())
+        assert [row.reserved for row in budgets.statements()] != [0]
+        one.leave(how)
+        await gone.wait()
+        for _ in range(TURNS):
+            await asyncio.sleep(0)
+        assert [row.reserved for row in budgets.statements()] == [0]
+        assert (len(lasting.active), lasting.overload.under_way) == (0, 0)
 
 
 @BOTH_WAYS
