@@ -10,15 +10,17 @@ import json
 import random
 import re
 from collections import Counter
+from pathlib import Path
 
 from tests import laws
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, Client, Speech, client, spell
 from tests.evil import Evil, Received, Scenario
-from tests.gateway import Gateway, pillion
+from tests.gateway import Gateway, config_file, pillion
 from tests.waiting import soon
 
 CLIENTS = 40  # at a time
 LEAVE = 0.5  # of them
+BUDGET = "budgets: {all: {usd: 1000000, window: day, unbounded_usd: 1, mode: lenient}}\n"
 SSE, JSON = "text/event-stream", "application/json"
 
 _nonces = re.compile(rb"nonce-[0-9a-f]{16}").findall
@@ -97,14 +99,18 @@ def environ(provider: Speech, evil: Evil) -> dict[str, str]:
     return {**provider.environ(evil.url), f"PILLION_{provider.provider.upper()}_CA": str(evil.ca_pem)}
 
 
-async def test_nobody_hears_a_byte_of_anothers_answer() -> None:
-    count = laws.share("requests with a nonce of their own", 20_000, 2_000)
+async def test_nobody_hears_a_byte_of_anothers_answer(tmp_path: Path) -> None:
+    """And of what was set aside for them nothing stays so (D2)."""
+    count = laws.share("requests with a nonce of their own", 20_000, 1_000)
     told = Counter[str]()
     async with Evil(answering=answer, tls=True) as evil:
-        async with pillion(**environ(OPENAI, evil), **environ(ANTHROPIC, evil)) as gateway:
+        asked_of = {**environ(OPENAI, evil), **environ(ANTHROPIC, evil)}
+        there = {**config_file(BUDGET, tmp_path), "PILLION_STATE_DIR": ""}  # with no disk to wait for
+        async with pillion(**asked_of, **there) as gateway:
             visits = [Visit(gateway, random.Random(number)) for number in range(CLIENTS)]
             await asyncio.gather(*(visit.ask(count, told) for visit in visits))
             await soon(lambda: gateway.app.upstream.in_use == 0)
+            assert [row.reserved for row in gateway.app.accounting.budgets.statements()] == [0]
         asked = len(evil.requests)
         assert evil.connections < asked  # else none of them was used again
     assert told["asked"] == told["left"] + told["stayed"] >= count
