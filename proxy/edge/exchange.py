@@ -15,7 +15,7 @@ import httptools
 
 from proxy.edge import heads
 from proxy.edge.failures import why
-from proxy.edge.lateness import Allowed, Timed, soonest
+from proxy.edge.lateness import EVENT, Allowed, Timed, soonest
 from proxy.edge.wire import Wire
 from proxy.errors import Down, UpstreamError
 from proxy.ports import Sink
@@ -257,7 +257,7 @@ class Exchange(Timed):
             self._chunks.append(rest)
             self._held = len(rest)
             data = data[:PIECE]
-        if self._watched and not self._speaks:
+        if self._watched and self._said is not EVENT:
             self._listen(data)
         if self._paused:
             self._go_on()
@@ -270,7 +270,7 @@ class Exchange(Timed):
         self._counted = 0
         data = b"".join(self._chunks)
         self._chunks.clear()
-        if not self._speaks:
+        if self._said is not EVENT:
             self._listen(data)
         try:
             may_go_on = sink(data)

@@ -7,6 +7,7 @@ signs of life. Whether a piece is more than that is only checked when a timer is
 
 import asyncio
 import re
+from enum import Enum
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -30,6 +31,17 @@ class Allowed(NamedTuple):
     client: float = 0.0  # the client's own limit, of which `total` is what was left
 
 
+class Said(Enum):
+    """What an answer has sent since its silence was last looked at."""
+
+    NOTHING = "nothing"  # or signs of life
+    PART = "part"  # of an event, and too little to be one
+    EVENT = "event"  # or as much as one
+
+
+EVENT = Said.EVENT  # asked for with every piece, and found twice as fast by a name of its own
+
+
 class Timed:
     """The timers of an exchange, its subclass. The wire looks at them when it was asked to."""
 
@@ -39,11 +51,11 @@ class Timed:
     _headed = _done = False  # has the head come, and the end?
     _watched = False  # the answer has said something, and its silences are timed
     _concluded = False  # the answer has said its last
-    _speaks: bool | None = False  # since the last look it has sent more than signs of life; None: less than an event
+    _said = Said.NOTHING
     _began = 0.0  # seconds, by the loop's clock
     _allowed = Allowed()
     _last = 0.0  # when a byte came, or somebody began to wait for one; seconds, by the loop's clock
-    _spoke = 0.0  # when a look last found that; seconds, by the loop's clock
+    _spoke = 0.0  # when a look last found that it had said an event; seconds, by the loop's clock
 
     def begun(self) -> None:
         """The answer has said something: from now on its silences are timed."""
@@ -100,12 +112,14 @@ class Timed:
 
     def _listen(self, data: bytes) -> None:
         """Is this more than a sign of life? Who sends byte after byte, and never an event, has not spoken either."""
-        if self._speaks is None or not is_quiet(data):
-            self._speaks = None if len(data) < SHORTEST and b"\n" not in data and b"\r" not in data else True
+        if self._said is Said.PART or not is_quiet(data):
+            is_part = len(data) < SHORTEST and b"\n" not in data and b"\r" not in data
+            self._said = Said.PART if is_part else EVENT
 
     def _since_it_spoke(self, now: float) -> float:
-        if self._speaks or self._waiter is None:
-            self._speaks, self._spoke = False, now
+        """Seconds without an event, as far as looks can tell; from this look on, what is said counts anew."""
+        if self._said is EVENT or self._waiter is None:
+            self._said, self._spoke = Said.NOTHING, now
         return now - self._spoke
 
     def _late(self, code: str, what: str, seconds: float) -> None:
