@@ -54,15 +54,17 @@ def leave_kept(request: Request) -> list[str]:
     for tools, since all of them are on offer. The names for the receipt.
     """
     left = [tool for tool in request.tools if _is_of_its_vendor(tool)]
+    if not left:
+        return []
+    request.tools = [tool for tool in request.tools if tool not in left]
     names = [tool.kind for tool in left]
-    if left:
-        names += ["tools"] if any(tool.search is None for tool in left) else []
-        request.tools = [tool for tool in request.tools if not _is_of_its_vendor(tool)]
-        choice = request.tool_choice
-        chosen = choice is not None and choice.name in [tool.name for tool in left]
-        if chosen or (choice is not None and not request.tools):  # there is nothing to choose from
-            request.tool_choice = None
-            names.append(request.name_of("tool_choice"))
+    if any(tool.search is None for tool in left):
+        names.append("tools")
+    choice = request.tool_choice
+    chosen = choice is not None and choice.name in [tool.name for tool in left]
+    if chosen or (choice is not None and not request.tools):  # there is nothing to choose from
+        request.tool_choice = None
+        names.append(request.name_of("tool_choice"))
     return names
 
 
