@@ -65,7 +65,7 @@ class Fetching:
             found = await call.timed(in_time(call, _fetched(places, self._fetcher)))
             request.turns = [replace(turn, parts=_filled(turn.parts, found)) for turn in request.turns]
 
-    def hint(self, error: Unrepresentable, request: Request, target: Target, dialect: Dialect) -> None:
+    def advise(self, error: Unrepresentable, request: Request, target: Target, dialect: Dialect) -> None:
         """Where the provider's wire refuses a URL, say that we could have fetched it."""
         places = _places(request, _as_bytes(request, target, dialect)) if self._fetcher is None else ()
         if any(place.at == error.param or place.at.startswith(f"{error.param}.") for place in places):

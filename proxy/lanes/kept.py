@@ -13,7 +13,7 @@ _INSTEAD = (
 )
 
 
-def hint(error: Unrepresentable, request: Request) -> None:
+def advise(error: Unrepresentable, request: Request) -> None:
     """Add the advice to an error that refuses such a reference."""
     if error.param == "previous_response_id" or error.param in _references(request):
         error.message += _INSTEAD

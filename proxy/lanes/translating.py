@@ -134,12 +134,12 @@ class Translation:
         request.ask_usage = target.adapter.ask_usage
         request.thoughts = target.adapter.thoughts
         request.cache_points = target.adapter.cache_points
-        _hint(request, target.adapter.hints(target.model), dialect)
-        kept = [] if same else leave_kept(request)
+        _fill_in(request, target.adapter.hints(target.model), dialect)
+        unoffered = [] if same else leave_kept(request)
         unable = [] if own else fit(request, target.adapter.abilities(target.model))
         unknown = [] if own else _ask_betas(request, call.headers.get(HEADER, ""), dialect)
         refused = self._heeding.fit(request, provider, dialect.name, own and call.is_named)
-        return request, recall, [*foreign, *unwanted, *kept, *unable, *unknown, *refused]
+        return request, recall, [*foreign, *unwanted, *unoffered, *unable, *unknown, *refused]
 
     def _encoded(
         self, request: Request, target: Target, dialect: Dialect, own: bool, wished: Mapping[str, Any]
@@ -150,8 +150,8 @@ class Translation:
         try:
             encoded = _as_its_like(asked, hints.like, dialect) if hints.like else dialect.encode(asked)
         except Unrepresentable as error:
-            self._fetching.hint(error, request, target, dialect)
-            kept.hint(error, request)
+            self._fetching.advise(error, request, target, dialect)
+            kept.advise(error, request)
             raise
         for fields in filter(None, (wished, hints.fields)):
             encoded = encoded._replace(body=Envelope(encoded.body).filled(fields))
@@ -178,7 +178,7 @@ def _is_own(call: Call, request: Request, dialect: Dialect) -> bool:
     return dialect is call.dialect or dialect.name == request.wire
 
 
-def _hint(request: Request, hints: Hints, dialect: Dialect) -> None:
+def _fill_in(request: Request, hints: Hints, dialect: Dialect) -> None:
     """Fill in what the operator says where the client does not."""
     request.longest = hints.needed
     if request.max_tokens is None:
