@@ -451,7 +451,7 @@ def test_a_quiet_time_saves_no_more_than_a_few() -> None:
     hedging, call = Hedging(Hedge(enabled=True, after=1, share=0.5), Counter()), World.call(None)  # type: ignore[arg-type]
     for _ in range(1000):
         hedging.asked()
-    assert [hedging.may(call) for _ in range(SAVED + 1)] == [True] * SAVED + [False]
+    assert [hedging.take(call) for _ in range(SAVED + 1)] == [True] * SAVED + [False]
     assert repr(hedging) == "<Hedging, 0 saved>"
 
 

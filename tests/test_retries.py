@@ -342,7 +342,7 @@ def test_no_more_is_retried_than_the_share_and_the_floor(
             if step[0] == "ask":
                 budget.asked()
                 asked.append(clock.now)
-            elif budget.may_retry():
+            elif budget.take():
                 retried.append(clock.now)
                 assert since(retried, 10.0) <= floor + share * since(asked, 11.0)
             else:  # and no less: a slot is a tenth of the time
@@ -355,7 +355,7 @@ def test_an_outage_at_a_thousand_requests_a_second_is_not_multiplied() -> None:
     budget, attempts = RetryBudget(clock=clock), 0
     for _ in range(30_000):
         budget.asked()
-        attempts += 1 + sum(budget.may_retry() for _ in range(2))
+        attempts += 1 + sum(budget.take() for _ in range(2))
         clock.sleep(0.001)
     assert 1.19 * 30_000 <= attempts <= 1.2 * 30_000 + 9
 
@@ -364,10 +364,10 @@ def test_who_rarely_asks_may_ask_again_three_times_in_ten_seconds() -> None:
     clock = Clock()
     budget = RetryBudget(clock=clock)
     budget.asked()
-    assert [budget.may_retry() for _ in range(5)] == [True, True, True, False, False]
+    assert [budget.take() for _ in range(5)] == [True, True, True, False, False]
     assert repr(budget) == "<RetryBudget 3 retries of 1 requests>"
     clock.sleep(11)
-    assert budget.may_retry()
+    assert budget.take()
 
 
 def test_what_is_long_past_does_not_count() -> None:
@@ -376,4 +376,4 @@ def test_what_is_long_past_does_not_count() -> None:
     for _ in range(100):
         budget.asked()
     clock.sleep(10.0 + 10.0 / SLOTS)
-    assert not budget.may_retry()
+    assert not budget.take()

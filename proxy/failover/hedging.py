@@ -49,8 +49,8 @@ class Hedging:
             return None
         return self._after or standing.first_bytes[call.stream].value
 
-    def may(self, call: Call) -> bool:
-        """Is there a hedge left for it? A yes takes one, which must be used."""
+    def take(self, call: Call) -> bool:
+        """Take a hedge for it, which must be used; False: it may have none, or there is none left."""
         if self._saved < _ONE or not is_bounded(call):
             return False
         self._saved -= _ONE

@@ -42,8 +42,8 @@ class RetryBudget:
         """A request has come; once for each, however often it is retried."""
         self._recent.add(_ASKED)
 
-    def may_retry(self) -> bool:
-        """Is there a retry left? A yes takes one, which must be used."""
+    def take(self) -> bool:
+        """Take a retry, which must be used; False: there is none left."""
         asked, retried = self._recent.counts()
         if retried + 1 > self._floor + self._share * asked:
             return False

@@ -81,7 +81,7 @@ class SoFar:
 
     def _note(self, events: Iterable[Event]) -> None:
         try:
-            self._is_one_text = self._is_one_text and all(map(self._fits, events))
+            self._is_one_text = self._is_one_text and all(map(self._take, events))
         except UpstreamError:  # we cannot tell what the client makes of it
             self._is_one_text = False
         if not self._is_one_text:
@@ -94,8 +94,8 @@ class SoFar:
         except UpstreamError:
             return False
 
-    def _fits(self, event: Event) -> bool:
-        """Could the answer still be resumed after this?"""
+    def _take(self, event: Event) -> bool:
+        """Note what it says; could the answer still be resumed after it?"""
         match event:
             case Start():
                 self._start = event

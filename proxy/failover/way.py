@@ -169,7 +169,7 @@ class Way:
         trial = Trial(self._call, target)
         has_time = monotonic() < self._until and trial.call.has_time()
         is_able = not (self._candidates.is_only(target) and lacks(self._call, self._plan))
-        if has_time and is_able and self._rules.may_ask(target) and hedging.may(trial.call):
+        if has_time and is_able and self._rules.may_ask(target) and hedging.take(trial.call):
             return trial, self._beside(trial.call, target)
         self._candidates.put_back(target)
         return None
@@ -202,7 +202,7 @@ class Way:
         if (said.wait or isinstance(error, Busy)) and self._may_come_later(target):
             self._later.put_off(target, error)  # first whoever may be free
             return None
-        return pause if rules.budget.may_retry() else None
+        return pause if rules.budget.take() else None
 
     def _may_come_later(self, target: Target) -> bool:
         """Is it one of a route's that has not been put off yet, and is there somebody to ask before it?"""

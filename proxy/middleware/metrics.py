@@ -206,13 +206,15 @@ class Metrics:
         where = ("", "") if target is None else (target.adapter.name, target.model)
         place = self._places.get(where)
         if place is None:
-            if target is not None and not self._has_room(target, is_answered):
+            if target is not None and not self._takes_room(target, is_answered):
                 where = (target.adapter.name, OTHER)
             place = self._places.setdefault(where, Place())
         return place
 
-    def _has_room(self, target: Target, is_answered: bool) -> bool:
-        """May a model that is met for the first time count under its own name?"""
+    def _takes_room(self, target: Target, is_answered: bool) -> bool:
+        """May a model that is met for the first time count under its own name? If nobody has configured it, that takes
+        one of the NAMES.
+        """
         if target.model in self._configured.get(target.adapter.name, ()):
             return True
         is_real = is_answered or target.adapter.has(target.model)

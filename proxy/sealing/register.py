@@ -99,7 +99,7 @@ class Register:
         descriptor = self._opened()
         try:
             size = os.fstat(descriptor).st_size
-            if size >= self._limit // 2 * len(line) and self._is_retired(descriptor):
+            if size >= self._limit // 2 * len(line) and self._retired(descriptor):
                 full, descriptor = descriptor, self._opened()
                 os.close(full)
                 size = os.fstat(descriptor).st_size  # another pillion may have begun it
@@ -121,8 +121,8 @@ class Register:
             make_private(self._path.parent)
             return os.open(self._path, flags, 0o600)
 
-    def _is_retired(self, descriptor: int) -> bool:
-        """Put the full file aside, unless another pillion just does. Is a new one to be begun? Raises OSError."""
+    def _retired(self, descriptor: int) -> bool:
+        """Put the full file aside. False: another pillion just does, and no new one is to be begun. Raises OSError."""
         with suppress(BlockingIOError, FileNotFoundError):
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             if os.path.samestat(os.fstat(descriptor), self._path.stat()):
