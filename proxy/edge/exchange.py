@@ -185,12 +185,12 @@ class Exchange(Timed):
     def _pause(self) -> None:
         if not self._paused and not self._done:
             self._paused = True
-            self._wire.hold(True)
+            self._wire.hold()
 
     def _go_on(self) -> None:
         if self._paused and not self._held:
             self._paused = False
-            self._wire.hold(False)
+            self._wire.read_on()
 
     def lost(self, exc: BaseException | None) -> None:
         """The provider has closed. Only an answer whose head gave no length may end like this."""
@@ -308,5 +308,5 @@ class Exchange(Timed):
         del self._parser, self._release  # they refer to us: the cycle would be left to the garbage collector
         if self._paused:
             self._paused = False
-            wire.hold(False)
+            wire.read_on()
         release(reusable and self._surplus is None and wire.is_connected() and not wire.is_sending)

@@ -91,15 +91,17 @@ class Wire(ResponseHandler):
     def close(self) -> None:
         self.abort()
 
-    def hold(self, on: bool) -> None:
-        """Backpressure: let the provider's bytes wait in the kernel (`on`), or let them come."""
+    def hold(self) -> None:
+        """Let the provider's bytes wait in the kernel."""
         if self.transport is not None:
-            if on:
-                if (limit := getattr(self.transport, "set_read_buffer_limits", None)) is not None:
-                    limit(high=AHEAD)
-                self.transport.pause_reading()
-            else:
-                self.transport.resume_reading()
+            if (limit := getattr(self.transport, "set_read_buffer_limits", None)) is not None:
+                limit(high=AHEAD)
+            self.transport.pause_reading()
+
+    def read_on(self) -> None:
+        """Let the provider's bytes come again."""
+        if self.transport is not None:
+            self.transport.resume_reading()
 
     def wake_at(self, when: float) -> None:
         """Look at the exchange at this time, by the loop's clock, or earlier."""
