@@ -53,7 +53,7 @@ async def checked(play: Play, **environ: str) -> AsyncIterator[tuple[Gateway, Ev
 async def found(gateway: Gateway, ok: bool) -> Checked:
     def is_found() -> bool:
         now = gateway.app.lasting.health.of("openai")
-        return now is not None and now.ok == ok
+        return now is not None and now.is_there == ok
 
     await soon(is_found)
     there = gateway.app.lasting.health.of("openai")
@@ -327,7 +327,7 @@ async def test_an_adapter_that_trips_takes_nobody_down() -> None:
     await made.close()
     there = made.of("a")
     assert there is not None
-    assert (there.ok, there.error) == (True, "Its adapter failed: RuntimeError.")
+    assert (there.is_there, there.error) == (True, "Its adapter failed: RuntimeError.")
 
 
 @pytest.mark.parametrize(("dice", "first", "again"), [(0.0, 1.0, 270.0), (0.5, 1.5, 300.0), (1.0, 2.0, 330.0)])

@@ -30,15 +30,13 @@ log = logging.getLogger("pillion")
 
 
 class Checked(Struct, frozen=True):
-    """What the last check of a provider has found. `ok`: it is there, though there may be an `error`. `why`: what the
-    network said.
-    """
+    """What the last check of a provider has found."""
 
-    ok: bool
+    is_there: bool  # it has answered, if only with an `error`
     latency: float  # seconds
     at: float  # seconds since 1970
     error: str
-    why: str = ""
+    why: str = ""  # what the network said
 
 
 class Health:
@@ -58,12 +56,12 @@ class Health:
         self._news = asyncio.Event()
 
     def __repr__(self) -> str:
-        down = [name for name, found in self._found.items() if not found.ok]
+        down = [name for name, found in self._found.items() if not found.is_there]
         return f"<Health of {len(self._providers)} providers, {', '.join(down) or 'none'} down>"
 
     def is_well(self, provider: str) -> bool:
         found = self._found.get(provider)
-        return found is None or found.ok
+        return found is None or found.is_there
 
     def of(self, provider: str) -> Checked | None:
         """None where it was not checked yet, or never is."""
@@ -135,10 +133,10 @@ class Health:
         was_well = self.is_well(name)
         self._found[name] = found
         self._news.set()
-        if was_well and not found.ok:
+        if was_well and not found.is_there:
             told = {"event": "provider_down", "detail": found.why}
             log.warning("%s is down: %s", name, found.error, extra=told)
-        elif found.ok and not was_well:
+        elif found.is_there and not was_well:
             log.info("%s is up again", name, extra={"event": "provider_back"})
 
     def _soon(self) -> float:

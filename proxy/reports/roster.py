@@ -90,7 +90,7 @@ class Roster:
 
 def _status(adapter: Adapter, row: Provider | None, checked: Checked | None) -> str:
     if checked is not None:
-        return "well" if checked.ok else "unwell"
+        return "well" if checked.is_there else "unwell"
     if row is not None and row.assumed:
         return "assumed"  # nobody configured it, and it is not checked
     return "unknown" if adapter.real else "well"

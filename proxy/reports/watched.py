@@ -156,7 +156,7 @@ def providers(metrics: Metrics, health: Health, adapters: Callable[[], Mapping[s
 
     place = ["provider"]
     about = "1 if the provider answered the last health check, else 0."
-    metrics.tally("pillion_provider_up", about, place, found(lambda one: one.ok))
+    metrics.tally("pillion_provider_up", about, place, found(lambda one: one.is_there))
     about = "How long the last health check took."
     metrics.tally("pillion_provider_check_seconds", about, place, found(lambda one: one.latency))
     about = "Keys out of use: for a while (cooling), or until they are replaced (failed)."
