@@ -127,17 +127,7 @@ class LedgerUnavailable(GatewayError):
 
 
 class UpstreamError(GatewayError):
-    """The provider's fault, or the network's on the way to it.
-
-    `upstream_status` is the provider's own. `body` holds its answer's bytes where the client may read them as they are
-    (its own wire, and well-formed); else the client's dialect spells `message`. `detail` is what the network says, for
-    the log alone. `told`: the client has already read the error as the last event of a stream, in the provider's own
-    words; `event` has those words where they were withheld from the client. `mute`: those words, where the client's
-    SDKs would not take them for an error. `of_key`: the provider refused the key, and
-    the adapter leaves that one out. `lost`: there is nothing at that path, by all that was said. `date`: when the
-    provider said so, by its own clock, as HTTP spells it. `heard`: those of the `headers` that are the provider's own,
-    where the client's wire has others beside them. `unmirrored`: the message without what it repeats of the request.
-    """
+    """The provider's fault, or the network's on the way to it."""
 
     status, code = 502, "upstream_error"
     elsewhere = True
@@ -155,18 +145,20 @@ class UpstreamError(GatewayError):
     ) -> None:
         super().__init__(message, **particulars)
         self.provider = provider
-        self.upstream_status = upstream_status
+        self.upstream_status = upstream_status  # the provider's own
         self.upstream_type = upstream_type  # the provider's own word, such as `overloaded_error`
+        # Its answer's bytes, where the client may read them as they are: on its own wire, and well-formed. Else the
+        # client's dialect spells `message`.
         self.body = body
-        self.detail = detail
-        self.told = False
-        self.event = b""
-        self.mute = b""
-        self.of_key = False
-        self.lost = False
-        self.date = ""
-        self.heard: Headers | None = None
-        self.unmirrored = ""
+        self.detail = detail  # what the network says, for the log alone
+        self.told = False  # the client has read it as the last event of a stream, in the provider's own words
+        self.event = b""  # those words, where they were withheld from the client
+        self.mute = b""  # those words, where the client's SDKs would not take them for an error
+        self.of_key = False  # the provider refused the key, and the adapter leaves that one out
+        self.lost = False  # there is nothing at that path, by all that was said
+        self.date = ""  # when the provider said so, by its own clock, as HTTP spells it
+        self.heard: Headers | None = None  # those of `headers` that it sent itself, where it did not send all of them
+        self.unmirrored = ""  # the message without what it repeats of the request
 
     @property
     def logged(self) -> str:

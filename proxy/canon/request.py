@@ -9,16 +9,22 @@ from proxy.canon.parts import Image, Part, Text
 
 Role = Literal["system", "developer", "user", "assistant"]
 
-# How some hosts of a wire want a thing said that others take in any way: the limit's name; contents as strings, without
-# parts; a turn of the assistant's between results and what the user says; JSON by a schema that takes any object; a
-# choice of one tool as a demand for any, with no other on offer; what a developer says as the system's; one message of
-# the system's, at the beginning; a chat without the thoughts of earlier answers; a search beside functions with
-# Google's word for it; the system's words within the user's turn; the shape of an answer in words; and beside calls the
-# tools that were called, where the client offers none any more.
+# How some hosts of a wire want a thing said that others take in any way.
 Way = Literal[
-    "max_tokens", "max_completion_tokens", "strings", "bridges", "schemas", "demands", "system", "leads", "thoughtless",
-    "combined", "uninstructed", "shapeless", "offering",
-]  # fmt: skip
+    "max_tokens",  # the limit's name, as is the next one
+    "max_completion_tokens",
+    "strings",  # contents without parts
+    "bridges",  # a turn of the assistant's between results and what the user says
+    "schemas",  # JSON by a schema that takes any object
+    "demands",  # a choice of one tool as a demand for any, with no other on offer
+    "system",  # what a developer says as the system's
+    "leads",  # one message of the system's, at the beginning
+    "thoughtless",  # a chat without the thoughts of earlier answers
+    "combined",  # a search beside functions with Google's word for it
+    "uninstructed",  # the system's words within the user's turn
+    "shapeless",  # the shape of an answer in words
+    "offering",  # beside calls the tools that were called, where the client offers none any more
+]
 
 
 class Turn(Struct, kw_only=True):
