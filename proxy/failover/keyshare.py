@@ -29,19 +29,20 @@ from proxy.fleet import PREFIX, Fleet, Word, Words
 SHORTEST = 20  # characters of a key that is shared
 PIECE = 100  # rows that are told, or heard, at once
 KEPT = 10_000  # rows; beyond, those that were told longest ago are forgotten
-DAYS = 7 * 86_400_000  # milliseconds for which the rows are kept while no sidecar tells anything
+LIFE = 7 * 86_400_000  # milliseconds for which the rows are kept while no sidecar tells anything
 SLACK = 100  # milliseconds by which a sidecar may be wrong about when it found something out
 WIDTH = 5  # words of a row
-FAILED, WORKS = -1, 0  # in the place of the milliseconds that it is left out for
+ENDLESS, WORKS = -1, 0  # in the place of the milliseconds that it is left out for
 
 # Tell some, and hear what is new. KEYS: the rows, and their names by the number of the change that they were last told
 # with. ARGV: the number up to which one has heard; how many rows are to be heard and kept, and for how long; the slack;
 # then five words for each row: its name, milliseconds since that was found out, milliseconds that it is left out for,
-# its pause and how often. Says the number up to which this tells, the last one that there is, and such words.
+# its pause and how often. Says the number up to which this tells, the last one that there is, and such words. What is
+# stored has moments in place of these spans: when that was found out, and when it ends, which may be NEVER.
 EXCHANGE = """
 local rows, order, knows, piece, kept = KEYS[1], KEYS[2], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 local slack, time = tonumber(ARGV[5]), redis.call('TIME')
-local now, FAILED = time[1] * 1000 + math.floor(time[2] / 1000), 2^52
+local now, NEVER = time[1] * 1000 + math.floor(time[2] / 1000), 2^52
 local function whole(x) return string.format('%.0f', x) end
 local function last() return tonumber(redis.call('ZREVRANGE', order, 0, 0, 'WITHSCORES')[2]) or 0 end
 local function read(name)
@@ -54,7 +55,7 @@ local number = last()
 for i = 6, #ARGV, 5 do
   local name, at, left = ARGV[i], now - tonumber(ARGV[i + 1]), tonumber(ARGV[i + 2])
   local pause, times, old = tonumber(ARGV[i + 3]), tonumber(ARGV[i + 4]), read(name)
-  local ends, is_news = left < 0 and FAILED or left > 0 and now + left or 0, true
+  local ends, is_news = left < 0 and NEVER or left > 0 and now + left or 0, true
   if #old == 4 then
     local at0, ends0 = old[1], old[2]
     if ends == 0 then
@@ -88,7 +89,7 @@ for i = 1, #fresh, 2 do
   local row = read(fresh[i])
   upto = tonumber(fresh[i + 1])
   if #row == 4 and (row[2] == 0 or row[2] > now) then
-    local left = row[2] == FAILED and -1 or math.max(row[2] - now, 0)
+    local left = row[2] == NEVER and -1 or math.max(row[2] - now, 0)
     for _, word in ipairs({fresh[i], whole(now - row[1]), whole(left), whole(row[3]), whole(row[4])}) do
       told[#told + 1] = word
     end
@@ -161,7 +162,7 @@ class KeyShare:
         told = {name: self._untold.pop(name) for name in list(self._untold)[:PIECE]}
         words = [word for name, each in told.items() for word in _words(name, each, time())]
         self._is_asking = True
-        asked: Sequence[Word] = [self._knows, PIECE, KEPT, DAYS, SLACK, *words]
+        asked: Sequence[Word] = [self._knows, PIECE, KEPT, LIFE, SLACK, *words]
         self._fleet.read(EXCHANGE, _KEYS, asked, partial(self._answered, told))
 
     def _answered(self, told: Mapping[str, Saved], answer: Words) -> None:
@@ -191,8 +192,8 @@ def shared_name(key: str) -> str:
 
 
 def _words(name: str, said: Saved, now: float) -> Iterator[Word]:
-    """None for a key whose pause is over by now."""
-    left = WORKS if said.times == 0 else FAILED if said.until is None else round((said.until - now) * 1000)
+    """The words of its row; none of a key whose pause is over by now."""
+    left = WORKS if said.times == 0 else ENDLESS if said.until is None else round((said.until - now) * 1000)
     if said.times == 0 or said.until is None or left > 0:
         yield name.encode("utf-8", "surrogatepass")
         yield max(0, round((now - said.since) * 1000))
@@ -209,7 +210,7 @@ def _saved(words: Sequence[bytes], now: float) -> tuple[str, Saved] | None:
         return provider, Saved(
             key=key,
             model=model,
-            until=None if int(left) == FAILED else now + int(left) / 1000,
+            until=None if int(left) == ENDLESS else now + int(left) / 1000,
             pause=int(pause) / 1000,
             times=int(times),
             since=now - int(age) / 1000,
