@@ -26,7 +26,7 @@ def replace_file(path: Path, data: bytes, new: Path, is_durable: bool) -> None:
             new.unlink()
         raise
     if is_durable:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
 def give_to_owner(descriptor: int, path: Path) -> None:
@@ -42,7 +42,8 @@ def give_to_owner(descriptor: int, path: Path) -> None:
             os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """So that the new names of its files survive a power cut as well. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

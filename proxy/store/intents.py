@@ -30,6 +30,7 @@ from struct import Struct
 from typing import NamedTuple
 from zlib import crc32
 
+from proxy.files import sync_folder
 from proxy.store import row as rows
 from proxy.store.files import leads_to
 from proxy.store.reasons import NEWER, Unusable
@@ -190,7 +191,7 @@ class Intents:
                 os.pwrite(descriptor, data, slot * SLOT)
             os.fsync(descriptor)
             new.rename(self._path)
-            _sync_folder(self._path.parent)
+            sync_folder(self._path.parent)
         except BaseException:
             os.close(descriptor)
             raise
@@ -207,15 +208,6 @@ def _runs(slots: Iterable[int]) -> Iterator[list[int]]:
         run.append(slot)
     if run:
         yield run
-
-
-def _sync_folder(folder: Path) -> None:
-    """So that a file's new name survives a power cut as well."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def found(path: Path) -> Found:
