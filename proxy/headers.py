@@ -14,6 +14,7 @@ from urllib.parse import unquote_plus
 
 from proxy.errors import BadRequest, GatewayError, Unrepresentable
 
+REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid")  # headers that carry an answer's id
 HOP_BY_HOP = frozenset(
     "connection keep-alive proxy-authenticate proxy-authorization proxy-connection te trailer transfer-encoding"
     " upgrade".split()
@@ -54,17 +55,21 @@ _NEVER_BACK = (
     HOP_BY_HOP
     | CREDENTIALS  # a host that mirrors what it was sent would show the client our key
     | _ACTING
-    | frozenset("content-length content-encoding server via x-request-id request-id x-amzn-requestid".split())
+    | frozenset(REQUEST_IDS)  # which our answer has besides
+    | frozenset("content-length content-encoding server via".split())
 )
-# The headers that carry an answer's id: for every client, and those that the SDKs of one wire look for.
+# Those for every client, and for the clients of one vendor, whose SDKs look for a third.
 _IDS = "x-request-id: {0}\r\nrequest-id: {0}\r\n"
 _IDS_OF = dict.fromkeys(("bedrock", "bedrock_invoke"), f"{_IDS}x-amzn-requestid: {{0}}\r\n")
 _NEVER_OUT_FAMILIES = ("x-pillion-", "sec-fetch-", "access-control-")
 _NEVER_BACK_FAMILIES = ("access-control-", "x-pillion-")
 # What a client may say to us: no other header of this family means anything.
-READ_BY_US = frozenset(
-    "x-pillion-timeout x-pillion-cost-limit x-pillion-cache x-pillion-summary x-pillion-fault".split()
-)
+TIMEOUT = "x-pillion-timeout"  # seconds that it allows
+COST_LIMIT = "x-pillion-cost-limit"  # dollars
+CACHE = "x-pillion-cache"
+SUMMARY = "x-pillion-summary"
+FAULT = "x-pillion-fault"  # what is to go wrong on purpose
+READ_BY_US = frozenset((TIMEOUT, COST_LIMIT, CACHE, SUMMARY, FAULT))
 # What InvokeModel (where Converse has fields in the body) and Vertex AI say in headers. Only their own hosts read them.
 _CLOUDS_OWN = (
     "x-amzn-bedrock-performanceconfig-latency",

@@ -12,17 +12,13 @@ from typing import TypeVar
 
 from msgspec.structs import replace
 
-from proxy.edge.failures import TIMEOUT
 from proxy.errors import BadRequest, GatewayError
 from proxy.grammar.fields import wrong_word
+from proxy.headers import COST_LIMIT, SUMMARY, TIMEOUT
 from proxy.ports import Call, Dialect, Wishes, Wishing
 from proxy.spending.money import MOST, nanos_of
 
 T = TypeVar("T")
-
-COST_LIMIT = "x-pillion-cost-limit"  # dollars
-SUMMARY = "x-pillion-summary"
-FAULT = "x-pillion-fault"  # what is to go wrong on purpose
 
 ASKED = "a provider could be asked"
 LONGEST = 40  # characters of an amount: more than any double has

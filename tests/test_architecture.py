@@ -52,9 +52,9 @@ FLOORS = [
     " reports.sight reports.gauges reports.exposition".split(),
     "fleet ports ports.* framing framing.* envelope envelope.* grammar.fields grammar.knobs grammar.receipts"
     " grammar.thinking grammar.counts grammar.textual edge.wire edge.names edge.door edge.failures edge.listening"
-    " edge.hosts edge.room edge.receiving config config.* headers access.accents access.shown sealing.* reports.outcome"
+    " edge.hosts edge.room edge.receiving config config.* access.accents access.shown sealing.* reports.outcome"
     " limits.ratelimits failover.retries failover.breaker failover.balance failover.cooldown".split(),
-    ["failover.waits"],
+    ["failover.waits", "headers"],
     "canon canon.* errors edge.address edge.alarm edge.flow edge.pulse edge.requests"
     " access.allowance logs.writer grammar.alphabets grammar.repeats limits.gcra spending.money spending.tokens files"
     " folders failover.recent failover.percentile __init__".split(),
@@ -78,7 +78,6 @@ NEIGHBOURS = [
     ("limits.*", "limits.*"),
     ("answers", "answers.*"),
     ("answers.*", "answers.*"),
-    ("answers.sameness", "wishes"),
     ("framing", "framing.*"),
     ("framing.*", "framing.*"),
     ("ports", "ports.*"),

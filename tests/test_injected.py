@@ -19,10 +19,10 @@ from proxy.config import Fault
 from proxy.errors import BadRequest, Timeout, UpstreamError
 from proxy.failover.faults import Broken, Failing
 from proxy.failover.standing import RESTING
+from proxy.headers import FAULT
 from proxy.middleware.faults import Faults, Said, parse
 from proxy.ports import Answer, Call, Outgoing, Reply, Target
 from proxy.registry import dialect
-from proxy.wishes import FAULT
 from tests import recordings
 from tests.client import ANTHROPIC, LANES, OPENAI, SPEECHES, Got, Speech, ask, chat, client, lane_name, spell
 from tests.evil import Evil, Received, Scenario

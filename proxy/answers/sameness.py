@@ -18,7 +18,6 @@ from proxy import headers
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest
 from proxy.ports import Call
-from proxy.wishes import FAULT
 
 VERSION = 2  # of what follows: with another one, nothing is found that was kept before
 
@@ -107,7 +106,7 @@ def stands_alone(call: Call) -> bool:
     to go wrong on purpose, for this call only.
     """
     said = map(call.envelope.raw, call.dialect.bounds.state)
-    return FAULT in call.headers or any(raw is not None and raw != b"null" for raw in said)
+    return headers.FAULT in call.headers or any(raw is not None and raw != b"null" for raw in said)
 
 
 def _has_no_chance(envelope: Envelope) -> bool:

@@ -12,8 +12,7 @@ from yarl import URL
 
 from proxy.edge.address import Address
 from proxy.errors import Down, Timeout, UpstreamError
-
-TIMEOUT = "x-pillion-timeout"  # the header in which a client says how many seconds it allows
+from proxy.headers import TIMEOUT
 
 # Why there may be no connection, the specific errors first: what the client reads, and the code.
 _WAYS: Sequence[tuple[type[Exception], str, str]] = (

@@ -16,6 +16,7 @@ from proxy.grammar.complaints import understand
 from proxy.grammar.mirrored import unmirrored
 from proxy.grammar.repeating import repeated, shows_key, unescaped
 from proxy.grammar.statuses import says_no_more
+from proxy.headers import REQUEST_IDS
 from proxy.lanes.begun import Begun
 from proxy.limits import ratelimits
 from proxy.ports import Answer, Call, Dialect, Outgoing, Target
@@ -26,7 +27,6 @@ HOLD_LIMIT = 256 * 1024  # bytes that may be held back until a stream has said s
 BEGINNING = 1024  # bytes of an answer in which its wire nearly always shows
 # Codes of errors after which the provider has certainly seen nothing, and bills nothing.
 NEVER_REACHED = frozenset({"connect_timeout", "tls_timeout", "connect_error", "dns_error", "tls_error", "proxy_error"})
-_REQUEST_IDS = ("x-request-id", "request-id", "x-amzn-requestid")
 _PAGES = frozenset({"text/html", "text/xml", "application/xml"})
 _is_page = re.compile(rb"(?:\xef\xbb\xbf)?\s*<").match
 _is_type = re.compile(r"[\w.+-]{1,60}/[\w.+-]{1,60}", re.ASCII).fullmatch
@@ -45,7 +45,7 @@ async def ask(call: Call, target: Target, dialect: Dialect, sent: Outgoing) -> A
     finally:
         call.waited += monotonic() - began
     call.answer_head = monotonic(), answer.headers
-    call.upstream_id = next(filter(None, map(answer.headers.get, _REQUEST_IDS)), "")
+    call.upstream_id = next(filter(None, map(answer.headers.get, REQUEST_IDS)), "")
     if 200 <= answer.status < 300:
         return answer if media_type_of(answer) not in _PAGES else await _no_page(call, answer)
     if not 400 <= answer.status < 600:

@@ -21,9 +21,9 @@ from proxy.answers.flights import Flights, Key
 from proxy.answers.sameness import identity, is_deterministic, stands_alone
 from proxy.edge.aside import LARGE, aside
 from proxy.errors import BadRequest, GatewayError, LedgerUnavailable, OverBudget, excerpt
+from proxy.headers import CACHE
 from proxy.ports import Call, Handler, Headers, Reply
 
-CACHE = "x-pillion-cache"
 HIT, MISS, SHARED = (CACHE, "hit"), (CACHE, "miss"), (CACHE, "shared")
 FREE = ("x-pillion-cost-usd", "0")
 

@@ -26,8 +26,8 @@ from proxy.config import Fault
 from proxy.edge.failures import within
 from proxy.errors import BadRequest, Timeout, excerpt
 from proxy.failover.faults import Failing
+from proxy.headers import FAULT
 from proxy.ports import Adapter, Call, Dialect, Handler, Reply, Target
-from proxy.wishes import FAULT
 
 ANY = "*"  # for the providers that have no row of their own
 NOT_ENABLED = (

@@ -11,11 +11,11 @@ from time import monotonic
 from proxy.access.allowance import ClientKey
 from proxy.catalog import bounded
 from proxy.edge.aside import SKIMMED, aside
-from proxy.edge.failures import TIMEOUT
 from proxy.envelope import Envelope, check_values
 from proxy.errors import BadRequest
+from proxy.headers import COST_LIMIT, SUMMARY, TIMEOUT
 from proxy.ports import NO_WISHES, Call, Handler, Path, Reply, Wishes, Wishing
-from proxy.wishes import COST_LIMIT, SUMMARY, in_time, seconds, too_late, wishing, with_headers
+from proxy.wishes import in_time, seconds, too_late, wishing, with_headers
 
 
 class Intake:
