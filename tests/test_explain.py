@@ -152,6 +152,12 @@ failover: {others: false}
 """
 
 
+BOTH = """
+providers: {openai: {base_url: URL/v1, api_key: k}, groq: {base_url: URL/v1, api_key: k}}
+routes: {both: {targets: [openai/m, groq/m]}}
+"""
+
+
 async def test_each_attempt_and_each_that_was_passed_over_is_told(tmp_path: Path) -> None:
     tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
     async with Evil(FAILING) as evil, pillion(**config_file(ROUTE.replace("URL", evil.url), tmp_path)) as gateway:
@@ -176,6 +182,17 @@ async def test_the_targets_of_a_route_are_told_though_the_first_has_answered(tmp
         assert {first, second} == {"echo/one", "echo/two"}
         assert [row["target"] for row in said["attempts"]] == [first]
         assert (direct["strategy"], direct["targets"]) == (None, [{"target": "echo/one"}])
+
+
+@pytest.mark.parametrize("retries", [0, 1])
+async def test_of_an_answer_behind_a_failure_its_own_tokens_are_told(retries: int, tmp_path: Path) -> None:
+    """By another target, or by the same one again."""
+    async with Evil(FAILING, whole(OPENAI)) as evil:
+        file = config_file(BOTH.replace("URL", evil.url), tmp_path)
+        async with pillion(**file, PILLION_RETRY_MAX_RETRIES=str(retries)) as gateway:
+            said = await explained(gateway, await chat(gateway, OPENAI, OPENAI.request(model="both")))
+    assert [one["upstream_status"] for one in said["attempts"]] == [500, 200]
+    assert (said["usage"]["input"], said["usage"]["output"]) == (5, 2)
 
 
 @lanes

@@ -57,7 +57,7 @@ def _forget(call: Call) -> None:
     """What the attempt before has left in the call."""
     call.headed, call.asked, call.is_settled, call.usage, call.heard = 0.0, False, False, None, None
     call.upstream_id, call.answered_model, call.dropped, call.wire = "", "", (), ""
-    call.is_mixed = False
+    call.is_mixed, call.booked, call.is_estimated = False, None, False
 
 
 def _is_refused_here(call: Call, error: BaseException) -> bool:
