@@ -208,9 +208,26 @@ def test_the_next_probe_waits_no_longer_than_new_rules_allow() -> None:
     clock = Clock()
     breaker = opened(clock)
     breaker.become(RULES._replace(longest=1.5))
+    assert breaker.rest == 1.5
     clock.sleep(1.5)
     assert breaker.allow()
     assert breaker.wait == 1.5
+
+
+def test_rules_that_allow_more_make_no_pause_longer() -> None:
+    breaker = opened(Clock())
+    breaker.become(RULES._replace(longest=2 * RULES.longest))
+    assert breaker.rest == RULES.cool
+
+
+@pytest.mark.parametrize("ramp", [0.0, RULES.ramp / 2, 2 * RULES.ramp])
+def test_a_ramp_lasts_no_longer_than_new_rules_allow(ramp: float) -> None:
+    clock = Clock()
+    breaker = on_ramp(clock)
+    breaker.become(RULES._replace(ramp=ramp))
+    for seconds, is_over in ((0.0, ramp == 0), (min(ramp, RULES.ramp), True)):
+        clock.sleep(seconds)
+        assert (breaker.state == "closed") == is_over
 
 
 def test_a_probe_that_nobody_heard_of_makes_room_for_another() -> None:
