@@ -55,7 +55,10 @@ class Clients:
         return len(self.ring.rows)
 
     def are_asked(self) -> bool:
-        """Must clients show a key? Yes, as soon as there is one; and once keys were minted, even when all are gone."""
+        """Must clients show a key? Yes, as soon as there is one; and once keys were minted, even when all are gone.
+
+        This is where the keys are looked for anew, once a second: `find` goes by what was found here.
+        """
         if self._clock() >= self._look_at:
             self._look()
             if self.ring.is_due:
@@ -67,7 +70,7 @@ class Clients:
         return call.client if self._bring_their_own or self.are_asked() else None
 
     def find(self, key: str) -> ClientKey | None:
-        """The client whose key it is; None: nobody's. As of the last `are_asked`."""
+        """The client whose key it is; None: nobody's."""
         digest = digest_of(key)
         found = self._by_digest.get(digest)
         if found is None or not hmac.compare_digest(found[0], digest):

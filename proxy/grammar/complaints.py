@@ -1,9 +1,8 @@
 """What does a provider mean that answers every error with a 400, and says only in its message what it was?
 
 Some 400s are not the request's fault: an account without money, an invalid key, a missing model, a context too small,
-an image that is too large for this host.
-And some 403s are not the key's fault. Vendors that have no code for these say them in the message alone, and whether
-another target or another key is tried depends on it.
+an image that is too large for this host. And some 403s are not the key's fault. Vendors that have no code for these say
+them in the message alone, and whether another target or another key is tried depends on it.
 
 Only the beginning of a message is read, as that is in the vendor's own words. What follows may quote the client, who
 must not be able to have a key left out.

@@ -26,7 +26,8 @@ TOOL = 2048  # each tool that the provider defines: a computer, an editor, a mem
 # At most for one image: Qwen-VL's 16,384, GPT-5.4's 10,000 patches at 1.62. Only one model has more expensive tiles.
 # https://platform.openai.com/docs/guides/images-vision#calculating-costs
 IMAGE = 16_384
-_DEAR_IMAGES, _DEAR_IMAGE = re.compile("gpt-4o-mini"), 48_169
+_DEAR_IMAGE = 48_169
+_has_dear_images = re.compile("gpt-4o-mini").search
 # Models that search unasked, for a fee each time: OpenAI's, Perplexity's, Groq's, and any with OpenRouter's suffix.
 _searching = re.compile(r"-search(?:-|$)|deep-research|^perplexity/|(?:^|/)compound\b|:online$").search
 
@@ -101,7 +102,7 @@ def _searches(model: str) -> bool:
 
 def image_of(model: str) -> int:
     """Tokens of one image, at most."""
-    return _DEAR_IMAGE if _DEAR_IMAGES.search(model.lower()) else IMAGE
+    return _DEAR_IMAGE if _has_dear_images(model.lower()) else IMAGE
 
 
 def said_length(envelope: Envelope, bounds: Bounds) -> Sequence[Any]:
