@@ -127,6 +127,27 @@ def test_without_a_bound_the_configured_one_is_set_aside() -> None:
     assert till.reserved == 0
 
 
+def test_who_is_refused_for_others_is_told_which_others() -> None:
+    till = Till(it=Budget(usd=1, mode="lenient"))
+    one = till.budgets.reserve(*ME, NANOS)
+    with pytest.raises(OverBudget, match="Try again when requests in progress have ended"):
+        till.budgets.reserve(*ME, None)
+    till.budgets.settle(one, 0)
+    till.budgets.reserve(*ME, None)
+    till.budgets.reserve(*ME, NANOS)
+    with pytest.raises(OverBudget, match="Try again when requests in progress have ended"):
+        till.budgets.reserve(*ME, 1)
+
+
+@pytest.mark.parametrize("bound", [None, NANOS])
+def test_a_mark_that_is_just_reached_is_told_of(bound: int | None) -> None:
+    till = Till(it=Budget(usd=1, mode="lenient", alert=0.5))
+    till.budgets.settle(till.budgets.reserve(*ME, bound), NANOS // 2 - 1)
+    assert till.told == []
+    till.budgets.settle(till.budgets.reserve(*ME, bound), 1)
+    assert [alert.kind for alert in till.told] == ["threshold"]
+
+
 def test_without_any_bound_lenient_takes_one_at_a_time_and_others_within_the_rest() -> None:
     till = Till(it=Budget(usd=1, mode="lenient"))
     held = till.budgets.reserve(*ME, None)

@@ -58,7 +58,7 @@ def test_a_budget_of_each_client_goes_on_for_each() -> None:
     assert not till.admits(NANOS + 1, YOU)
 
 
-@pytest.mark.parametrize("caps", [(1.0, None), (None, 1.0), (1.0, 2.0)])
+@pytest.mark.parametrize("caps", [(1.0, None), (None, 1.0), (1.0, 2.0), (None, None)])
 def test_what_is_set_aside_for_who_knows_what_follows_the_new_cap(caps: tuple[float | None, float | None]) -> None:
     before, later = caps
     till = Till(it=Budget(usd=10, mode="lenient", unbounded_usd=before))
