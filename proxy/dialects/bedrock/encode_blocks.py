@@ -150,7 +150,7 @@ class Blocks:
         if isinstance(part, Image) and part.detail not in (None, "auto"):
             self._dropped.add("image.detail")
         block: Object = {"source": self._source(part.source, at)}
-        if form := self._format(kind, part, part.source, at):
+        if form := self._format(kind, part, part.source):
             block["format"] = form
         if isinstance(part, Document):
             block["name"] = (part.name or "") if self._own else self._named(part)
@@ -170,7 +170,7 @@ class Blocks:
             self._dropped.add("document.name")
         return name
 
-    def _format(self, kind: str, part: Medium, source: Source, at: str) -> str:
+    def _format(self, kind: str, part: Medium, source: Source) -> str:
         """The format, by the media type, or by the file's first bytes, or by its name."""
         media_type = source.media_type
         said = format_of(kind, media_type)
