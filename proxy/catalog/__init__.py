@@ -48,6 +48,8 @@ def bounded(name: str, param: str = "model") -> str:
 
 
 class Catalog:
+    """`adapters`: those of all providers, by name, the offline echo among them. `given`: what the operator says."""
+
     def __init__(self, adapters: Mapping[str, Adapter], given: Given) -> None:
         self.adapters = adapters
         self._given = given

@@ -125,6 +125,8 @@ class Standing:
 
 
 class Standings:
+    """Those of all targets that were ever asked, as far as KEPT allows. `clock`: seconds, never going back."""
+
     def __init__(self, rules: Rules, clock: Callable[[], float] = monotonic) -> None:
         self._rules = rules
         self._clock = clock

@@ -23,6 +23,8 @@ _is_refused = re.compile(r"\b(?:not|only) (?:supported|accessible)\b").search
 
 
 class Elsewhere:
+    """The models that hosts have referred to their Responses API in the last hour."""
+
     def __init__(self) -> None:
         self.met: dict[tuple[str, str, bool], float] = {}  # until when, by provider, model, and whether only with tools
 

@@ -40,6 +40,8 @@ _Place = tuple[str, str, str]  # provider, model, wire
 
 
 class Heeding:
+    """What hosts have refused in the last hour, and what becomes of requests because of that."""
+
     def __init__(self) -> None:
         self.lessons: dict[_Place, dict[Lesson, float]] = {}  # and until when each is believed
 

@@ -39,7 +39,7 @@ class UnknownPrice(BadRequest):
 
 
 class Span(Struct, frozen=True):
-    """A price, and when it is valid, in unix seconds."""
+    """A price, and when it is valid, in seconds since 1970."""
 
     price: Price
     since: float = -inf
@@ -77,7 +77,7 @@ class Prices:
         return f"<Prices of {', '.join(f'{name} ({source})' for name, source in self._lists.items()) or 'no list'}>"
 
     def of(self, provider: str, model: str, when: float, tier: str = "") -> Price:
-        """`when`: unix seconds; `tier`: a service tier in the provider's words. Raises UnknownPrice."""
+        """`when`: seconds since 1970; `tier`: a service tier in the provider's words. Raises UnknownPrice."""
         span = self._met.get((provider, model))
         if span is None or not span.since <= when < span.until:
             span = self._look_up(provider, model, when)

@@ -20,6 +20,8 @@ _CSV = [("content-type", "text/csv; charset=utf-8")]
 
 
 class Books:
+    """The routes that show the ledger's sums and the budgets."""
+
     def __init__(self, ledger: Ledger, budgets: Budgets) -> None:
         self._ledger = ledger
         self._budgets = budgets

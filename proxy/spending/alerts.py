@@ -27,7 +27,7 @@ LATER = frozenset({408, 425, 429})  # statuses after which it is tried again, be
 Post = Callable[[str, bytes], Awaitable[int]]  # a URL and JSON; the status of the answer
 Sleep = Callable[[float], Awaitable[None]]
 
-logger = logging.getLogger("pillion")
+log = logging.getLogger("pillion")
 
 SENTENCES = {
     "threshold": "has spent {spent} of {limit} dollars {span}",
@@ -65,7 +65,7 @@ class Alerts:
     def tell(self, alert: Alert) -> None:
         """Never waits, never raises."""
         self.counts[alert.kind, alert.budget] += 1
-        logger.warning("%s", sentence(alert), extra={"event": "budget_alert"})
+        log.warning("%s", sentence(alert), extra={"event": "budget_alert"})
         if not self._webhook:
             return
         if len(self._waiting) >= HELD:
@@ -121,7 +121,7 @@ class Alerts:
 
     def _lose(self, alert: Alert, why: str) -> None:
         self.lost += 1
-        logger.warning(
+        log.warning(
             "alerts.webhook: the alert of budget %s (%s) could not be delivered: %s", alert.budget, alert.kind, why,
             extra={"event": "webhook_failed"},
         )  # fmt: skip

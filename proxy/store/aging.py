@@ -22,14 +22,14 @@ BEGAN = 1_767_225_600.0  # 2026-01-01: pillion is no older
 
 
 class Young(NamedTuple):
-    """Unix seconds. What was written between them stays; what comes after the end has no time."""
+    """Seconds since 1970. What was written between them stays; what comes after the end has no time."""
 
     begin: float
     end: float
 
 
 class Aging:
-    """`clock`: unix seconds. `ticks`: seconds that run as they are."""
+    """`clock`: seconds since 1970. `ticks`: seconds that run as they are."""
 
     def __init__(self, keep_days: int, clock: Callable[[], float], ticks: Callable[[], float] = monotonic) -> None:
         self._keep = float(keep_days * DAY)

@@ -47,7 +47,7 @@ class Ledger:
     def __init__(
         self, folder: Path | None, config: config.Ledger, is_hard: bool, clock: Callable[[], float] = time
     ) -> None:
-        """`folder`: None for memory only. `is_hard`: a strict budget counts on it. `clock`: unix seconds."""
+        """`folder`: None for memory only. `is_hard`: a strict budget counts on it. `clock`: seconds since 1970."""
         self._config = config
         self.is_hard = is_hard
         self._clock = clock

@@ -35,7 +35,7 @@ class Terms(NamedTuple):
     synchronous: str
     is_hard: bool
     create: bool
-    now: float  # unix seconds
+    now: float  # seconds since 1970
 
 
 def opened(files: Files, terms: Terms) -> Database:

@@ -27,7 +27,7 @@ class Row(Struct, array_like=True, gc=False):
     """One attempt that reached a provider."""
 
     id: int  # grows, and is never given twice
-    at: float  # unix seconds: when it began
+    at: float  # seconds since 1970: when it began
     request: str
     attempt: int
     client: str

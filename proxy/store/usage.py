@@ -28,8 +28,8 @@ _ALL = -1  # SQLite's LIMIT for no limit
 class Query(NamedTuple):
     """Which sums to read. Every hour that the period touches counts as a whole."""
 
-    since: float = 0.0  # unix seconds
-    until: float | None = None  # unix seconds; not included
+    since: float = 0.0  # seconds since 1970
+    until: float | None = None  # seconds since 1970; not included
     by: tuple[str, ...] = ()  # of GROUPINGS, each at most once
     client: str | None = None  # only this client's
     behind: tuple[str, ...] = ()  # only groups behind the one with these keys
@@ -56,7 +56,7 @@ class Group(NamedTuple):
 
 
 class Total(NamedTuple):
-    at: float  # unix seconds: when the day begins, UTC
+    at: float  # seconds since 1970: when the day begins, UTC
     client: str
     provider: str
     model: str
