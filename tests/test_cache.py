@@ -802,6 +802,7 @@ async def test_a_shorter_time_sweeps_out_what_it_makes_too_old(monkeypatch: pyte
     monkeypatch.setattr("proxy.answers.memory.EVERY", 0.01)
     async with cached() as cache:
         await asking(cache, Provider())
+        assert len(cache.answers) == 1
         cache.become(Rules(enabled=True, ttl=0.05))
         await soon(lambda: not len(cache.answers))
 
