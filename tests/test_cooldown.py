@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from proxy.errors import Busy, Down, Refused, Timeout, UpstreamError
-from proxy.failover.cooldown import LONGEST_HINT, MODELS, Cooldown, Saved
+from proxy.failover.cooldown import ABOUT, LONGEST_HINT, MODELS, Cooldown, Saved
 from tests.clock import Clock
 
 BUSY = Busy("x")
@@ -250,6 +250,17 @@ def test_where_the_key_is_out_and_for_the_model_as_well_the_longer_counts() -> N
     assert {cooldown.pick("another") for _ in range(10)} == {0, 1}
 
 
+def test_a_key_that_is_out_in_two_ways_counts_once_and_as_the_longer_one() -> None:
+    cooldown, clock = keys()
+    refuse(cooldown, 0, clock, FORBIDDEN)
+    assert cooldown.counts() == (1, 0)
+    refuse(cooldown, 0, clock, FAILED)
+    refuse(cooldown, 1, clock, BUSY)
+    refuse(cooldown, 1, clock, FORBIDDEN)
+    clock.sleep(2)
+    assert cooldown.counts() == (1, 1)
+
+
 @pytest.mark.parametrize("status", [400, 401])
 def test_a_failed_key_is_out_until_it_is_found_to_work(status: int) -> None:
     cooldown, clock = keys(2)
@@ -407,6 +418,16 @@ def test_of_what_two_know_the_longer_counts() -> None:
     refuse(neighbour, 1, clock, hint=5)
     cooldown.restore(neighbour.state(WALL), WALL)
     assert [row.until for row in cooldown.state(WALL)] == [WALL + 30, WALL + 5]
+
+
+def test_what_a_neighbour_repeats_after_us_is_no_news() -> None:
+    """On its way there and back a pause becomes a little longer."""
+    cooldown, clock = keys()
+    refuse(cooldown, 0, clock, SPENT)
+    (told,) = cooldown.state(WALL)
+    assert told.until is not None
+    assert not cooldown.restore([msgspec.structs.replace(told, until=told.until + ABOUT / 2)], WALL)
+    assert cooldown.restore([msgspec.structs.replace(told, until=told.until + 2 * ABOUT)], WALL)
 
 
 def test_what_a_neighbour_found_to_work_is_back_unless_it_was_refused_since() -> None:
