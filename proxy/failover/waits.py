@@ -60,7 +60,7 @@ def _spent(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     our own pause does.
     """
     for name, value in headers.items():
-        if _is_reset(name) and not _number(headers.get(name.replace("reset", "remaining"), "0").strip(), 0):
+        if _is_reset(name) and not _number(headers.get(name.replace("reset", "remaining"), "0").strip()):
             yield name, value
 
 
@@ -75,16 +75,16 @@ def _unit(name: str) -> float:
 _OF_AZURE = frozenset({"x-ratelimit-reset-requests", "x-ratelimit-reset-tokens"})
 
 
-def _number(value: str, now: float) -> float | None:
+def _number(value: str) -> float | None:
     return float(value) if _is_number(value) else None
 
 
 def _milliseconds(value: str, now: float) -> float | None:
-    return None if (number := _number(value, now)) is None else number / 1000
+    return None if (number := _number(value)) is None else number / 1000
 
 
 def _seconds_or_date(value: str, now: float) -> float | None:
-    number = _number(value, now)
+    number = _number(value)
     return _date(value, now) if number is None else number
 
 
