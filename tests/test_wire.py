@@ -11,7 +11,7 @@ from typing import cast
 import pytest
 
 from proxy.edge.exchange import BURST, HEAD_LIMIT, HIGH_WATER, PIECE, Exchange
-from proxy.edge.lateness import Allowed
+from proxy.edge.lateness import Allowed, Timed
 from proxy.edge.outbox import Outbox
 from proxy.edge.wire import Wire
 from proxy.errors import Down, Timeout, UpstreamError
@@ -744,6 +744,17 @@ async def test_an_answer_that_is_done_leaves_no_timer() -> None:
 
 
 # --- what it says of itself ------------------------------------------------------------------------------------------
+
+
+async def test_an_exchange_has_few_enough_fields_to_share_their_names_with_all_others() -> None:
+    """With thirty, each takes a KiB more."""
+    of_the_class = {
+        name
+        for kind in (Exchange, Timed)
+        for name, value in vars(kind).items()
+        if not (callable(value) or name.startswith("__"))
+    }
+    assert len(of_the_class | vars(Talk().exchange).keys()) < 30
 
 
 async def test_a_wire_tells_its_state() -> None:

@@ -35,7 +35,6 @@ class Exchange(Timed):
     """
 
     started = False  # a byte has come
-    status = 0
     asked: object = None  # for the adapter: with which key, and when
 
     _sink: Sink | None = None  # takes what comes, while `pour` waits
@@ -60,7 +59,7 @@ class Exchange(Timed):
         wire.exchange = self
 
     def __repr__(self) -> str:
-        state = "done" if self._done else f"{self.status}, {self._held} bytes held" if self._headed else "waiting"
+        state = "done" if self._done else f"{self.status}, {self._held} bytes held" if self.status else "waiting"
         return f"<Exchange {state}>"
 
     # --- the caller's side ---
@@ -80,7 +79,7 @@ class Exchange(Timed):
 
     async def head(self) -> None:
         """Wait for the answer's head. Raises UpstreamError."""
-        while not self._headed:
+        while not self.status:
             if self._error is not None:
                 raise self._error
             await self._news()
@@ -194,9 +193,9 @@ class Exchange(Timed):
 
     def lost(self, exc: BaseException | None) -> None:
         """The provider has closed. Only an answer whose head gave no length may end like this."""
-        if self._headed and not self._bounded and exc is None:
+        if self.status and not self._bounded and exc is None:
             self._end(reusable=False)
-        elif not self._headed:
+        elif not self.status:
             message = "The provider closed the connection without an answer."
             self._fail(Down(message, code="upstream_closed", detail=why(exc)))
         else:
@@ -226,7 +225,6 @@ class Exchange(Timed):
         headers, _ = heads.headers_of(self._lines)
         self._lines = []  # further lines are a trailer's, which nobody reads
         self.status, self.headers = status, headers
-        self._headed = True
         self._bounded = status in heads.BODILESS or "content-length" in headers or "transfer-encoding" in headers
 
     def on_message_complete(self) -> None:

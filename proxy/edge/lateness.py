@@ -48,7 +48,8 @@ class Timed:
     _wire: Wire
     _clock: asyncio.AbstractEventLoop
     _waiter: asyncio.Future[bool] | None = None  # its result: may the sink have more?
-    _headed = _done = False  # has the head come, and the end?
+    status = 0  # of the answer; 0: its head has not come
+    _done = False  # its end has come, or nothing more will
     _watched = False  # the answer has said something, and its silences are timed
     _concluded = False  # the answer has said its last
     _said = Said.NOTHING
@@ -81,7 +82,7 @@ class Timed:
         if allowed.total and now >= self._began + allowed.total:
             words = f"The provider's answer did not end {within(allowed.total, allowed.client)}."
             self._fail(Timeout(words, code="total_timeout"))
-        elif allowed.headers and not self._headed and now >= self._began + allowed.headers:
+        elif allowed.headers and not self.status and now >= self._began + allowed.headers:
             self._late("headers_timeout", "did not begin", allowed.headers)
         elif allowed.first_event and not self._watched and now >= self._began + allowed.first_event:
             self._late("first_event_timeout", "sent no event", allowed.first_event)
@@ -103,7 +104,7 @@ class Timed:
             times.append(min(self._spoke + allowed.quiet, now + allowed.quiet / PARTS))
         elif not self._watched:
             times += [self._began + allowed.first_event] if allowed.first_event else []
-            times += [self._began + allowed.headers] if allowed.headers and not self._headed else []
+            times += [self._began + allowed.headers] if allowed.headers and not self.status else []
         return min(times, default=0.0)
 
     def _silence(self, now: float) -> float:
