@@ -30,7 +30,8 @@ class Purse:
 
     def turn(self, now: float) -> Counter:
         """As `at`, and forget all but a few of the earlier windows. Later ones, which only a wrong clock can have met,
-        all stay: what was spent in them counts when they come."""
+        all stay: what was spent in them counts when they come.
+        """
         self.at(now)
         earlier = sorted(start for start in self._counters if start < self.current.start)
         for start in earlier[:-KEPT]:

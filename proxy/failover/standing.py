@@ -88,7 +88,8 @@ class Standing:
 
     def _had_no_chance(self, call: Call, error: UpstreamError) -> bool:
         """Was it the client's time that ran out, which was less than the target usually takes? Else one impatient
-        client would have it left alone for all the others."""
+        client would have it left alone for all the others.
+        """
         if error.kind != "timeout" or call.has_time(SOON):
             return False
         if call.headed > 0:
