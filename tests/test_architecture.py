@@ -47,9 +47,9 @@ FLOORS = [
     " answers.flights reports.replies".split(),
     ["grammar.searching", "grammar.shapes"],
     ["grammar.watching", "grammar.refusals", "grammar.whole", "failover.faults"],
-    "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights answers"
-    " answers.* edge.onlookers edge.keptawake edge.exchange edge.lateness edge.trust edge.release sealing.pieces"
-    " reports.sight reports.gauges reports.exposition".split(),
+    "failover.* spending.* logs.redaction grammar.* budgets budgets.* wishes access.keyring access.rights access.named"
+    " answers answers.* edge.onlookers edge.keptawake edge.exchange edge.lateness edge.trust edge.release"
+    " sealing.pieces reports.sight reports.gauges reports.exposition".split(),
     "fleet ports ports.* framing framing.* envelope envelope.* grammar.fields grammar.knobs grammar.receipts"
     " grammar.thinking grammar.counts grammar.textual edge.wire edge.names edge.door edge.failures edge.listening"
     " edge.hosts edge.room edge.receiving config config.* access.accents access.shown sealing.* reports.outcome"
@@ -65,6 +65,7 @@ FLOORS = [
 ]
 # Who may import from its own floor, and what.
 NEIGHBOURS = [
+    ("access.rights", "access.named"),
     ("adapters.*", "adapters.http"),
     ("adapters.*", "adapters.keys"),
     ("adapters.http", "adapters.cards"),

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import re
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -17,10 +20,11 @@ from proxy.config import Config, Secret, load
 from proxy.envelope import Envelope
 from proxy.errors import GatewayError, Unauthorized
 from proxy.middleware.auth import Auth
-from proxy.ports import Call, Target
+from proxy.ports import Adapter, Call, Target
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, Speech, ask, chat, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import config_file, pillion
+from tests.taking import call as of_dialect
 from tests.test_middleware import call, fine
 
 KEY = "right"
@@ -423,6 +427,62 @@ async def test_so_must_one_that_is_named_to_invoke_model(fields: dict[str, Any],
             body = json.dumps(asked | fields).encode()
             got = await ask(gateway, "POST", "/model/anthropic%2Fsmall/invoke", body, [("x-api-key", "hers")])
         assert (got.status, evil.requests) == (403, [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "allowed"),
+    [
+        ({"models": ["small", "large"]}, False),
+        ({"compound_custom": {"models": {"answering_model": "small", "reasoning_model": "small"}}}, True),
+        ({"compound_custom": {"models": {"answering_model": "small", "reasoning_model": "large"}}}, False),
+        ({"Compound_Custom": {"Models": {"Answering_model": "large"}}}, False),  # as Go reads it
+        ({"compound_custom": {"tools": {"enabled_tools": ["web_search"]}}}, True),
+        ({"compound_custom": None, "plugins": None, "providerOptions": "x", "preset": None}, True),
+        ({"providerOptions": {"gateway": {"models": ["small"]}}}, True),
+        ({"providerOptions": {"gateway": {"order": ["azure"], "models": ["large"]}}}, False),
+        ({"plugins": [{"id": "web"}, {"id": "fusion", "model": "small", "analysis_models": ["small"]}]}, True),
+        ({"plugins": [{"id": "web"}, {"id": "fusion", "analysis_models": ["small", "large"]}]}, False),
+        ({"preset": "mine"}, True),
+        ({"preset": "theirs"}, False),
+        ({"tools": [{"type": "image_generation", "model": "small"}]}, True),
+        ({"tools": [{"type": "image_generation", "model": "large"}]}, False),
+        ({"tools": [{"type": "image_generation", "svg": {"model": "large"}}]}, False),
+        ({"tools": [{"type": "openrouter:advisor", "parameters": {"mod\u0065l": "large"}}]}, False),
+        ({"tools": [{"type": "openrouter:fusion", "parameters": {"analysis_models": ["large"]}}]}, False),
+        ({"tools": [{"type": "function", "name": "f", "parameters": {"properties": {"model": {}}}}]}, True),
+        ({"tools": [{"type": "function", "function": {"name": "f", "parameters": {"model": "x"}}}]}, True),
+        ({"input": [{"type": "additional_tools", "tools": [{"type": "x", "model": "large"}]}]}, False),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("wire", ["openai_chat", "openai_responses"])
+async def test_no_field_of_a_host_of_openais_wire_reaches_a_model_that_is_not_allowed(
+    fields: dict[str, Any], allowed: bool, wire: str
+) -> None:
+    host = SimpleNamespace(name="openrouter", takes=lambda model: ("openai_chat",))
+    asked = of_dialect(dialect=wire)
+    asked.key = ClientKey(name="ann", models=("openrouter/small", "openrouter/@preset/mine"))
+    asked.target = Target(cast(Adapter, host), "small")
+    asked.envelope = Envelope(json.dumps({"model": "small", **fields}).encode())
+    with nullcontext() if allowed else pytest.raises(GatewayError, match="may not use"):
+        await ALLOWED.reserve(asked)
+
+
+@pytest.mark.parametrize("path", [("generationConfig", "routingConfig", "manualMode", "modelName")])
+@pytest.mark.parametrize("spelled", [str, lambda key: re.sub("([A-Z])", r"_\1", key).lower()], ids=["camel", "snake"])
+async def test_nor_does_vertex_ai_choose_one_by_the_clients_word(
+    path: tuple[str, ...], spelled: Callable[[str], str]
+) -> None:
+    host = SimpleNamespace(name="vertex", takes=lambda model: ("gemini",))
+    asked = of_dialect(dialect="gemini")
+    asked.key, asked.target = ClientKey(name="ann", models=("vertex/small",)), Target(cast(Adapter, host), "small")
+    for name in ("small", "large"):
+        said: Any = name
+        for key in reversed(path):
+            said = {spelled(key): said}
+        asked.envelope = Envelope(json.dumps(said).encode())
+        with nullcontext() if name == "small" else pytest.raises(GatewayError, match="may not use"):
+            await ALLOWED.reserve(asked)
 
 
 async def test_what_another_wire_does_not_carry_asks_for_no_other_model(tmp_path: Path) -> None:

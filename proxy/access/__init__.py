@@ -7,6 +7,7 @@ What `middleware/auth` is made of.
     tokens        whose token it is
     allowance     what a client may do, and how much of it
     rights        may it ask this provider for this model?
+    named         which other models does it name?
     keyring       the keys that were minted
     minting       how they are made, listed and revoked
     budgeted      what each client may spend

@@ -4,22 +4,14 @@ The target decides, after the model's name was resolved: an alias, or another sp
 the patterns of a key's `models`, `*` is any run of characters, slashes included; every other character is itself.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from proxy.access.allowance import ClientKey, reaches
-from proxy.envelope import Envelope
+from proxy.access.named import others
 from proxy.errors import GatewayError, excerpt
-from proxy.grammar.fields import Object, as_list, as_object
-from proxy.ports import Call, Reply, Target
+from proxy.ports import Call, Reply
 
 LONGEST_NAME = 200  # characters of a model that are repeated
-# The field that names whom OpenRouter is to ask if the model fails, which a client can bring about.
-# https://openrouter.ai/docs/guides/routing/model-fallbacks
-OTHERS = "models"
-# The one that names whom Anthropic is to ask if the model refuses; OpenRouter has it, too, where it speaks that wire.
-# https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback
-FALLBACKS = "fallbacks"
-_CLAUDES = frozenset(("anthropic", "bedrock_invoke"))  # dialects with one and the same body
 
 Whose = Callable[[Call], str | None]  # whose requests may the caller see? A client's name; None: everybody's
 
@@ -52,11 +44,12 @@ def may_reach(key: ClientKey | None, provider: str) -> bool:
 
 
 def check(call: Call) -> None:
-    """May it ask its target? Raises GatewayError, 403."""
+    """May it ask its target, and every other model that it names? Raises GatewayError, 403."""
     assert call.target is not None  # failover chose it
+    if call.key is None or not is_restricted(call.key):
+        return
     provider = call.target.adapter.name
-    check_names(call.key, provider, call.target.model)
-    for model in (*others(call, call.target), *advisors(call, call.target)):
+    for model in (call.target.model, *others(call, call.target)):
         check_names(call.key, provider, model)
 
 
@@ -64,51 +57,6 @@ def check_names(key: ClientKey | None, provider: str, model: str) -> None:
     """Raises GatewayError, 403."""
     if not allows(key, provider, model):
         raise not_allowed(key, provider, model)
-
-
-def others(call: Call, target: Target) -> list[str]:
-    """Which models may answer in the place of the one that is asked, by the client's own words?"""
-    names = alternatives(call.envelope)
-    if FALLBACKS in call.envelope and _passes(call, target):
-        names += _names(call.envelope.get(FALLBACKS))
-    return names
-
-
-def alternatives(envelope: Envelope) -> list[str]:
-    """Those of OpenRouter's list."""
-    return _names(envelope.get(OTHERS)) if OTHERS in envelope else []
-
-
-def advisors(call: Call, target: Target) -> list[str]:
-    """Which models does the provider run as tools, as Claude's advisor is one?
-
-    https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool
-    """
-    body = call.envelope.body
-    if not (b'"advisor_' in body or b"\\u00" in body) or not _passes(call, target):
-        return []
-    return _names([tool for tool in _tools(call.envelope) if "model" in tool])
-
-
-def _tools(envelope: Envelope) -> Iterator[Object]:
-    """Those of the request, and those that a message of it adds ("inline tools")."""
-    yield from map(as_object, as_list(envelope.get("tools")))
-    for message in map(as_object, as_list(envelope.get("messages"))):
-        for block in map(as_object, as_list(message.get("content"))):
-            yield as_object(as_object(block.get("tool")).get("definition"))
-
-
-def _passes(call: Call, target: Target) -> bool:
-    """Does the provider take the client's own words? On another vendor's wire nothing of this reaches it."""
-    taken = target.adapter.takes(target.model)
-    return call.dialect.name in taken or (call.dialect.name in _CLAUDES and not _CLAUDES.isdisjoint(taken))
-
-
-def _names(said: object) -> list[str]:
-    """The names in the list; what is none is "", which only a key for all models may say."""
-    rows = [] if said is None else said if isinstance(said, list) else [said]
-    names = [row.get("model") if isinstance(row, dict) else row for row in rows]
-    return [name if isinstance(name, str) else "" for name in names]
 
 
 class Allowed:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import astuple
 
-from proxy.access.rights import alternatives, others
+from proxy.access.named import alternatives
 from proxy.budgets import Budgets, Leases, Reservation
 from proxy.canon import BUCKETS, NO_USAGE, Usage
 from proxy.edge.aside import aside
@@ -98,7 +98,7 @@ class Cost:
         assert call.target is not None
         provider, model, now = call.target.adapter.name, call.target.model, time.time()
         price = self._prices.of(provider, model, now, tier := tier_asked(call, call.target))
-        for name in alternatives(call.envelope):
+        for name in filter(None, alternatives(call, call.target)):
             self._prices.of(provider, name, now, tier)
         reservation = None
         if self._budgets.is_there or call.wishes.cost_limit is not None:
@@ -184,7 +184,7 @@ class Cost:
         And where the client has let the provider choose among several. `price`: the target's.
         """
         target, answered = call.target, call.answered_model
-        if target is not None and answered != target.model and (names := alternatives(call.envelope)):
+        if target is not None and answered != target.model and (names := alternatives(call, target)):
             return self._chosen(call, target, price, names)
         if price.is_known or price.is_free or not answered or target is None:
             return price  # what is taken for free had nothing set aside for it
@@ -215,7 +215,7 @@ class Cost:
 
     def _bound(self, call: Call, target: Target, price: Price) -> int | None:
         """Nano-dollars that the attempt cannot exceed; None where nobody knows. Raises BadRequest."""
-        names = others(call, target)
+        names = alternatives(call, target)
         if price.is_free and all(self._of_other(call, target, name, price).is_free for name in names):
             return 0
         hints, ever = target.adapter.hints(target.model), target.adapter.abilities(target.model).max_output

@@ -105,7 +105,8 @@ class OpenAIChat:
         output=(("max_completion_tokens",), ("max_tokens",)),
         choices=(("n",), ("best_of",)),
         state=("web_search_options", "search_parameters", "plugins", "enable_search", "cached_content", "extra_body"),
-        beside=("models", "prediction"),  # OpenRouter's fallback models; predicted tokens that the answer did not use
+        # OpenRouter's fallback models, and its setups; predicted tokens that the answer did not use
+        beside=("models", "preset", "prediction"),
         tiers=(("service_tier",),),
     )
     alarm = b"error"  # mostly in quotes

@@ -89,7 +89,7 @@ class OpenAIResponses:
         output=(("max_output_tokens",),),
         own_tools=re.compile("function|custom|local_shell|shell|apply_patch|computer.*|namespace"),
         state=("previous_response_id", "conversation", "prompt", "background", "plugins"),
-        beside=("models",),  # OpenRouter's fallback models
+        beside=("models", "preset"),  # OpenRouter's fallback models, and its setups
         tiers=(("service_tier",),),
     )
     alarm = b""
