@@ -56,8 +56,8 @@ FLOORS = [
     " limits.ratelimits failover.retries failover.breaker failover.balance failover.cooldown".split(),
     ["failover.waits", "headers"],
     "canon canon.* errors edge.address edge.alarm edge.flow edge.pulse edge.requests"
-    " access.allowance logs.writer grammar.alphabets grammar.repeats limits.gcra spending.money spending.tokens files"
-    " folders failover.recent failover.percentile __init__".split(),
+    " access.allowance logs.writer grammar.alphabets grammar.repeats limits.gcra spending.money spending.names"
+    " spending.tokens files folders failover.recent failover.percentile __init__".split(),
     "limits.resets edge.heads edge.inbound edge.kernel edge.loading edge.outbox edge.patience".split(),
     ["edge.aside", "process.memory", "late", "lean", "packaged"],
     # Rooms whose own file is empty but for what the room is for.

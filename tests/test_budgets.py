@@ -79,6 +79,15 @@ def test_budgets_of_named_clients_take_no_room_from_those_that_each_client_has(
     assert [till.spent("each", f"client-{n}") for n in range(2)] == [NANOS] * 2
 
 
+def test_a_models_budget_is_for_all_names_of_the_model() -> None:
+    till = Till(it=Budget(usd=9, model="bedrock/anthropic.claude-sonnet-4-5-20250929-v1:0"))
+    for model in ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "global.anthropic.claude-sonnet-4-5-20250929-v1:0"):
+        till.pay(NANOS, ("me", "bedrock", model))
+    for place in (("me", "bedrock", "anthropic.claude-opus-4-5"), ("me", "other", "anthropic.claude-sonnet-4-5")):
+        till.pay(NANOS, place)
+    assert till.spent("it") == 2 * NANOS
+
+
 # --- strict and lenient ----------------------------------------------------------------------------------------------
 
 

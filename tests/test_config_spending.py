@@ -97,6 +97,14 @@ def loaded(text: str, folder: Path, **environ: str) -> Config:
         ("budgets: {a: {usd: 1, model: 'echo/*'}}", "budgets.a.model: must be the whole name of one model"),
         ("prices: {echo/x: {input: 1}}", "prices.echo/x: output is missing"),
         ("prices: {nobody/x: {input: 1, output: 1}}", "prices.nobody/x: must be PROVIDER/MODEL"),
+        (
+            "limits: {models: {echo/m: {concurrent: 1}, 'echo/M-2025-01-31': {concurrent: 2}}}",
+            "limits.models.echo/M-2025-01-31: is another name of echo/m: remove one of the two",
+        ),
+        (
+            "budgets: {a: {usd: 1, model: echo/m}, b: {usd: 2, model: 'echo/m:latest'}}",
+            "budgets.b: covers the same as a: remove one of the two",
+        ),
         ("unknown_price: cheap", "unknown_price: expected one of"),
         ("routes: {r: {targets: []}}", "routes.r: has no targets"),
         ("routes: {r: {targets: [x]}}", "routes.r.targets[0]: must be PROVIDER/MODEL"),

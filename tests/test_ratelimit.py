@@ -302,6 +302,20 @@ async def test_a_provider_and_a_model_have_limits_of_their_own(kind: str, name: 
     await world.limit(asked, attempted(fine))
 
 
+async def test_a_models_limit_is_for_all_names_of_the_model() -> None:
+    world = World(models={"echo/gpt-4o": limits(1)})
+
+    async def asking(model: str) -> None:
+        asked = call()
+        asked.target = Target(Echo("echo"), model)
+        await world.limit(asked, attempted(fine))
+
+    await asking("gpt-4o-2024-08-06")
+    with pytest.raises(OverLimit, match="The limit of echo/gpt-4o is 1 request"):
+        await asking("gpt-4o:nitro")
+    await asking("gpt-4o-mini")
+
+
 async def test_each_attempt_counts_at_its_provider_and_the_request_once_at_its_client() -> None:
     world = World(limits(requests=1), {"echo": limits(3)})
 

@@ -23,6 +23,7 @@ from typing import Literal, NamedTuple
 from proxy.budgets.windows import Window
 from proxy.config import Budget
 from proxy.spending.money import dollars, nanos_of
+from proxy.spending.names import plain, plain_path
 
 # threshold: so much is spent that somebody should know. exhausted: all of it is spent, or a request was refused because
 # of what is. overrun: an attempt cost more than was set aside for it. Each is told once in a window.
@@ -40,7 +41,7 @@ class Terms(NamedTuple):
     window: Literal["day", "month", "total"]
     client: str | None  # `*`: each has its own
     provider: str | None
-    model: str | None  # PROVIDER/MODEL
+    model: str | None  # PROVIDER/MODEL, in the form that all names of the model share
     limit: int
     strict: bool
     threshold: int
@@ -52,7 +53,7 @@ class Terms(NamedTuple):
         return (
             self.client in (None, "*", client)
             and self.provider in (None, provider)
-            and self.model in (None, f"{provider}/{model}")
+            and (self.model is None or self.model == f"{provider}/{plain(model)}")
         )
 
 
@@ -64,7 +65,7 @@ def terms_of(name: str, row: Budget) -> Terms:
         window=row.window,
         client=row.client,
         provider=row.provider,
-        model=row.model,
+        model=None if row.model is None else plain_path(row.model),
         limit=limit,
         strict=row.mode == "strict",
         threshold=int(share),

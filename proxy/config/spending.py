@@ -20,6 +20,7 @@ from proxy.config.layers import Layers
 from proxy.config.schema import Budget, ClientKeyRow, File, KeyBudget
 from proxy.config.secret import digest_of, secret_text, sendable, why_unreadable
 from proxy.config.values import Keys
+from proxy.spending.names import plain_path
 
 DEFAULT_CLIENT = "default"  # whose key is `client_key`
 
@@ -199,7 +200,7 @@ def too_large(budget: Budget, is_shared: bool) -> str:
 
 
 def _scope(budget: Budget) -> tuple[str | None, ...]:
-    return budget.window, budget.client, budget.provider, budget.model
+    return budget.window, budget.client, budget.provider, budget.model and plain_path(budget.model)
 
 
 def _budgets(layers: Layers, there: Collection[str]) -> None:
@@ -242,9 +243,12 @@ def _of_scope(budget: Budget, there: Collection[str], names_are_ours: bool) -> I
 def _limits_and_prices(layers: Layers, there: Collection[str]) -> None:
     named: list[Keys] = [("limits", "models", name) for name in layers.file.limits.models]
     named += [("prices", name) for name in layers.file.prices]
+    met: dict[str, str] = {}
     for keys in named:
         provider, _, model = keys[-1].partition("/")
         if not model or provider not in there:
             note(layers, keys, A_MODEL)
         elif "*" in model:
             note(layers, keys, _ONE_MODEL)
+        elif keys[0] == "limits" and (first := met.setdefault(plain_path(keys[-1]), keys[-1])) != keys[-1]:
+            note(layers, keys, f"is another name of {first}: remove one of the two")

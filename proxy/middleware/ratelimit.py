@@ -27,6 +27,7 @@ from proxy.limits.scope import Held, Kind, Limited, Scope
 from proxy.limits.shared import Shared
 from proxy.ports import Call, Handler, Reply
 from proxy.spending.heard import tokens_of
+from proxy.spending.names import plain
 from proxy.spending.used import is_refusal
 
 MOST_CLIENTS = 10_000  # whose limits are remembered even if they are as good as new
@@ -108,7 +109,7 @@ class RateLimit:
         if not (self._announced or self._models or self._providers):
             return NOTHING
         place = _place(call)
-        scopes = (self._announced.get(place), self._models.get(place), self._providers.get(place.provider))
+        scopes = (self._announced.get(place), self._models.get(_one(place)), self._providers.get(place.provider))
         if scopes == NOBODYS:
             return NOTHING
         there = [scope for scope in scopes if scope is not None]
@@ -238,7 +239,12 @@ def _place(call: Call) -> Place:
 
 def _named(name: str) -> Place:
     provider, _, model = name.partition("/")
-    return Place(provider, model)
+    return _one(Place(provider, model))
+
+
+def _one(place: Place) -> Place:
+    """The same for all names of the model."""
+    return Place(place.provider, plain(place.model))
 
 
 def _used(call: Call, need: Need, error: BaseException | None) -> int | None:

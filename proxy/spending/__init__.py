@@ -8,6 +8,7 @@ What `middleware/cost` is made of, besides prices and budgets.
     heard         how many tokens were in what was heard
     tokens        about how many tokens a text or an image has
     money         how it is counted, and written
+    names         when two names mean one model
     accounting    the budgets, the ledger and the alerts together
     adoption      how budgets of minted keys come into force
     alerts        who is told that a budget is nearly spent
