@@ -319,6 +319,33 @@ def test_an_unknown_model_is_free_where_the_operator_says_so() -> None:
     assert (price.source, price.is_known, price.is_free) == ("free", False, True)
 
 
+@pytest.mark.parametrize(
+    ("name", "times", "is_known"),
+    [
+        ("anthropic/claude-sonnet-4.5:floor", 1, True),
+        ("anthropic/claude-sonnet-4.5:exacto", 1, True),
+        ("anthropic/claude-sonnet-4.5:nitro", 1, False),
+        ("anthropic/claude-sonnet-4.5:online", 1, False),
+        ("nobody/knows:free", 0, True),
+        ("nobody/knows:nitro", None, False),
+        ("nobody/knows:free:online", None, False),  # which has a fee
+        ("anthropic/claude-sonnet-4.5:sideways", None, False),
+        (":nitro", None, False),
+    ],
+)
+def test_a_route_of_openrouters_costs_what_the_model_does(name: str, times: int | None, is_known: bool) -> None:
+    model = every_list.of("openrouter", "anthropic/claude-sonnet-4.5", NOW.timestamp())
+    price = every_list.of("openrouter", name, NOW.timestamp())
+    dearest = every_list.of("openrouter", "mystery", NOW.timestamp())
+    expected = dearest.cost(COUNTS) if times is None else times * model.cost(COUNTS)
+    assert (price.cost(COUNTS), price.is_known) == (expected, is_known)
+
+
+def test_the_operators_price_of_a_model_holds_for_its_routes() -> None:
+    prices = priced("openrouter", "refuse", mystery=schema.Price(input=1, output=1))
+    assert prices.of("openrouter", "mystery:nitro", NOW.timestamp()).source == "config"
+
+
 def test_a_known_model_in_an_unknown_tier_is_not_free_even_so() -> None:
     price = priced(unknown="free").of("openai", "gpt-5", NOW.timestamp(), "turbo")
     assert (price.is_known, price.is_free) == (False, False)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, settings
@@ -170,6 +171,10 @@ def ollama(usage: Json) -> bytes:
         ("bedrock", converse(BEDROCK_USED, serviceTier={"type": "flex"}), False, "flex"),
         ("bedrock", converse(BEDROCK_USED, serviceTier="flex"), False, ""),
         ("bedrock", converse_stream(BEDROCK_USED, serviceTier={"type": "priority"}), True, "priority"),
+        ("bedrock", converse(BEDROCK_USED, performanceConfig={"latency": "optimized"}), False, "optimized"),
+        ("bedrock", converse_stream(BEDROCK_USED, performanceConfig={"latency": "optimized"}), True, "optimized"),
+        ("bedrock", converse(BEDROCK_USED, performanceConfig={"latency": "standard"}), False, "standard"),
+        ("bedrock", converse(BEDROCK_USED, performanceConfig=7, serviceTier={"type": "flex"}), False, "flex"),
     ],
 )
 def test_an_answer_tells_its_tier(wire: str, body: bytes, stream: bool, tier: str) -> None:
@@ -197,6 +202,47 @@ def test_an_answer_tells_its_tier(wire: str, body: bytes, stream: bool, tier: st
 def test_a_request_asks_for_its_tier(wire: str, body: Json, asked: str) -> None:
     bounds = registry.dialect(wire).bounds
     assert tier(Envelope(json.dumps(body).encode()), bounds) == tier(body, bounds) == asked
+
+
+@pytest.mark.parametrize(
+    ("wire", "path", "body", "headers", "head", "guessed"),
+    [
+        ("bedrock", "converse", {}, {}, {}, False),
+        ("bedrock", "converse", {"performanceConfig": {"latency": "optimized"}}, {}, {}, True),
+        ("bedrock", "converse", {"performanceConfig": {"latency": "standard"}}, {}, {}, False),
+        ("bedrock_invoke", "invoke", {}, {"X-Amzn-Bedrock-PerformanceConfig-Latency": "optimized"}, {}, True),
+        (
+            *("bedrock_invoke", "invoke", {}, {"X-Amzn-Bedrock-PerformanceConfig-Latency": "optimized"}),
+            *({"X-Amzn-Bedrock-PerformanceConfig-Latency": "standard"}, False),
+        ),
+        (
+            *("bedrock_invoke", "invoke", {}, {"X-Amzn-Bedrock-Service-Tier": "priority"}),
+            *({"X-Amzn-Bedrock-Service-Tier": "default"}, False),
+        ),
+    ],
+)
+async def test_a_speed_of_bedrocks_has_a_price_that_nobody_knows(
+    wire: str, path: str, body: Json, headers: Json, head: Json, guessed: bool, tmp_path: Path
+) -> None:
+    """What the answer says of it counts: where there is no room, AWS serves and bills the standard one."""
+    model = "us.anthropic.claude-3-5-haiku-20241022-v1:0"
+    used = {"input_tokens": 5, "output_tokens": 2}
+    answer = {"model": model, "type": "message", "role": "assistant", "content": [], "usage": used}
+    whole = converse(BEDROCK_USED) if path == "converse" else json.dumps(answer).encode()
+    asked = {"messages": [{"role": "user", "content": [{"type": "text", "text": "x"}]}], **body}
+    if path == "invoke":
+        asked |= {"anthropic_version": "bedrock-2023-05-31", "max_tokens": 9}
+    else:
+        asked["messages"] = [{"role": "user", "content": [{"text": "x"}]}]
+    lines = [("Content-Type", "application/json"), *head.items()]
+    environ = {"AWS_BEARER_TOKEN_BEDROCK": "k", "AWS_REGION": "us-east-1"}
+    async with Evil(Scenario(body=whole, headers=lines)) as evil:
+        text = f"providers: {{bedrock: {{base_url: '{evil.url}', models: ['{model}']}}}}\n"
+        async with pillion(**config_file(text, tmp_path), **environ) as gateway:
+            where = f"/model/{quote(f'bedrock/{model}', safe='')}/{path}"
+            got = await ask(gateway, "POST", where, json.dumps(asked).encode(), list(headers.items()))
+            assert got.status == 200, got.body
+            assert (got.header("x-pillion-cost-estimated") == "true") == guessed
 
 
 # --- searches by the provider's own tool -----------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from msgspec import Struct
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from proxy.access.named import alternatives
 from proxy.budgets import Budgets, Leases, Reservation
@@ -22,7 +22,7 @@ from proxy.ports import Bill, Call, Handler, Reply, Target
 from proxy.prices import Price, Prices, UnknownPrice
 from proxy.reports.outcome import outcome
 from proxy.spending.brake import Brake
-from proxy.spending.extent import Longest, extent, tier
+from proxy.spending.extent import Longest, extent, named_tier, own_tier, tier
 from proxy.spending.money import dollars
 from proxy.spending.tokens import BYTES_PER_TOKEN
 from proxy.spending.used import is_unheard, unheard, used, used_so_far
@@ -135,6 +135,7 @@ class Cost:
         assert call.target is not None
         row, price = held.row, held.price
         usage, doubts = used(call, error)
+        usage = _served(call, usage)
         flags = (row.flags & ~UNPRICED) | doubts  # the intent's price may have been a guess, and not the answer's
         price = self._answered(call, price)
         if usage.tier:
@@ -176,7 +177,7 @@ class Cost:
         """Nano-dollars, in the tier that served it; and is the price known?"""
         name, now = target.adapter.name, time.time()
         price = self._prices.of(name, target.model, now, tier_asked(call, target))
-        return self._prices.cost(name, self._answered(call, price), usage, now)
+        return self._prices.cost(name, self._answered(call, price), _served(call, usage), now)
 
     def _answered(self, call: Call, price: Price) -> Price:
         """The price of the model that answered, where the target's name has none: a deployment, the ARN of a profile.
@@ -272,4 +273,18 @@ def _is_guess(usage: Usage, flags: int, nanos: int, is_known: bool) -> bool:
 def tier_asked(call: Call, target: Target) -> str:
     """The client's word, else the operator's (`body` in config.yaml); "" where neither says one. Raises BadRequest."""
     bounds, fields = call.dialect.bounds, target.adapter.hints(target.model).fields
-    return tier(call.envelope, bounds) or tier(fields, bounds)
+    return tier(call.envelope, bounds) or _own_tier(call, target) or tier(fields, bounds)
+
+
+def _own_tier(call: Call, target: Target) -> str:
+    bounds = call.dialect.bounds
+    if not (bounds.own_tiers or bounds.tier_headers) or call.dialect.name not in target.adapter.takes(target.model):
+        return ""
+    word = own_tier(call.envelope, call.headers, bounds)
+    return "" if word == "standard" else word
+
+
+def _served(call: Call, usage: Usage) -> Usage:
+    """With the tier that the head of the answer names."""
+    word = named_tier(call.answer_head[1], call.dialect.bounds)
+    return replace(usage, tier=word) if word and usage is not NO_USAGE else usage

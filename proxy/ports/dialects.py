@@ -119,6 +119,9 @@ class Bounds(Struct, frozen=True):
     state: Sequence[str] = ()  # keys that refer to something kept at the provider, or ask it for more than an answer
     beside: Sequence[str] = ()  # keys of what is billed besides the answer, or in its place
     tiers: Sequence[Sequence[str]] = ()  # paths of the service tier; the first that is not standard counts
+    # Likewise, paths and headers that have a price only where the provider takes this wire.
+    own_tiers: Sequence[Sequence[str]] = ()
+    tier_headers: Sequence[str] = ()  # they name the tier in an answer as well
 
 
 class Strip(Protocol):

@@ -25,6 +25,12 @@ __all__ = ["Price", "Prices", "UnknownPrice", "is_absurd"]
 # https://platform.claude.com/docs/en/about-claude/pricing#data-residency-pricing
 PLACES = {"anthropic": ("us", Decimal("1.1"))}
 
+# Of a list, the words behind a colon that say how the host is to route a model, and whether it costs the same then: the
+# fastest host may serve it in a dearer tier, and a search has a fee.
+# https://openrouter.ai/docs/guides/routing/model-variants
+ROUTES = {"openrouter": {"floor": True, "exacto": True, "nitro": False, "online": False}}
+FREE_ROUTES = {"openrouter": "free"}  # and the one that is free for every model that has it
+
 REMEMBERED = 1000  # names of models that are kept; clients choose them
 LONGEST = 256  # characters; no list has a longer name
 
@@ -133,8 +139,24 @@ class Prices:
         if provider in self._free:
             return Span(_FREE)
         name, model = self._lists.get(provider, ""), self._alike.get((provider, model), model)
-        found = self._catalogue.find(name, model) if name and len(model) <= LONGEST else None
-        return Span(self._guess(name)) if found is None else self._listed(name, *found, when)
+        if not name or len(model) > LONGEST:
+            return Span(self._guess(name))
+        if found := self._catalogue.find(name, model):
+            return self._listed(name, *found, when)
+        return self._routed(provider, name, model, when)
+
+    def _routed(self, provider: str, name: str, model: str, when: float) -> Span:
+        """Of a model that is in no list: by the model's own, where its name says only how it is to be routed."""
+        base, _, route = model.rpartition(":")
+        if base and route == FREE_ROUTES.get(name):
+            return Span(_FREE)
+        if base and (is_same := ROUTES.get(name, {}).get(route)) is not None:
+            span = self._find(provider, base, when)
+            if is_same or f"{provider}/{base}" in self._overrides:
+                return span
+            if not span.price.is_free:
+                return Span(span.price.guessed(), span.since, span.until)
+        return Span(self._guess(name))
 
     def _listed(self, name: str, of: str, row: Model, when: float) -> Span:
         """Of a row, which may be in a list (`of`) that the provider's falls back on. Remembered for all its models."""

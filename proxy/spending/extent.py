@@ -127,6 +127,20 @@ def tier(said: Envelope | Mapping[str, Any], bounds: Bounds) -> str:
     return placed(found, as_text(said.get(_PLACE))) if _PLACE in said else found
 
 
+def own_tier(said: Envelope, headers: Mapping[str, str], bounds: Bounds) -> str:
+    """The same where the provider takes the wire itself, and so all that a request may say of it."""
+    words = [_at(said, path) for path in bounds.own_tiers if path[0] in said]
+    return next((word for word in words if isinstance(word, str) and word != "standard"), "") or named_tier(
+        headers, bounds
+    )
+
+
+def named_tier(headers: Mapping[str, str], bounds: Bounds) -> str:
+    """That which a request's or an answer's headers name; the one for more money where these are two."""
+    there = [headers[name] for name in bounds.tier_headers if name in headers]
+    return next((word for word in there if word != "standard"), there[0] if there else "")
+
+
 @lru_cache(maxsize=16)  # one for each dialect
 def _beginnings(paths: Sequence[Sequence[str]]) -> frozenset[str]:
     return frozenset(path[0] for path in paths) | {_PLACE}

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import ClassVar
 
 import msgspec
+from msgspec.structs import replace
 
 from proxy.canon import Document, Event, Finish, Image, Request, Usage
 from proxy.dialects.anthropic.decode import StreamDecoder as EventDecoder
@@ -53,7 +54,8 @@ class Invoke(Bedrock):
     no_urls: frozenset[type] = frozenset((Document, Image))  # Bedrock fetches nothing for Claude
     cites: tuple[str, ...] = CITES
     call_ids: re.Pattern[str] | None = CALL_IDS
-    bounds = BOUNDS
+    # https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html
+    bounds = replace(BOUNDS, tier_headers=("x-amzn-bedrock-performanceconfig-latency", "x-amzn-bedrock-service-tier"))
     seals: Sequence[bytes] = SEALS  # of a whole answer; a stream's events are in base64
     verbs: ClassVar = {"invoke": False, "invoke-with-response-stream": True}
 

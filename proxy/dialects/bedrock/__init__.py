@@ -98,6 +98,7 @@ class Bedrock:
         own_tools=re.compile("toolSpec|cachePoint"),
         state=("promptVariables",),
         tiers=(("serviceTier", "type"),),
+        own_tiers=(("performanceConfig", "latency"),),
     )
     verbs: ClassVar = {**VERBS, VERB: False}  # what a path ends with, and whether the answer is a stream
     alarm = b""

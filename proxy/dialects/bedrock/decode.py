@@ -64,6 +64,7 @@ class _Said(Struct, rename="camel"):
     additional_model_response_fields: Any = None
     usage: Any = None
     service_tier: Any = None
+    performance_config: Any = None
 
 
 class Answer(Struct, rename="camel"):
@@ -74,6 +75,7 @@ class Answer(Struct, rename="camel"):
     additional_model_response_fields: Any = None
     usage: Any = None
     service_tier: Any = None
+    performance_config: Any = None
 
 
 class _Content(Struct):
@@ -169,7 +171,7 @@ class StreamDecoder:
             yield self._finish(self._stop)
 
     def _metadata(self, said: _Said) -> Iterator[Event]:
-        usage = usage_of(said.usage, said.service_tier, self._more)
+        usage = usage_of(said.usage, said.service_tier, self._more, said.performance_config)
         if usage is not None:
             self._usage = usage
             yield usage
@@ -261,7 +263,8 @@ class WholeDecoder(whole.Decoder):
         parts = [part_of(raw) for raw in message.content or ()]
         stop = _stop_of(answer.stop_reason, answer.additional_model_response_fields)
         choice = Choice(parts=parts, stop=stop)
-        usage = usage_of(answer.usage, answer.service_tier, answer.additional_model_response_fields)
+        more, speed = answer.additional_model_response_fields, answer.performance_config
+        usage = usage_of(answer.usage, answer.service_tier, more, speed)
         yield from unfold(Completion(start=Start(wire=NAME), choices=[choice], usage=usage))
 
 

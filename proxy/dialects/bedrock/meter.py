@@ -63,7 +63,7 @@ class StreamMeter:
             self._told = True
             with suppress(*UNREADABLE):
                 told = ANSWER.decode(message.payload)
-                self.usage = usage_of(told.usage, told.service_tier, self._more) or self.usage
+                self.usage = usage_of(told.usage, told.service_tier, self._more, told.performance_config) or self.usage
         self._is_over = self.error is not None or self.over
 
 
@@ -77,6 +77,7 @@ class WholeMeter(whole.Meter):
         except UNREADABLE:
             return
         self.finished = True
-        self.usage = usage_of(answer.usage, answer.service_tier, answer.additional_model_response_fields)
+        more, speed = answer.additional_model_response_fields, answer.performance_config
+        self.usage = usage_of(answer.usage, answer.service_tier, more, speed)
         if answer.output is None:
             self.error = fault_of_no_answer(body)

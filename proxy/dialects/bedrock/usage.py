@@ -23,9 +23,10 @@ _COUNTED = frozenset(
 _COUNTS = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
 
 
-def usage_of(told: object, tier: object = None, more: object = None) -> Usage | None:
+def usage_of(told: object, tier: object = None, more: object = None, speed: object = None) -> Usage | None:
     """None where nothing was counted. Zeros do count: a guardrail let nothing through. `tier`: `serviceTier`; `more`:
-    `additionalModelResponseFields`, with fields of Claude's own usage.
+    `additionalModelResponseFields`, with fields of Claude's own usage. `speed`: `performanceConfig`, which has a price:
+    https://docs.aws.amazon.com/bedrock/latest/userguide/latency-optimized-inference.html
     """
     if not isinstance(told, dict) or not told:
         return None
@@ -43,7 +44,7 @@ def usage_of(told: object, tier: object = None, more: object = None) -> Usage | 
         cache_write_1h=hour,
         output=output - thinking,
         reasoning=thinking,
-        tier=as_text(as_object(tier).get("type")),
+        tier=_tier(as_text(as_object(tier).get("type")), as_text(as_object(speed).get("latency"))),
         is_odd=not (
             are_counts(told, _COUNTS)
             and not is_null_beside(told, "inputTokens", "outputTokens")
@@ -52,6 +53,11 @@ def usage_of(told: object, tier: object = None, more: object = None) -> Usage | 
         ),
         extra={key: value for key, value in told.items() if key not in _COUNTED and value},
     )
+
+
+def _tier(tier: str, latency: str) -> str:
+    """`standard` where it was served so though it was asked for otherwise."""
+    return tier or latency if latency in ("", "standard") else latency
 
 
 def usage_in_head(headers: Mapping[str, str]) -> Usage | None:

@@ -99,6 +99,8 @@ class Gemini:
         own_tools=re.compile("functionDeclarations|function_declarations"),
         state=("cachedContent", "cached_content", "continuationToken", "continuation_token"),
         tiers=(("serviceTier",), ("service_tier",)),
+        # Vertex AI's: https://cloud.google.com/vertex-ai/generative-ai/docs/priority-paygo
+        tier_headers=("x-vertex-ai-llm-shared-request-type",),
     )
     alarm = b'"error"'
     farewell = b""
