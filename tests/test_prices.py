@@ -346,6 +346,26 @@ def test_the_operators_price_of_a_model_holds_for_its_routes() -> None:
     assert prices.of("openrouter", "mystery:nitro", NOW.timestamp()).source == "config"
 
 
+AUDIO_READ = [{"modality": "AUDIO", "tokenCount": 900}, {"modality": "TEXT", "tokenCount": 100}]
+
+
+@pytest.mark.parametrize(
+    ("usage", "nanos"),
+    [
+        # Of gemini-2.5-flash: 0.3 dollars for a million of text, 0.03 cached; 1 for a million of sound, 0.1 cached.
+        (Usage(input=500, cache_read=500), 500 * 300 + 500 * 30),
+        (Usage(input=50, audio_input=450, cache_read=500), 50 * 300 + 450 * 1000 + 500 * 100),
+        (Usage(cache_read=1000, extra={"promptTokensDetails": AUDIO_READ}), 1000 * 100),
+        (
+            Usage(cache_read=1000, extra={"promptTokensDetails": AUDIO_READ, "cacheTokensDetails": AUDIO_READ}),
+            900 * 100 + 100 * 30,
+        ),
+    ],
+)
+def test_what_was_cached_is_sound_where_nobody_says_what_it_was(usage: Usage, nanos: int) -> None:
+    assert every_list.of("google", "gemini-2.5-flash", NOW.timestamp()).cost(usage) == nanos
+
+
 def test_a_known_model_in_an_unknown_tier_is_not_free_even_so() -> None:
     price = priced(unknown="free").of("openai", "gpt-5", NOW.timestamp(), "turbo")
     assert (price.is_known, price.is_free) == (False, False)

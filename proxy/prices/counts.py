@@ -24,6 +24,11 @@ class Detail(NamedTuple):
     modalities: tuple[object, ...]
     within: tuple[str, ...]
     without: tuple[str, ...] = ()
+    told_by: tuple[str, ...] = ()  # lists that show that there are any, where the ones above are missing
+
+    @property
+    def seen_in(self) -> tuple[str, ...]:
+        return self.within + self.told_by
 
 
 _IMAGE, _VIDEO, _AUDIO = ("IMAGE", "DOCUMENT", 2, 5), ("VIDEO", 3), ("AUDIO", 4)  # names, and the numbers of the enum
@@ -35,7 +40,7 @@ DETAILS: Mapping[str, Detail] = {
     "video_input": Detail("input", _VIDEO, _READ, _CACHED),
     "image_cache_read": Detail("cache_read", _IMAGE, _CACHED),
     "video_cache_read": Detail("cache_read", _VIDEO, _CACHED),
-    "audio_cache_read": Detail("cache_read", _AUDIO, _CACHED),
+    "audio_cache_read": Detail("cache_read", _AUDIO, _CACHED, told_by=_READ),
     "image_output": Detail("output", _IMAGE, ("candidatesTokensDetails",)),
     "video_output": Detail("output", _VIDEO, ("candidatesTokensDetails",)),
 }
@@ -75,6 +80,8 @@ def details(usage: Usage) -> dict[str, int]:
         without = sum(_tokens(usage, key, detail.modalities) for key in detail.without)
         found[kind] = min(max(0, within - without), left[detail.bucket])
         left[detail.bucket] -= found[kind]
+    if _CACHED[0] not in usage.extra and (usage.audio_input or _tokens(usage, _READ[0], _AUDIO)):
+        found["audio_cache_read"] = left["cache_read"]  # nobody says which of them were sound, which is the dearer kind
     return found
 
 

@@ -89,7 +89,7 @@ class Rates:
             return self.total(sane(usage))
         band = self._bands[bisect_left(self._starts, usage.total_input)] if self._starts else self._bands[0]
         total: int = sum(map(mul, counts, band.tokens))
-        if usage.extra and not band.beside.isdisjoint(usage.extra):
+        if (usage.extra and not band.beside.isdisjoint(usage.extra)) or (usage.audio_input and usage.cache_read):
             total += _beside(band, usage)
         return total + usage.searches * band.search + band.request
 
@@ -152,7 +152,7 @@ def _band(prices: Mapping[str, Fraction], denominator: int) -> Band:
         tokens=tuple(whole[bucket] for bucket in BUCKETS),
         details=by_detail,
         calls=calls,
-        beside=frozenset(key for key, _ in calls).union(*(DETAILS[kind].within for kind, _ in by_detail)),
+        beside=frozenset(key for key, _ in calls).union(*(DETAILS[kind].seen_in for kind, _ in by_detail)),
         search=whole["tool_search"],
         request=whole["request"],
         most_read=max(whole[kind] for kind in _READ),
