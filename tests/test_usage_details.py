@@ -733,6 +733,35 @@ MESSAGE = {"type": "message", "input_tokens": 100, "output_tokens": 10}
 ADVICE = {"type": "advisor_message", "model": "claude-opus-4-5", "input_tokens": 2000, "output_tokens": 500}
 
 
+FALLEN = {**MESSAGE, "type": "fallback_message", "model": "claude-haiku-4-5-20251001"}
+HAIKU, SONNET = 100 * 1_000 + 10 * 5_000, 100 * 3_000 + 10 * 15_000  # nano-dollars
+
+
+@pytest.mark.parametrize(
+    ("named", "rows", "asked", "nanos"),
+    [
+        ("claude-haiku-4-5-20251001", [FALLEN], [{"model": "claude-haiku-4-5"}], HAIKU),
+        ("claude-haiku-4-5-20251001", [], "default", HAIKU),
+        ("claude-sonnet-4-5", [MESSAGE, FALLEN], [{"model": "claude-haiku-4-5"}], HAIKU),  # as a stream has it
+        ("claude-sonnet-4-5-20250929", [MESSAGE], [{"model": "claude-haiku-4-5"}], SONNET),
+        ("claude-haiku-4-5-20251001", [], None, SONNET),  # nobody has asked for it
+    ],
+)
+async def test_what_anthropic_falls_back_on_costs_what_it_costs_itself(
+    named: str, rows: list[Any], asked: object, nanos: int, tmp_path: Path
+) -> None:
+    """https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback: at the fallback model's rates."""
+    answer = json.dumps({**json.loads(iterations(*rows)), "model": named, "role": "assistant", "id": "m"}).encode()
+    async with (
+        Evil(Scenario(body=answer, headers=[("Content-Type", "application/json")])) as evil,
+        pillion(**config_file("", tmp_path), **ANTHROPIC.environ(evil.url)) as gateway,
+    ):
+        request = ANTHROPIC.request(model="anthropic/claude-sonnet-4-5", fallbacks=asked)
+        got = await ask(gateway, "POST", ANTHROPIC.path, request, ANTHROPIC.headers)
+        assert (got.status, got.header("x-pillion-cost-usd")) == (200, f"0.{nanos:09}".rstrip("0"))
+        assert got.header("x-pillion-cost-estimated") is None
+
+
 NO_KINDS: list[Any] = [[], {}, None, 7]
 
 

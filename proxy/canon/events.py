@@ -77,6 +77,7 @@ class Usage(Struct, frozen=True, kw_only=True):
     audio_output: int = 0
     searches: int = 0  # by a tool of the provider's own, which has a fee for each
     tier: str = ""  # that served the request, in the provider's words
+    model: str = ""  # that answered in place of the one that was asked, where the counts say so
     beside: "tuple[Iteration, ...]" = ()  # what else the provider ran, which is not in the buckets
     is_odd: bool = False  # a count made no sense (negative, far too large, no number, null), and counts as nothing
     is_guess: bool = False  # some of it is our estimate, which nobody has counted

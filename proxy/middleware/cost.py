@@ -5,7 +5,7 @@ to the ledger; after it, both learn what it did cost. So an attempt is in the le
 """
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable
 from time import monotonic
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from proxy.reports.outcome import outcome
 from proxy.spending.brake import Brake
 from proxy.spending.extent import Longest, extent, named_tier, own_tier, tier
 from proxy.spending.money import dollars
+from proxy.spending.names import plain
 from proxy.spending.tokens import BYTES_PER_TOKEN
 from proxy.spending.used import is_unheard, unheard, used, used_so_far
 from proxy.store import ESTIMATED, STREAM, UNPRICED, Ledger, Row
@@ -137,7 +138,7 @@ class Cost:
         usage, doubts = used(call, error)
         usage = _served(call, usage)
         flags = (row.flags & ~UNPRICED) | doubts  # the intent's price may have been a guess, and not the answer's
-        price = self._answered(call, price)
+        price = self._answered(call, price, usage)
         if usage.tier:
             price = price.at(usage.tier)
         row.nanos, is_known = 0, price.is_known
@@ -177,28 +178,29 @@ class Cost:
         """Nano-dollars, in the tier that served it; and is the price known?"""
         name, now = target.adapter.name, time.time()
         price = self._prices.of(name, target.model, now, tier_asked(call, target))
-        return self._prices.cost(name, self._answered(call, price), _served(call, usage), now)
+        return self._prices.cost(name, self._answered(call, price, usage), _served(call, usage), now)
 
-    def _answered(self, call: Call, price: Price) -> Price:
+    def _answered(self, call: Call, price: Price, usage: Usage) -> Price:
         """The price of the model that answered, where the target's name has none: a deployment, the ARN of a profile.
 
         And where the client has let the provider choose among several. `price`: the target's.
         """
-        target, answered = call.target, call.answered_model
+        target, answered = call.target, usage.model or call.answered_model
         if target is not None and answered != target.model and (names := alternatives(call, target)):
-            return self._chosen(call, target, price, names)
+            return self._chosen(call, target, price, answered, filter(None, names))
         if price.is_known or price.is_free or not answered or target is None:
             return price  # what is taken for free had nothing set aside for it
         found = self._prices.of(target.adapter.name, answered, time.time(), tier_asked(call, target))
         return found if found.is_known and not found.is_free else price
 
-    def _chosen(self, call: Call, target: Target, price: Price, names: Sequence[str]) -> Price:
+    def _chosen(self, call: Call, target: Target, price: Price, answered: str, names: Iterable[str]) -> Price:
         """Of the models that might answer, the price of the one that did; a guess at the dearest, if none of these did.
 
         OpenRouter names what it has asked by another spelling at times, or not at all where it was cut.
         """
-        there = {target.model: price} | {name: self._of_other(call, target, name, price) for name in names}
-        found = there.get(call.answered_model) or self._of_other(call, target, call.answered_model, price)
+        there = {name: self._of_other(call, target, name, price) for name in names} | {target.model: price}
+        dated = {plain(name): its for name, its in there.items()}
+        found = there.get(answered) or dated.get(plain(answered)) or self._of_other(call, target, answered, price)
         return found if found.is_known else max(there.values(), key=lambda each: each.bound(*_EVEN)).guessed()
 
     def _of_other(self, call: Call, target: Target, model: str, price: Price) -> Price:

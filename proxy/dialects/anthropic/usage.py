@@ -22,7 +22,8 @@ _MINUTES, _HOUR = "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"
 # another model.
 # https://platform.claude.com/docs/en/build-with-claude/compaction#understanding-usage
 # https://platform.claude.com/docs/en/agents-and-tools/tool-use/advisor-tool
-_WITHIN = frozenset(("message", "fallback_message"))
+_FALLBACK = "fallback_message"
+_WITHIN = frozenset(("message", _FALLBACK))
 
 # These are no counts, but come with the last counts, and no canonical event has a field for them: `extra` carries them.
 _BESIDE = frozenset(DELTA_FIELDS + END_FIELDS)
@@ -74,13 +75,18 @@ def usage_of(told: Object) -> Usage | None:
 
 
 def _with_beside(usage: Usage, iterations: list[Any]) -> Usage:
-    """Add the iterations that the counts at the top leave out, with those of unknown kinds: never guess too low."""
-    beside, is_odd = [], usage.is_odd
+    """Add the iterations that the counts at the top leave out, with those of unknown kinds: never guess too low.
+
+    And the model to which Anthropic has fallen back, which a stream that had begun can name only here.
+    """
+    beside, is_odd, model = [], usage.is_odd, ""
     for told in map(as_object, iterations):
+        if told.get("type") == _FALLBACK:
+            model = as_text(told.get("model"))
         if as_text(told.get("type")) not in _WITHIN and (counted := usage_of({**told, "iterations": None})) is not None:
             beside.append(Iteration(as_text(told.get("model")), replace(counted, tier=usage.tier, extra={})))
             is_odd = is_odd or counted.is_odd
-    return replace(usage, beside=tuple(beside), is_odd=is_odd) if beside else usage
+    return replace(usage, beside=tuple(beside), is_odd=is_odd, model=model) if beside or model else usage
 
 
 def _tier(told: Object) -> str:
