@@ -623,6 +623,7 @@ async def test_a_budget_hears_what_was_spent_before_once_its_ledger_is_there(
 ) -> None:
     """A pillion that starts while the one before it still has the ledger counts from nothing until that has ended."""
     monkeypatch.setattr(proxy.store.comeback, "AGAIN", 0.0)
+    monkeypatch.setattr(proxy.store.comeback, "REST", 0.0)
     text = "budgets: {all: {usd: 0.00003, window: day, mode: lenient}}\n"
     async with Evil(*[WHOLE] * 3) as evil, AsyncExitStack() as stack:
         async with priced(evil, tmp_path, text) as before:

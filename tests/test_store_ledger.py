@@ -389,6 +389,7 @@ async def test_it_comes_back_from_memory_with_all_that_it_has_counted(
 ) -> None:
     """What another pillion had written, what was counted meanwhile, and what was under way: each is there once."""
     monkeypatch.setattr(proxy.store.comeback, "AGAIN", 0.0)
+    monkeypatch.setattr(proxy.store.comeback, "REST", 0.0)
     heard: list[int] = []
     first = ledger(tmp_path)
     spend(await first.__aenter__(), 3, nanos=100)
@@ -412,6 +413,31 @@ async def test_it_comes_back_from_memory_with_all_that_it_has_counted(
         assert ids == sorted({*ids})
     async with ledger(tmp_path, is_hard=True) as book:
         assert await spent(book) == 71_335  # with what was open
+
+
+async def test_who_stands_beside_another_pillion_leaves_it_the_ledger_over_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one with a strict budget could not start again, because of one that has none."""
+    monkeypatch.setattr(proxy.store.comeback, "AGAIN", 0.0)
+    first = ledger(tmp_path, is_hard=True, create=True)
+    await first.__aenter__()
+    async with ledger(tmp_path) as beside:
+        await first.__aexit__(None, None, None)
+        for _ in range(3):
+            spend(beside)
+            assert await spent(beside)
+        async with ledger(tmp_path, is_hard=True) as again:
+            assert not again.failed
+            spend(beside)
+            assert await spent(beside) == 28
+        monkeypatch.setattr(proxy.store.comeback, "REST", 0.01)
+        await asyncio.sleep(0.02)  # nobody has looked meanwhile
+        spend(beside)
+        await beside.totals()
+        assert beside.failed
+        await asyncio.sleep(0.02)
+        await back(beside)
 
 
 @pytest.mark.parametrize("hinder", [spoil, occupy])

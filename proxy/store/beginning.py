@@ -14,7 +14,7 @@ from proxy.store.database import Database
 from proxy.store.files import Files
 from proxy.store.intents import Intents
 from proxy.store.opening import Terms, opened
-from proxy.store.reasons import Unusable, told
+from proxy.store.reasons import Taken, Unusable, told
 from proxy.store.row import spelled
 
 log = logging.getLogger("pillion")
@@ -26,6 +26,8 @@ NOWHERE = "there is no folder to keep it in: set state_dir (PILLION_STATE_DIR)"
 class Beginning(NamedTuple):
     """`intents`: None where it is in memory. `fallen`: why it is, although it has files.
 
+    `is_taken`: because another pillion has them.
+
     `next_id`: of a row. Where it has fallen that is the time, so that it is above all ids that the files may have.
     """
 
@@ -33,6 +35,7 @@ class Beginning(NamedTuple):
     intents: Intents | None = None
     next_id: int = 1
     fallen: str = ""
+    is_taken: bool = False
 
 
 def begun(files: Files | None, terms: Terms) -> Beginning:
@@ -49,7 +52,8 @@ def begun(files: Files | None, terms: Terms) -> Beginning:
         why = told(error, files.database)
         if terms.is_hard:
             raise ConfigError(f"the ledger cannot be used: {why}") from None
-        return Beginning(_in_memory(why), next_id=max(1, int(terms.now * MICROSECONDS)), fallen=why)
+        first = max(1, int(terms.now * MICROSECONDS))
+        return Beginning(_in_memory(why), None, first, why, isinstance(error, Taken))
 
 
 def check_memory(why: str, create: bool) -> None:

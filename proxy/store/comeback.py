@@ -1,5 +1,8 @@
 """How does a ledger that began in memory come to its disk, as soon as what was in its way is gone?
 
+Where another pillion has it, this one may come after that one, or may stand beside it by mistake. The other one keeps
+it over a restart: only when nobody has had it for a while is it taken over.
+
 Its sums are added to those on the disk, in one transaction. Its ids meanwhile are the time in microseconds, so that
 they are above all that the disk has; where they are not, because a clock went back, it stays in memory.
 """
@@ -16,12 +19,13 @@ from proxy.store.database import Database
 from proxy.store.files import Files
 from proxy.store.intents import Intents
 from proxy.store.opening import Terms, opened
-from proxy.store.reasons import Unusable, loses_the_connection
+from proxy.store.reasons import Taken, Unusable, loses_the_connection
 from proxy.store.usage import Total, totals
 
 log = logging.getLogger("pillion")
 
 AGAIN = 5.0  # seconds between two tries, at least
+REST = 60.0  # seconds for which another pillion must have ended: a supervisor starts it anew within that
 
 
 class Regained(NamedTuple):
@@ -33,12 +37,17 @@ class Regained(NamedTuple):
 
 
 class Comeback:
-    """`first`: id of the first row in memory. Everything here is done in the writer's thread."""
+    """`first`: id of the first row in memory. `is_taken`: another pillion has it.
 
-    def __init__(self, files: Files, first: int) -> None:
+    Everything here is done in the writer's thread.
+    """
+
+    def __init__(self, files: Files, first: int, is_taken: bool) -> None:
         self._files = files
         self._first = first
         self._try_at = 0.0  # as monotonic counts
+        self._is_taken = is_taken
+        self._free_since = inf  # as far as was seen
 
     def tried(self, memory: Database, terms: Terms) -> Regained | None:
         """Add what was counted in memory to the disk, and lock it; None where that cannot be done yet."""
@@ -48,9 +57,14 @@ class Comeback:
         database = None
         try:
             self._files.lock()
+            if self._is_taken and not self._is_over(monotonic()):
+                self._files.unlock()
+                return None
             database = opened(self._files, terms)
             regained = self._added(memory, database)
-        except (Unusable, OSError, sqlite3.Error):
+        except (Unusable, OSError, sqlite3.Error) as error:
+            if isinstance(error, Taken):
+                self._is_taken, self._free_since = True, inf
             if database is not None:
                 database.close()
             self._files.unlock()
@@ -58,6 +72,11 @@ class Comeback:
         words = "the ledger is on the disk again, with all that was counted in memory: %s"
         log.warning(words, self._files.database, extra={"event": "ledger_recovered"})
         return regained
+
+    def _is_over(self, now: float) -> bool:
+        """Has nobody had it for long enough?"""
+        self._free_since = min(self._free_since, now)
+        return now - self._free_since >= REST
 
     def _added(self, memory: Database, database: Database) -> Regained:
         """Raises Unusable, OSError, sqlite3.Error."""

@@ -10,7 +10,7 @@ from time import gmtime, strftime
 
 from proxy.files import give_to_owner
 from proxy.folders import make_private
-from proxy.store.reasons import Unusable
+from proxy.store.reasons import Taken
 
 BESIDE = "-wal", "-shm"  # endings of the files that SQLite keeps beside the database
 
@@ -31,7 +31,7 @@ class Files:
         return f"<Files {self.folder}, {'ours' if self._descriptor is not None else 'not ours'}>"
 
     def lock(self) -> None:
-        """Keep others out for as long as this process lives. Raises Unusable where another process has it."""
+        """Keep others out for as long as this process lives. Raises Taken where another process has it."""
         make_private(self.folder)
         descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
@@ -42,7 +42,7 @@ class Files:
             os.close(descriptor)
             if isinstance(error, BlockingIOError):
                 what = f"another pillion is using the ledger in {self.folder}: stop that one, or use another state_dir"
-                raise Unusable(what, "another pillion is using it") from None
+                raise Taken(what, "another pillion is using it") from None
             raise
         self._descriptor = descriptor
 

@@ -112,7 +112,7 @@ class Ledger:
         beginning = begun(self._files, self._terms())
         self._intents, self._next, self._fallen = beginning.intents, beginning.next_id, beginning.fallen
         if self._files is not None and self._fallen:
-            self._comeback = Comeback(self._files, self._next)
+            self._comeback = Comeback(self._files, self._next, beginning.is_taken)
         return Writer(beginning.database, self)
 
     def _close(self) -> None:

@@ -43,6 +43,10 @@ class Unusable(Exception):
         self.brief = brief
 
 
+class Taken(Unusable):
+    """Another pillion has it."""
+
+
 def told(error: Exception, path: Path | None) -> str:
     """Which file it is, why it fails, and what to do. `path`: where the error names none."""
     if isinstance(error, Unusable):
