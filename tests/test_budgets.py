@@ -229,17 +229,17 @@ CALLS = "this request may cost up to"
          " It resets at 2026-10-16T00:00:00Z.", "43200"),
         (STRICT, 5, 4, 2, f"Budget `it` has 1 of its 10 dollars left today (4 more are reserved for requests in"
          f" progress), but {CALLS} 2. Try again when requests in progress have ended. It resets at"
-         " 2026-10-16T00:00:00Z.", None),
+         " 2026-10-16T00:00:00Z.", "1"),
         (STRICT, 0, 0, 12, f"Budget `it` has 10 of its 10 dollars left today, but {CALLS} 12. That is more than the"
          " whole budget.", None),
         (LENIENT, 10.25, 0, 1, f"Budget `it` has 0 of its 10 dollars left today, but {CALLS} 1. It resets at"
          " 2026-10-16T00:00:00Z.", "43200"),
         (LENIENT, 9, 1, 1, f"Budget `it` has 0 of its 10 dollars left today (1 more are reserved for requests in"
          f" progress), but {CALLS} 1. Try again when requests in progress have ended. It resets at"
-         " 2026-10-16T00:00:00Z.", None),
+         " 2026-10-16T00:00:00Z.", "1"),
         (LENIENT, 9, 1, 12, f"Budget `it` has 0 of its 10 dollars left today (1 more are reserved for requests in"
          f" progress), but {CALLS} 12. Try again when requests in progress have ended. It resets at"
-         " 2026-10-16T00:00:00Z.", None),
+         " 2026-10-16T00:00:00Z.", "1"),
         (LENIENT, 10, 0, None, "Budget `it` has 0 of its 10 dollars left today, but the cost of this request has no"
          " known bound. It resets at 2026-10-16T00:00:00Z.", "43200"),
         (Budget(usd=1), 1, 0, 1, f"Budget `it` has 0 of its 1 dollars left this month, but {CALLS} 1. It resets"

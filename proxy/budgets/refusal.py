@@ -1,8 +1,8 @@
 """What does a client read when a budget refuses its request?
 
-Which budget it is, what is left of it, what the request may cost, and whether it helps to wait. `Retry-After` is there
-only where the end of the window is what to wait for: where it is for other requests to end, they may do so at any time.
-SDKs ask thrice within seconds unless `x-should-retry` tells them that it is no use.
+Which budget it is, what is left of it, what the request may cost, and whether it helps to wait. `Retry-After` is the
+end of the window, or a second where it is for other requests to end, which they may do at any time. It is not there
+where no wait helps. SDKs ask thrice within seconds unless `x-should-retry` tells them that it is no use.
 """
 
 from collections.abc import Collection, Iterator, Mapping
@@ -43,10 +43,13 @@ def refusal(counter: Counter, bound: int | None, cause: Cause, now: float) -> Ov
 
 
 def _headers(counter: Counter, cause: Cause, now: float) -> Iterator[tuple[str, str]]:
+    if cause in PASSING:
+        yield "retry-after", "1"
+        return
     resets_at = counter.resets_at if cause == "spent" else None
     if resets_at is not None:
         yield "retry-after", str(max(ceil(resets_at - now), 1))
-    if cause not in PASSING and (resets_at is None or resets_at - now > SOON):
+    if resets_at is None or resets_at - now > SOON:
         yield "x-should-retry", "false"
 
 
