@@ -562,11 +562,51 @@ def test_what_was_not_counted_is_not_booked_as_nothing(each: Counts, path: tuple
     usage, flags = used(asked, None)
     assert (usage.total_input > 0, usage.total_output > 0) == (True, True)
     assert bool(flags & ABSURD) == (value is not GONE and value != 0)
-    if path[0] == "billed_units" and value in (0, GONE):  # what is billed is Cohere's to say
-        return
     assert flags & ESTIMATED or usage.total_output == 2  # where the total tells what was written
     assert READ.cost(usage) > 0
     assert WRITTEN.cost(usage) > 0
+
+
+@pytest.mark.parametrize(
+    ("wire", "body", "expected"),
+    [
+        ("openai_chat", chat({**CHAT_USED, "total_tokens": 100}), Usage(input=5, output=2, reasoning=93)),
+        (
+            "openai_responses",
+            responses({**RESPONSES_USED, "total_tokens": 100}),
+            Usage(input=5, output=2, reasoning=93),
+        ),
+        ("openai_responses", responses({**RESPONSES_USED, "total_tokens": 3}), Usage(input=5, output=2)),
+        ("gemini", gemini({**GEMINI_USED, "totalTokenCount": 100}), Usage(input=5, output=2, reasoning=93)),
+        ("bedrock", converse({**BEDROCK_USED, "totalTokens": 100}), Usage(input=5, output=2, reasoning=93)),
+        (
+            "bedrock",
+            converse({**BEDROCK_USED, "cacheReadInputTokens": 90, "totalTokens": 97}),
+            Usage(input=5, cache_read=90, output=2),
+        ),
+    ],
+)
+def test_tokens_that_only_the_total_counts_are_counted(wire: str, body: bytes, expected: Usage) -> None:
+    assert counted(wire, body) == expected
+
+
+NONE = {"input_tokens": 0, "output_tokens": 0}
+
+
+@pytest.mark.parametrize(
+    ("tokens", "paid", "nanos"),
+    [
+        ({"input_tokens": 1000, "output_tokens": 20}, {"input_tokens": 70, "output_tokens": 20}, 70 * 1 + 20 * 3),
+        ({"input_tokens": 1000, "output_tokens": 20}, NONE, 1000 * 1 + 20 * 3),
+        ({"input_tokens": 1000, "output_tokens": 20}, {"input_tokens": 70, "output_tokens": 0}, 1000 * 1 + 20 * 3),
+        ({"input_tokens": 1000, "output_tokens": 0}, {"input_tokens": 70, "output_tokens": 0}, 70 * 1),
+        (NONE, {"input_tokens": 70, "output_tokens": 20}, 70 * 1 + 20 * 3),
+    ],
+)
+def test_cohere_bills_nothing_only_where_nothing_was_used(tokens: Json, paid: Json, nanos: int) -> None:
+    prices = Prices({"cohere": ""}, {"cohere/m": Price(input=1, output=3)}, [], "dearest")
+    usage = counted("cohere", cohere({"tokens": tokens, "billed_units": paid}))
+    assert prices.of("cohere", "m", NOW).cost(usage) == nanos * 1000
 
 
 def test_an_answer_of_no_words_may_have_no_tokens() -> None:

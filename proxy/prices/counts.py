@@ -60,12 +60,16 @@ def sane(usage: Usage) -> Usage:
 def billed(usage: Usage) -> Usage:
     """What is billed. Cohere's models also read a preamble of its own, and Cohere tells apart what it bills.
 
+    No tokens are billed where some were read or written: then nobody has counted what is billed.
     https://docs.cohere.com/reference/chat: `usage.billed_units`
     """
     told = as_object(usage.extra.get("billed_units"))
     if told.get("input_tokens") is None or told.get("output_tokens") is None or not are_counts(told, _BILLED):
         return usage
-    return Usage(input=count_of(told["input_tokens"]), output=count_of(told["output_tokens"]))
+    read, written = count_of(told["input_tokens"]), count_of(told["output_tokens"])
+    if (usage.total_input and not read) or (usage.total_output and not written):
+        return usage
+    return Usage(input=read, output=written)
 
 
 _BILLED = ("input_tokens", "output_tokens")

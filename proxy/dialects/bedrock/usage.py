@@ -1,6 +1,7 @@
 """How many tokens did Bedrock count, and how does a client get the counts?
 
-`inputTokens` does not include what was read from the cache or written to it; `totalTokens` is the sum of all. Thoughts
+`inputTokens` does not include what was read from the cache or written to it; `totalTokens` is the sum of all, and what
+only it counts is taken for thoughts, so that nothing is guessed too low. Thoughts
 count as output. How much of it they are, only Claude says, beside the usage, and only if it is asked.
 https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_TokenUsage.html
 """
@@ -20,7 +21,7 @@ _COUNTED = frozenset(
 )
 
 
-_COUNTS = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens")
+_COUNTS = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheWriteInputTokens", "totalTokens")
 
 
 def usage_of(told: object, tier: object = None, more: object = None, speed: object = None) -> Usage | None:
@@ -36,14 +37,16 @@ def usage_of(told: object, tier: object = None, more: object = None, speed: obje
     hour = min(hour, written)
     thought = as_object(as_object(as_object(more).get("usage")).get("output_tokens_details"))
     output = count_of(told.get("outputTokens"))
+    read, cached = count_of(told.get("inputTokens")), count_of(told.get("cacheReadInputTokens"))
+    untold = max(0, count_of(told.get("totalTokens")) - read - cached - written - output)
     thinking = min(count_of(thought.get("thinking_tokens")), output)
     return Usage(
-        input=count_of(told.get("inputTokens")),
-        cache_read=count_of(told.get("cacheReadInputTokens")),
+        input=read,
+        cache_read=cached,
         cache_write=written - hour,
         cache_write_1h=hour,
         output=output - thinking,
-        reasoning=thinking,
+        reasoning=thinking + untold,
         tier=_tier(as_text(as_object(tier).get("type")), as_text(as_object(speed).get("latency"))),
         is_odd=not (
             are_counts(told, _COUNTS)

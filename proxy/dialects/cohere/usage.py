@@ -20,7 +20,7 @@ def usage_of(told: object) -> Usage | None:
     if not isinstance(told, dict) or not told:
         return None
     tokens, paid = as_object(told.get("tokens")), as_object(told.get("billed_units"))
-    counts = tokens or paid
+    counts = tokens if _are_any(tokens) or not _are_any(paid) else paid
     read, written = count_of(counts.get("input_tokens")), count_of(counts.get("output_tokens"))
     cached = min(count_of(told.get("cached_tokens")), read)
     thought = min(count_of(tokens.get("reasoning_tokens")), written)
@@ -33,6 +33,10 @@ def usage_of(told: object) -> Usage | None:
         is_odd=not (are_counts(told, _CACHED) and _are_well(tokens) and _are_well(paid)),
         extra=others_in(told, _COUNTED) | ({"tokens": rest} if rest else {}),
     )
+
+
+def _are_any(counts: Object) -> bool:
+    return bool(count_of(counts.get("input_tokens")) or count_of(counts.get("output_tokens")))
 
 
 def _are_well(counts: Object) -> bool:

@@ -11,11 +11,13 @@ SEARCH = "web_search_call"  # the item for a search by the provider's own tool
 _COUNTED = {"input_tokens", "input_tokens_details", "output_tokens", "output_tokens_details", "total_tokens"}
 _INPUTS = {"cached_tokens", "cache_write_tokens"}
 _OUTPUTS = {"reasoning_tokens"}
-_COUNTS = ("input_tokens", "output_tokens")
+_MAIN = ("input_tokens", "output_tokens")
+_COUNTS = (*_MAIN, "total_tokens")
 
 
 def said_usage(said: object, tier: object, output: list[Any]) -> Usage | None:
-    """Disjoint buckets from nested ones: the details are parts of the totals, and no part may exceed its whole.
+    """Disjoint buckets from nested ones: the details are parts of the totals, and no part may exceed its whole. Tokens
+    that are only in `total_tokens` are reasoning, as in Chat Completions: what a host bills is never guessed too low.
 
     `tier` and `output`: the response's fields beside its counts.
     """
@@ -26,6 +28,7 @@ def said_usage(said: object, tier: object, output: list[Any]) -> Usage | None:
     cached = min(count_of(inputs.get("cached_tokens")), read)
     stored = min(count_of(inputs.get("cache_write_tokens")), read - cached)
     thought = min(count_of(outputs.get("reasoning_tokens")), written)
+    untold = max(0, count_of(said.get("total_tokens")) - read - written)
     extra = others_in(said, _COUNTED)
     for key, details, known in (
         ("input_tokens_details", inputs, _INPUTS),
@@ -38,12 +41,12 @@ def said_usage(said: object, tier: object, output: list[Any]) -> Usage | None:
         cache_read=cached,
         cache_write=stored,
         output=written - thought,
-        reasoning=thought,
+        reasoning=thought + untold,
         searches=sum(map(_is_search, output)),
         tier=as_text(tier),
         is_odd=not (
             are_counts(said, _COUNTS)
-            and not is_null_beside(said, *_COUNTS)
+            and not is_null_beside(said, *_MAIN)
             and are_counts(inputs, _INPUTS)
             and are_counts(outputs, _OUTPUTS)
         ),
