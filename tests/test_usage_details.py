@@ -759,6 +759,46 @@ async def test_a_tier_that_nobody_priced_is_a_guess(tmp_path: Path) -> None:
     assert (source, flags) == ("dearest of openai", UNPRICED)
 
 
+PAINTED = {
+    "input_tokens": 100,
+    "input_tokens_details": {"text_tokens": 60, "image_tokens": 40},
+    "output_tokens": 1000,
+    "total_tokens": 1100,
+}
+NOTHING = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("more", "tool", "nanos"),
+    [
+        (PAINTED, {}, 60 * 5_000 + 40 * 10_000 + 1000 * 40_000),  # by gpt-image-1
+        (PAINTED, {"model": "gpt-image-1-mini"}, 60 * 2_000 + 40 * 2_500 + 1000 * 8_000),
+        (
+            PAINTED | {"cached_tokens": 50, "cached_tokens_details": {"cached_image_tokens": 30}},
+            *({"model": "gpt-image-1"}, 40 * 5_000 + 10 * 10_000 + 20 * 1_250 + 30 * 2_500 + 1000 * 40_000),
+        ),
+        (
+            PAINTED | {"output_tokens_details": {"text_tokens": 100, "image_tokens": 900}},
+            *({"model": "gpt-image-1.5"}, 60 * 5_000 + 40 * 8_000 + 100 * 10_000 + 900 * 32_000),
+        ),
+        (NOTHING, {}, 0),
+        (7, {}, 0),
+    ],
+)
+def test_pictures_that_a_tool_of_openais_painted_are_paid(more: Any, tool: Json, nanos: int, stream: bool) -> None:
+    """Their tokens are not among those of the answer."""
+    made = responses_stream if stream else responses
+    tools = [{"type": "web_search"}, {"type": "image_generation", **tool}]
+    body = made(RESPONSES_USED, tool_usage={"image_gen": more, "web_search": {"num_requests": 0}}, tools=tools)
+    usage = counted("openai_responses", body, stream)
+    assert replace(usage, beside=()) == counted("openai_responses", made(RESPONSES_USED), stream)
+    prices = Prices({"openai": "openai"}, {}, [], "dearest")
+    own = prices.of("openai", "gpt-5", NOW)
+    cost, is_known = prices.cost("openai", own, usage, NOW)
+    assert (cost - own.cost(counted("openai_responses", responses(RESPONSES_USED))), is_known) == (nanos, True)
+
+
 # --- what the provider ran besides -----------------------------------------------------------------------------------
 
 

@@ -111,7 +111,13 @@ class _Answer:
         for item in self._items.values():
             item.settle(cut)
         yield from self._sentence.said()
-        usage = said_usage(response.get("usage"), response.get("service_tier"), as_list(response.get("output")))
+        usage = said_usage(
+            response.get("usage"),
+            response.get("service_tier"),
+            as_list(response.get("output")),
+            response.get("tool_usage"),
+            response.get("tools"),
+        )
         if usage is not None:
             yield usage
         if response.get("status") in ("failed", "cancelled"):

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from proxy.canon import Usage
 from proxy.dialects.openai_responses.faults import error_in, fault
-from proxy.dialects.openai_responses.usage import SEARCH, said_usage
+from proxy.dialects.openai_responses.usage import PAINTING, SEARCH, said_usage
 from proxy.errors import UpstreamError
 from proxy.framing import MAX_FRAME, data_of
 from proxy.grammar import whole
@@ -20,7 +20,7 @@ from proxy.grammar.fields import UNREADABLE, Object, as_list, as_text, decode_js
 from proxy.grammar.watching import EventMeter
 
 _NOTHING = msgspec.Raw(b"")
-_SEARCH = SEARCH.encode()
+_SEARCH, _PAINTING = SEARCH.encode(), PAINTING.encode()
 
 
 class _Response(Struct, frozen=True):
@@ -32,6 +32,8 @@ class _Response(Struct, frozen=True):
     error: Any = None
     service_tier: Any = None
     output: msgspec.Raw = _NOTHING  # not parsed, as it is long and only searches count
+    tool_usage: Any = None
+    tools: msgspec.Raw = _NOTHING  # nor these, of which one may name a model
     type: Any = None  # this field and the following are those of an error
     code: Any = None
     message: Any = None
@@ -94,7 +96,11 @@ def _usage(response: _Response) -> Usage | None:
     if _SEARCH in output:
         with suppress(*UNREADABLE):
             items = as_list(decode_json(output))
-    return said_usage(response.usage, response.service_tier, items)
+    tools: list[Any] = []
+    if _PAINTING in bytes(response.tools):
+        with suppress(*UNREADABLE):
+            tools = as_list(decode_json(response.tools))
+    return said_usage(response.usage, response.service_tier, items, response.tool_usage, tools)
 
 
 def _told(said: _Event | _Response) -> Object:

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from proxy.canon import Usage
+from proxy.canon import Iteration, Usage
 from proxy.grammar.counts import are_counts, count_of, is_null_beside, others_in
-from proxy.grammar.fields import Object, as_object, as_text
+from proxy.grammar.fields import Object, as_list, as_object, as_text
 
 SEARCH = "web_search_call"  # the item for a search by the provider's own tool
 
@@ -15,11 +15,16 @@ _MAIN = ("input_tokens", "output_tokens")
 _COUNTS = (*_MAIN, "total_tokens")
 
 
-def said_usage(said: object, tier: object, output: list[Any]) -> Usage | None:
+# The tool that paints, and the model that it runs where nobody names one; none of its kind is dearer.
+PAINTING, _PAINTER = "image_generation", "gpt-image-1"
+
+
+def said_usage(said: object, tier: object, output: list[Any], ran: object = None, tools: object = None) -> Usage | None:
     """Disjoint buckets from nested ones: the details are parts of the totals, and no part may exceed its whole. Tokens
     that are only in `total_tokens` are reasoning, as in Chat Completions: what a host bills is never guessed too low.
 
-    `tier` and `output`: the response's fields beside its counts.
+    `tier` and `output`: the response's fields beside its counts. `ran`: `tool_usage`, which these do not include;
+    `tools`: what its tools are.
     """
     if not isinstance(said, dict) or not said:
         return None
@@ -36,7 +41,9 @@ def said_usage(said: object, tier: object, output: list[Any]) -> Usage | None:
     ):
         if rest := others_in(details, known):
             extra[key] = rest
+    painted = _painted(as_object(as_object(ran).get("image_gen")), tools)
     return Usage(
+        beside=() if painted is None else (painted,),
         input=read - cached - stored,
         cache_read=cached,
         cache_write=stored,
@@ -52,6 +59,31 @@ def said_usage(said: object, tier: object, output: list[Any]) -> Usage | None:
         ),
         extra=extra,
     )
+
+
+def _painted(told: Object, tools: object) -> Iteration | None:
+    """What the pictures took, of which each kind of token has its price; in the words in which Google tells them apart.
+
+    https://platform.openai.com/docs/api-reference/responses/object: `tool_usage`
+    """
+    read, written = count_of(told.get("input_tokens")), count_of(told.get("output_tokens"))
+    if not (read or written):
+        return None
+    inputs, outputs = as_object(told.get("input_tokens_details")), as_object(told.get("output_tokens_details"))
+    cached = min(count_of(told.get("cached_tokens")), read)
+    kinds = {
+        "promptTokensDetails": count_of(inputs.get("image_tokens")),
+        "cacheTokensDetails": count_of(as_object(told.get("cached_tokens_details")).get("cached_image_tokens")),
+        "candidatesTokensDetails": written - min(count_of(outputs.get("text_tokens")), written),
+    }
+    usage = Usage(
+        input=read - cached,
+        cache_read=cached,
+        output=written,
+        extra={key: [{"modality": "IMAGE", "tokenCount": count}] for key, count in kinds.items()},
+    )
+    named = (as_text(tool.get("model")) for tool in map(as_object, as_list(tools)) if tool.get("type") == PAINTING)
+    return Iteration(next(filter(None, named), _PAINTER), usage)
 
 
 def _is_search(item: object) -> bool:
