@@ -24,6 +24,7 @@ from proxy.canon import (
     Finish,
     Image,
     Inline,
+    Iteration,
     Opaque,
     Open,
     Part,
@@ -1062,7 +1063,7 @@ def test_an_error_beside_choices_ends_a_stream_that_has_not_ended() -> None:
                 "total_tokens": 53,
                 "completion_tokens_details": {"reasoning_tokens": 11},
             },
-            Usage(input=43, output=0, reasoning=10),
+            Usage(input=43, output=0, reasoning=10, beside=(Iteration("", Usage(reasoning=11)),)),
         ),
         (  # xAI on Azure: more cached than asked
             {"prompt_tokens": 203, "completion_tokens": 15, "prompt_tokens_details": {"cached_tokens": 314}},

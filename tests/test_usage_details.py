@@ -759,6 +759,23 @@ async def test_a_tier_that_nobody_priced_is_a_guess(tmp_path: Path) -> None:
     assert (source, flags) == ("dearest of openai", UNPRICED)
 
 
+@recordings.needs_recordings
+def test_reasoning_beyond_the_completion_is_paid_as_the_host_says() -> None:
+    """Vercel tells what its answers cost; Gemini's reasoning is more than the completion that should hold it."""
+    prices, seen = Prices({"google": "google"}, {}, [], "dearest"), 0
+    for row in recordings.load("vercel-gateway.chat_completions"):
+        if row["status"] != 200 or "gemini" not in row["model"]:
+            continue
+        usage = counted("openai_chat", recordings.body(row), row["streamed"])
+        own = prices.of("google", row["model"].removeprefix("google/"), NOW)
+        cost, _ = prices.cost("google", own, usage, NOW)
+        told = float(usage.extra["cost"])
+        assert cost == round(told * 10**9), row["id"]
+        recordings.replayed(row)
+        seen += bool(usage.beside)
+    assert seen == 5
+
+
 PAINTED = {
     "input_tokens": 100,
     "input_tokens_details": {"text_tokens": 60, "image_tokens": 40},

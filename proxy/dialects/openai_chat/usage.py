@@ -1,6 +1,6 @@
 """How many tokens did a host count, and how is that told to a client?"""
 
-from proxy.canon import Start, Usage
+from proxy.canon import Iteration, Start, Usage
 from proxy.dialects.openai_chat.counts import plain
 from proxy.dialects.openai_chat.words import NAME, always_searches
 from proxy.grammar.counts import are_counts, count_of, is_null_beside, others_in
@@ -32,6 +32,9 @@ def usage_of(said: Object, tier: str = "", searches: int = 0) -> Usage:
     Azure counts a cached prompt of its own); a cache hit has four names (DeepSeek, Mistral, Moonshot), and a cache that
     was written two (Alibaba); reasoning of Perplexity's searches is counted beside the completion, and no part of it.
 
+    Reasoning that is more than the completion is billed beside it: five recordings of Gemini on Vercel's gateway cost
+    that, to the last digit, though their totals leave it out. Clients read the counts as they came.
+
     `tier` and `searches`: what is said, or known, beside the counts.
     """
     return plain(said, tier, searches) or understood(said, tier, searches)
@@ -57,6 +60,7 @@ def understood(said: Object, tier: str, searches: int) -> Usage:
     reasoning, audio_output, _, output = _portion(
         completion + untold, max(thought, untold), count_of(outputs.get("audio_tokens")), 0
     )
+    beyond = thought if thought > completion + untold else 0
     if rest := others_in(inputs, _INPUTS):
         extra["prompt_tokens_details"] = rest
     if rest := others_in(outputs, _OUTPUTS):
@@ -70,6 +74,7 @@ def understood(said: Object, tier: str, searches: int) -> Usage:
         reasoning=reasoning,
         audio_output=audio_output,
         searches=searches + (count_of(tools[_SEARCHED]) if _SEARCHED in tools else 0),
+        beside=(Iteration("", Usage(reasoning=beyond)),) if beyond else (),
         tier=tier or as_text(extra.get("service_tier")),  # Mistral says it here
         is_odd=not _can_be(said, inputs, outputs) or (bool(extra) and not _can_be_beside(said, inputs, tools)),
         extra=extra,
@@ -135,13 +140,19 @@ def tier_beside(start: Start, usage: Usage) -> Object:
     return {} if is_told else {"service_tier": usage.tier}
 
 
+def _beyond(usage: Usage) -> int:
+    """Reasoning that is more than the completion, which `understood` has put beside it."""
+    beside = (ran.usage for ran in usage.beside if not ran.model)
+    return next((each.reasoning for each in beside if each.reasoning > usage.total_output), 0)
+
+
 def usage_fields(usage: Usage) -> Object:
     """OpenAI's buckets are nested: the details are parts of the totals."""
     read, written = usage.total_input, usage.total_output
     inputs = {"cached_tokens": usage.cache_read, "audio_tokens": usage.audio_input}
     if cached := usage.cache_write + usage.cache_write_1h:
         inputs["cache_write_tokens"] = cached
-    outputs = {"reasoning_tokens": usage.reasoning, "audio_tokens": usage.audio_output}
+    outputs = {"reasoning_tokens": _beyond(usage) or usage.reasoning, "audio_tokens": usage.audio_output}
     return usage.extra | {
         "prompt_tokens": read,
         "completion_tokens": written,
