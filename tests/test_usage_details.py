@@ -760,6 +760,26 @@ async def test_a_tier_that_nobody_priced_is_a_guess(tmp_path: Path) -> None:
 
 
 @recordings.needs_recordings
+def test_xais_answers_cost_what_xai_says_with_their_searches() -> None:
+    prices, seen = Prices({"xai": "x-ai"}, {}, [], "dearest"), 0
+    for row in recordings.load("xai.responses"):
+        if row["status"] != 200 or b"cost_in_usd_ticks" not in (body := recordings.body(row)):
+            continue
+        usage = counted("openai_responses", body, row["streamed"])
+        own = prices.of("xai", row["model"], NOW)
+        assert own.is_known
+        assert prices.cost("xai", own, usage, NOW)[0] == usage.extra["cost_in_usd_ticks"] // 10, row["id"]
+        recordings.replayed(row)
+        seen += usage.searches
+    assert seen
+
+
+def test_a_search_on_x_is_a_search() -> None:
+    told = {**RESPONSES_USED, "server_side_tool_usage_details": {"web_search_calls": 1, "x_search_calls": 2}}
+    assert counted("openai_responses", responses(told, search())).searches == 3
+
+
+@recordings.needs_recordings
 def test_reasoning_beyond_the_completion_is_paid_as_the_host_says() -> None:
     """Vercel tells what its answers cost; Gemini's reasoning is more than the completion that should hold it."""
     prices, seen = Prices({"google": "google"}, {}, [], "dearest"), 0

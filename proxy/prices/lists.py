@@ -18,6 +18,8 @@ from proxy.packaged import packaged
 from proxy.prices.rates import Amount, Row
 
 R = TypeVar("R", "Model", msgspec.Raw)  # a row, or one that is still to be read
+# For a thousand searches by the provider's own tools, where its list has no price: https://docs.x.ai/docs/models#tools-pricing
+SEARCHES = {"x-ai": "5"}
 DAY = 86400  # seconds; unix time has no leap seconds
 
 Clause = dict[str, Any]  # which names match: {"starts_with": "gpt-4o"}, {"or": [clause, clause]}
@@ -150,6 +152,8 @@ class Catalogue:
             return
         mine = lists[name].copy()  # else a row would keep the whole file
         listing = self.lists[name] = msgspec.json.decode(mine, type=Listing[msgspec.Raw])
+        if name in SEARCHES:
+            listing.dearest.setdefault("search", SEARCHES[name])
         self._indices[name] = Index(listing.models)
         for other in listing.fallback:
             self._read(other, lists)

@@ -49,7 +49,7 @@ def said_usage(said: object, tier: object, output: list[Any], ran: object = None
         cache_write=stored,
         output=written - thought,
         reasoning=thought + untold,
-        searches=sum(map(_is_search, output)),
+        searches=max(sum(map(_is_search, output)), _told_searches(said)),
         tier=as_text(tier),
         is_odd=not (
             are_counts(said, _COUNTS)
@@ -59,6 +59,12 @@ def said_usage(said: object, tier: object, output: list[Any], ran: object = None
         ),
         extra=extra,
     )
+
+
+def _told_searches(said: Object) -> int:
+    """Those that xAI counts, also on X: these are no items of OpenAI's."""
+    told = as_object(said.get("server_side_tool_usage_details"))
+    return count_of(told.get("web_search_calls")) + count_of(told.get("x_search_calls"))
 
 
 def _painted(told: Object, tools: object) -> Iteration | None:
