@@ -415,6 +415,25 @@ async def test_who_may_answer_in_place_of_another_has_no_bound(
             assert status == 200 or b"no known bound" in got.body
 
 
+@pytest.mark.parametrize(
+    ("budget", "status"),
+    [
+        ("model: openai/large", 429),
+        ("model: openai/large, unbounded_usd: 1", 200),
+        ("model: openai/large, unbounded_usd: 3", 429),
+        ("model: openai/other", 200),
+    ],
+)
+async def test_a_models_budget_is_not_got_round_by_whom_it_may_stand_in_for(
+    budget: str, status: int, tmp_path: Path
+) -> None:
+    text = f"ledger: {{create: true}}\nbudgets: {{big: {{usd: 2, {budget}}}}}\n"
+    async with Evil(*[WHOLE] * (status == 200)) as evil, priced(evil, tmp_path, text) as gateway:
+        got = await chat(gateway, models=["large"])
+        assert (got.status, len(evil.requests)) == (status, int(status == 200)), got.body
+        assert status == 200 or b"Budget `big`" in got.body
+
+
 async def test_who_may_answer_in_place_of_another_must_have_a_price_too(tmp_path: Path) -> None:
     async with Evil() as evil, priced(evil, tmp_path, "unknown_price: refuse") as gateway:
         got = await chat(gateway, models=["nobody-knows-it"])

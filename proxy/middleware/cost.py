@@ -100,7 +100,9 @@ class Cost:
         provider, model, now = call.target.adapter.name, call.target.model, time.time()
         price = self._prices.of(provider, model, now, tier := tier_asked(call, call.target))
         for name in filter(None, alternatives(call, call.target)):
-            self._prices.of(provider, name, now, tier)
+            bound = 0 if self._prices.of(provider, name, now, tier).is_free else None
+            if error := self._budgets.refusal(call.client, provider, name, bound, now):
+                raise error
         reservation = None
         if self._budgets.is_there or call.wishes.cost_limit is not None:
             bound = await aside(len(call.envelope.body), self._bound, call, call.target, price)
