@@ -440,6 +440,17 @@ async def test_who_stands_beside_another_pillion_leaves_it_the_ledger_over_a_res
         await back(beside)
 
 
+async def test_what_was_counted_beside_another_pillion_is_kept_where_that_ended_first(tmp_path: Path) -> None:
+    first = ledger(tmp_path)
+    await first.__aenter__()
+    async with ledger(tmp_path) as beside:
+        spend(beside, 3)
+        assert await spent(beside) == 21
+        await first.__aexit__(None, None, None)
+    async with ledger(tmp_path, is_hard=True) as again:
+        assert await spent(again) == 21
+
+
 @pytest.mark.parametrize("hinder", [spoil, occupy])
 async def test_it_comes_back_once_what_was_in_its_way_is_gone(
     tmp_path: Path, hinder: Any, monkeypatch: pytest.MonkeyPatch

@@ -47,17 +47,18 @@ class Comeback:
         self._first = first
         self._try_at = 0.0  # as monotonic counts
         self._is_taken = is_taken
+        self.is_last = False  # pillion ends, so that nothing is taken from anybody: a last try waits for nothing
         self._free_since = inf  # as far as was seen
 
     def tried(self, memory: Database, terms: Terms) -> Regained | None:
         """Add what was counted in memory to the disk, and lock it; None where that cannot be done yet."""
-        if monotonic() < self._try_at:
+        if monotonic() < self._try_at and not (self.is_last and self._try_at < inf):
             return None
         self._try_at = monotonic() + AGAIN
         database = None
         try:
             self._files.lock()
-            if self._is_taken and not self._is_over(monotonic()):
+            if self._is_taken and not (self.is_last or self._is_over(monotonic())):
                 self._files.unlock()
                 return None
             database = opened(self._files, terms)

@@ -116,6 +116,8 @@ class Ledger:
         return Writer(beginning.database, self)
 
     def _close(self) -> None:
+        if self._comeback is not None:
+            self._comeback.is_last = True
         is_done = self._writer.close()
         if self._sync is not None:
             self._sync.close()
@@ -287,9 +289,13 @@ class Ledger:
     def prepare(self) -> None:
         """A full disk is for the intent to report that finds no room. Raises Unusable, OSError, sqlite3.Error."""
         if self._comeback is not None and (regained := self._comeback.tried(self._writer.database, self._terms())):
+            is_last = self._comeback.is_last
             self._comeback, self._fallen = None, ""
             memory, self._writer.database = self._writer.database, regained.database
             memory.close()
+            if is_last:
+                regained.intents.close(is_done=True)
+                return
             self._loop.call_soon_threadsafe(self._came_back, regained)
         if self._files is None or self._intents is None:
             return
