@@ -150,6 +150,7 @@ providers:
 routes: {both: {targets: [openai/m, groq/blind, echo/tool]}}
 failover: {others: false}
 """
+TOOLS = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
 
 
 BOTH = """
@@ -159,9 +160,8 @@ routes: {both: {targets: [openai/m, groq/m]}}
 
 
 async def test_each_attempt_and_each_that_was_passed_over_is_told(tmp_path: Path) -> None:
-    tools = [{"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}]
     async with Evil(FAILING) as evil, pillion(**config_file(ROUTE.replace("URL", evil.url), tmp_path)) as gateway:
-        got = await chat(gateway, OPENAI, OPENAI.request(model="both", tools=tools))
+        got = await chat(gateway, OPENAI, OPENAI.request(model="both", tools=TOOLS))
         said = await explained(gateway, got)
     first, second, third = said["attempts"]
     assert (first["target"], first["upstream_status"]) == ("openai/m", 500)
@@ -169,6 +169,17 @@ async def test_each_attempt_and_each_that_was_passed_over_is_told(tmp_path: Path
     assert second == {"target": "groq/blind", "skipped": "no tools"}
     assert (third["target"], third["number"], third["error"]) == ("echo/tool", 2, None)
     assert (said["status"], said["model"]["target"]) == (200, "echo/tool")
+
+
+async def test_the_tokens_are_the_last_attempts_though_another_had_failed_before(tmp_path: Path) -> None:
+    """They were those of the failed one, hence none."""
+    async with Evil(FAILING) as evil, pillion(**config_file(ROUTE.replace("URL", evil.url), tmp_path)) as gateway:
+        said, alone = [
+            await explained(gateway, await chat(gateway, OPENAI, OPENAI.request(model=model, tools=TOOLS)))
+            for model in ("both", "echo/tool")
+        ]
+    assert alone["usage"]["output"] > 0
+    assert (said["attempts"][0]["error"]["code"], said["usage"]) == ("upstream_error", alone["usage"])
 
 
 async def test_the_targets_of_a_route_are_told_though_the_first_has_answered(tmp_path: Path) -> None:
