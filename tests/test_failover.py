@@ -541,6 +541,36 @@ async def test_who_lacks_what_is_needed_is_passed_over_and_said_so(abilities: Ab
     assert [(repr(one.target), one.skipped) for one in course(call)] == [("<Target a/m>", why), ("<Target b/m>", "")]
 
 
+async def test_a_route_of_which_no_target_can_asks_them_all_the_same() -> None:
+    """They were passed over, and the client read that the first one had failed too often, though nobody had failed."""
+    limited, body = Abilities(tools=False), b'{"tools":[{}]}'
+    providers = [Provider(name, abilities=limited) for name in "ab"]
+    upstreams = Upstreams(a=[Unrepresentable("no tools here")], b=[Unrepresentable("nor here")])
+    with pytest.raises(Unrepresentable, match="no tools here"):
+        await World(providers, upstreams, routes=route("a/m", "b/m")).ask("smart", body)
+    assert upstreams.asked == ["a/m", "b/m"]
+
+
+async def test_who_cannot_is_neither_asked_nor_waited_for_while_another_one_rests() -> None:
+    limited, body = Abilities(tools=False), b'{"tools":[{}]}'
+    world = World(
+        [Provider("a", abilities=limited), Provider("b")],
+        upstreams := Upstreams(),
+        routes=route("a/m", "b/m"),
+        rules=Rules(failures=1, cool=30.0),
+    )
+    for name in "ba":
+        breaker = world.standings.of(Target(world.adapters[name], "m")).breaker
+        breaker.become(Rules(failures=1, cool=5.0 if name == "a" else 30.0))
+        breaker.failed(breaker.allow())
+    call = world.call("smart", body)
+    with pytest.raises(Down) as caught:
+        await world.failover(call, upstreams)
+    assert (caught.value.code, caught.value.provider, upstreams.asked) == ("target_resting", "b", [])
+    assert int(dict(caught.value.headers)["retry-after"]) > 20
+    assert [one.skipped for one in call.history] == ["no tools", RESTS]
+
+
 @pytest.mark.parametrize(
     ("abilities", "body"),
     [

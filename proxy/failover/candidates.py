@@ -87,13 +87,17 @@ class Candidates:
 
     def _fit(self, met: frozenset[Target]) -> Iterator[Target]:
         """Those that can serve it and do not rest; then those that are unwell; then, once more, those that a ramp did
-        not let in.
+        not let in. Where no target of a route can ever serve it, all of them: the client is to read why.
         """
-        unwell = []
+        unwell, unable, may_be_served = [], [], bool(met)
         for target in filterfalse(met.__contains__, self._all()):
             standing = self._known.standings.of(target)
-            if reason := self._why_not(target, standing):
+            reason = self._why_not(target, standing)
+            may_be_served |= reason in ("", RESTS)
+            if reason:
                 self._call.history.append(Attempt(target, skipped=reason))
+                if reason not in (RESTS, NOT_ALLOWED):
+                    unable.append(target)
             elif self._known.may_ask(target):
                 yield target
             else:
@@ -101,6 +105,8 @@ class Candidates:
                 self._call.history.append(Attempt(target, skipped=UNWELL))
         yield from unwell
         yield from self.deferred
+        if self._plan.name and not may_be_served:
+            yield from unable
 
     def _all(self) -> Iterator[Target]:
         """Those of the plan in the order of its strategy, then, when they have failed, the others."""
@@ -146,15 +152,16 @@ class Candidates:
         return Option(target, repr(target), weight, cost, known.standings.of(target).latency)
 
     def _why_not(self, target: Target, standing: Standing) -> str:
-        """Why a target is passed over; "" where it is not. The only one of a plan never is, unless it rests."""
-        if standing.breaker.rest:
-            return RESTS
-        is_only = self.is_only(target)
-        if not allows(self._call.key, target.adapter.name, target.model):
-            return "" if is_only else NOT_ALLOWED
-        if is_only:
-            return ""
-        return lacking(self._call.envelope, target.adapter.abilities(target.model))
+        """Why a target is passed over; "" where it is not. The only one of a plan never is, unless it rests.
+
+        What will not pass comes before what will: one that could not serve it anyway is none to wait for.
+        """
+        if not self.is_only(target):
+            if not allows(self._call.key, target.adapter.name, target.model):
+                return NOT_ALLOWED
+            if reason := lacking(self._call.envelope, target.adapter.abilities(target.model)):
+                return reason
+        return RESTS if standing.breaker.rest else ""
 
 
 def lacks(call: Call, plan: Plan) -> str:
