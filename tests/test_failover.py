@@ -330,6 +330,14 @@ async def test_who_is_passed_over_for_that_is_told() -> None:
     assert [one.skipped for one in call.history] == ["", "not allowed", ""]
 
 
+async def test_a_key_that_may_use_no_target_of_a_route_is_told_so() -> None:
+    """It read that the first one had failed too often."""
+    world = three(upstreams := Upstreams(), routes=route("a/m", "b/m"))
+    with pytest.raises(GatewayError) as caught:
+        await world.ask("smart", key=ClientKey(name="me", models=("c/m",)))
+    assert (caught.value.status, caught.value.code, upstreams.asked) == (403, "model_not_allowed", [])
+
+
 class Unasked(Provider):
     """Nobody has asked it for its list yet."""
 

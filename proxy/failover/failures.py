@@ -9,6 +9,7 @@ to wait, it waits no longer than until the first of all may answer.
 from copy import copy
 from math import inf
 
+from proxy.access.rights import not_allowed
 from proxy.errors import GatewayError, Unrepresentable
 from proxy.failover.retries import NOT_KEPT, full_wait
 from proxy.failover.standing import RESTS, Standings, is_unasked
@@ -43,12 +44,18 @@ class Failures:
             self._first, self._could_answer = copy(self._call), could_answer
 
     def final(self, first: Target, standings: Standings) -> GatewayError:
-        """What the client reads; if no target was asked, that all of them rest. `first`: of its plan."""
+        """What the client reads; if no target was asked, that all of them rest, or that its key may use none of them.
+
+        `first`: of its plan.
+        """
         rests = {one.target: standings.of(one.target) for one in self._call.history if one.skipped == RESTS}
         soonest = min(rests.values(), key=lambda standing: standing.breaker.wait, default=None)
         if (told := self._told(any_rests=soonest is not None)) is None:
-            self._call.target = first if soonest is None else soonest.target
-            return standings.of(self._call.target).resting()
+            if soonest is None:
+                self._call.target = first
+                return not_allowed(self._call.key, first.adapter.name, first.model)
+            self._call.target = soonest.target
+            return soonest.resting()
         if self._first is not None:
             copy_attempt(self._call, self._first)
         error, self._call.target = told
