@@ -2,7 +2,7 @@
 
 This is read from the very bytes that the client got, in its own wire, whichever lane they came by. Another target can
 go on with one text, open or closed, and with nothing else: no thought, no call, no refusal, no second choice, nothing
-about a text's tokens or sources, and no answer that has told how it ended. What a translated answer has begun besides,
+about a text's tokens or sources, and no answer that has told how it ended. What a translated answer has said besides,
 and the client has not been told yet, `Call.is_mixed` says.
 """
 

@@ -56,6 +56,13 @@ class Hearing:
         self._recall.watch(said)
         return self._sealer.feed(said)
 
+    def has_ended(self) -> bool:
+        """Has it told why it ended, and lacks no more than its wire's last word? Nothing can be fed after this."""
+        try:
+            return any(type(event) is Finish for event in self._decoder.close())
+        except UpstreamError:
+            return False
+
 
 class Counted:
     """The decoder of a whole answer whose head counts the tokens: that counts where the body says nothing."""

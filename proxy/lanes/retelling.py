@@ -57,7 +57,11 @@ class Retelling(Pouring):
                     raise telling.fault
                 if telling.ended:
                     return
-                chunk = await next_of(answer, telling)
+                try:
+                    chunk = await next_of(answer, telling)
+                except UpstreamError:
+                    telling.broken()
+                    raise
                 out = telling.feed(chunk, last=not chunk or answer.ended())
         finally:
             self._over()

@@ -5,7 +5,7 @@ A provider's bytes in, the client's bytes out. What the ledger wants to know of 
 
 from collections.abc import Iterable, Sequence
 
-from proxy.canon import Delta, Event, Finish, Open, Request, Start, Text, Usage
+from proxy.canon import Close, Delta, Event, Finish, Open, Request, Start, Text, Usage
 from proxy.errors import BadRequest, Down, Unrepresentable, UpstreamError
 from proxy.lanes.asking import blame, provider_of
 from proxy.lanes.estimate import completed
@@ -28,6 +28,7 @@ class Telling:
         self._request = request
         self._demands_usage = call.dialect.demands_usage
         self._written = Length()  # of what is said, where its tokens may be told
+        self._open = 0  # blocks
         self._sieve = Sieve(request.wire, call.dialect.cites, call.dialect.declines)
         self._renderer = renderer
         self._asked = call.dropped  # the receipt of the request
@@ -55,6 +56,11 @@ class Telling:
             self._name()
         return b"".join(out)
 
+    def broken(self) -> None:
+        """Its connection has broken."""
+        if self._hearing.has_ended():
+            self._call.is_mixed = True
+
     def _name(self) -> None:
         """What is left out is told in a header, if the head still waits; else in the log and the metrics.
 
@@ -81,9 +87,14 @@ class Telling:
                 self._call.answered_model = event.model
             elif type(event) is Usage:
                 self._call.usage = event
+                if self.begun and not self._open:  # the last counts stand beside the reason why it ended
+                    self._call.is_mixed = True
             elif type(event) is Finish:
                 self.begun = self.finished = True
-            elif type(event) is not Open:
+            elif type(event) is Close:
                 self.begun = True
-            elif type(event.part) is not Text:  # a text that begins is empty
-                self.begun = self._call.is_mixed = True
+                self._open -= 1
+            elif type(event) is Open:
+                self._open += 1
+                if type(event.part) is not Text:  # a text that begins is empty
+                    self.begun = self._call.is_mixed = True

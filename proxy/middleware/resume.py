@@ -240,8 +240,8 @@ def _may_be_resumed(call: Call) -> bool:
 
 def _may_be_two(call: Call) -> bool:
     """May two attempts make one answer of it? Not where it is stopped at a sum, which is not to be paid twice; nor
-    where its events refer to each other by ids that only the first provider knows; nor behind a thought or a call, of
-    which the client's wire may tell late, or never.
+    where its events refer to each other by ids that only the first provider knows; nor behind a thought, a call, or the
+    reason why it ended, of which the client's wire may tell late, or never.
     """
     if call.stop_at is not None or call.is_mixed:
         return False
