@@ -81,9 +81,13 @@ SILENT: dict[str, list[bytes]] = {
     "cohere": [
         sse({"type": "message-start", "delta": {"message": {"role": "assistant", "content": []}}}),
         sse({"type": "content-start", "delta": {"message": {"content": {"type": "text", "text": ""}}}}),
+        sse({"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": ""}}}}),
     ],
     "ollama": [line(message={"role": "assistant", "content": ""}), line(response="", thinking="")],
-    "bedrock": [message("messageStart", {"role": "assistant"})],
+    "bedrock": [
+        message("messageStart", {"role": "assistant"}),
+        message("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": ""}, "p": "abcdefg"}),
+    ],
     "bedrock_invoke": [
         invoked({"type": "message_start", "message": {}}),
         message("chunk", {"bytes": b64encode(b'{"type": "message_start", "message": {}}').decode()}),
@@ -131,6 +135,7 @@ TELLING: dict[str, list[bytes]] = {
     ],
     "cohere": [
         sse({"type": "content-delta", "index": 0, "delta": {"message": {"content": {"text": "x"}}}}),
+        sse({"type": "content-delta", "index": 0, "delta": {"message": {"content": {"thinking": ""}}}}),
         sse({"type": "content-start", "delta": {"message": {"content": {"type": "thinking", "thinking": ""}}}}),
         sse({"type": "message-end"}),
     ],
@@ -143,7 +148,13 @@ TELLING: dict[str, list[bytes]] = {
         line(error="x"),
         b'{"status": "not invented yet"}\n',
     ],
-    "bedrock": [message("contentBlockDelta", {"delta": {"text": "messageStart"}}), message("messageStop", {})],
+    "bedrock": [
+        message("contentBlockDelta", {"delta": {"text": "messageStart"}}),
+        message("contentBlockDelta", {"delta": {"text": '"delta":{"text":""}'}}),
+        message("contentBlockDelta", {"delta": {"reasoningContent": {"text": ""}}}),
+        message("contentBlockDelta", {"delta": {"toolUse": {"input": ""}}}),
+        message("messageStop", {}),
+    ],
     "bedrock_invoke": [invoked({"type": "content_block_delta"}), invoked({"outputText": "of another family"})],
 }
 

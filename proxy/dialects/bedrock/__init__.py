@@ -75,7 +75,9 @@ from proxy.ports import (
     ToolNames,
 )
 
-SILENT = b":event-type\x07\x00\x0cmessageStart"  # in the head of a stream's first message, which says nothing yet
+# The messages of a stream that say nothing of the answer yet: its first one, and an empty piece of text, with which
+# some models begin. No text can look like it, since its quotes are escaped.
+SILENT = re.compile(rb':event-type\x07\x00\x0cmessageStart|"delta"\s*:\s*\{\s*"text"\s*:\s*""\s*\}')
 OPENING = 256  # bytes at the start of a message in which we look for that
 
 
@@ -119,8 +121,8 @@ class Bedrock:
             raise Unframed from None
 
     def says(self, frame: bytes) -> bool:
-        """Is it more than the message with which a stream begins?"""
-        return SILENT not in frame[:OPENING]
+        """Is it more than what a stream begins with?"""
+        return SILENT.search(frame, 0, OPENING) is None
 
     def gate(self) -> Gate:
         return MessageGate()

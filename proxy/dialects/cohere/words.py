@@ -13,10 +13,11 @@ from proxy.grammar.nouns import api_of
 NAME = "cohere"
 API = api_of(NAME)
 
-# The events of a stream that say nothing of the answer yet: a text that begins is empty.
+# The events of a stream that say nothing of the answer yet: a text that begins is empty, and so may its pieces be.
 SILENT = re.compile(
     rb'"type"\s*:\s*"message-start"'
     rb'|"type"\s*:\s*"content-start".*"content"\s*:\s*\{(?=[^{}]*"type"\s*:\s*"text")[^{}]*"text"\s*:\s*""'
+    rb'|"type"\s*:\s*"content-delta".*"content"\s*:\s*\{\s*"text"\s*:\s*""\s*\}'
 )
 
 DOCUMENTS = "documents"  # what the answer must be grounded in
