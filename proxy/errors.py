@@ -184,6 +184,12 @@ class Down(UpstreamError):
     status, kind, code = 502, "server_error", "upstream_error"
 
 
+class Resting(Down):
+    """A target that we leave alone: nobody was asked, so it is our own doing. It counts as no attempt."""
+
+    status, code = 503, "target_resting"
+
+
 class Timeout(UpstreamError):
     """One of the timers ran out; `code` names it: `connect_timeout`, `tls_timeout`, `headers_timeout`, ..."""
 

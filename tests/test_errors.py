@@ -14,6 +14,7 @@ from proxy.errors import (
     OverBudget,
     OverLimit,
     Refused,
+    Resting,
     Timeout,
     Unauthorized,
     UnknownModel,
@@ -38,6 +39,7 @@ TREE: list[tuple[type[GatewayError], int, Kind, str, bool]] = [
     (OverBudget, 429, "quota_exceeded", "insufficient_quota", False),
     (LedgerUnavailable, 503, "server_error", "ledger_unavailable", False),
     (Down, 502, "server_error", "upstream_error", True),
+    (Resting, 503, "server_error", "target_resting", True),
     (Timeout, 504, "timeout", "upstream_timeout", True),
 ]
 
@@ -73,6 +75,7 @@ def test_the_tree_is_as_failover_and_server_catch_it() -> None:
         Refused,
         Busy,
         Down,
+        Resting,
         Timeout,
     }
     assert {row[0] for row in TREE if issubclass(row[0], BadRequest)} == {

@@ -284,6 +284,21 @@ async def test_what_never_came_to_a_provider_is_told_as_well() -> None:
         assert (said["status"], said["model"]["target"], said["attempts"]) == (404, None, [])
 
 
+async def test_that_we_leave_a_target_alone_is_our_own_doing_and_another_pillions_is_not() -> None:
+    theirs = Scenario(status=503, headers=JSON, body=b'{"error": {"message": "rests", "code": "target_resting"}}')
+    async with (
+        Evil(theirs) as evil,
+        pillion(**OPENAI.environ(evil.url), PILLION_BREAKER_FAILURES="1") as gateway,
+    ):
+        got = [await chat(gateway, OPENAI, OPENAI.request(model="openai/m")) for _ in range(2)]
+        told = [(await explained(gateway, each))["error"] for each in got]
+    assert [each.status for each in got] == [503, 503]
+    assert told == [
+        {"kind": "server_error", "code": "upstream_error", "ended_by": "upstream"},
+        {"kind": "server_error", "code": "target_resting", "ended_by": "pillion"},
+    ]
+
+
 @pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)
 async def test_an_unknown_id_is_a_404_in_the_clients_words(speech: Speech) -> None:
     async with pillion(PILLION_EXPLAIN="2") as gateway:

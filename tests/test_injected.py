@@ -18,7 +18,6 @@ from proxy.adapters.http import HTTPProvider
 from proxy.config import Fault
 from proxy.errors import BadRequest, Timeout, UpstreamError
 from proxy.failover.faults import Broken, Failing
-from proxy.failover.standing import RESTING
 from proxy.headers import FAULT
 from proxy.middleware.faults import Faults, Said, parse
 from proxy.ports import Answer, Call, Outgoing, Reply, Target
@@ -242,7 +241,8 @@ async def test_it_is_retried_as_often_as_it_may_be() -> None:
 async def test_the_breaker_leaves_alone_whoever_fails_on_purpose() -> None:
     async with before(OPENAI, PILLION_BREAKER_FAILURES="2") as (gateway, evil):
         got = [await faulted(gateway, OPENAI, "status=500", model="openai/m") for _ in range(3)]
-        assert [OPENAI.error(each.body)["code"] for each in got] == ["upstream_error", "upstream_error", RESTING]
+        codes = [OPENAI.error(each.body)["code"] for each in got]
+        assert codes == ["upstream_error", "upstream_error", "target_resting"]
         assert (await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))).status == 503
         assert evil.requests == []
 

@@ -10,9 +10,9 @@ from copy import copy
 from math import inf
 
 from proxy.access.rights import not_allowed
-from proxy.errors import GatewayError, Unrepresentable
+from proxy.errors import GatewayError, Resting, Unrepresentable
 from proxy.failover.retries import NOT_KEPT, full_wait
-from proxy.failover.standing import RESTS, Standings, is_unasked
+from proxy.failover.standing import RESTS, Standings
 from proxy.failover.trial import copy_attempt
 from proxy.failover.waits import shortened
 from proxy.ports import Call, Target
@@ -64,7 +64,7 @@ class Failures:
 
     def _told(self, any_rests: bool) -> tuple[GatewayError, Target] | None:
         """The one that the client reads; None where it is that those rest who could have been asked."""
-        asked = [one for one in self._errors if not is_unasked(one[0])]
+        asked = [one for one in self._errors if not isinstance(one[0], Resting)]
         able = [one for one in asked if _could_answer(one[0])]
         return next(iter(able or ([] if any_rests else asked)), None)
 

@@ -9,14 +9,13 @@ from collections.abc import Callable, Collection, Iterator
 from math import ceil, exp
 from time import monotonic
 
-from proxy.errors import Down, GatewayError, UpstreamError
+from proxy.errors import Resting, UpstreamError
 from proxy.failover.balance import PeakEWMA
 from proxy.failover.breaker import Breaker, Rules
 from proxy.failover.percentile import Percentile
 from proxy.ports import Call, Target
 
 KEPT = 1000  # targets; clients choose models
-RESTING = "target_resting"
 RESTS = "resting"  # why it is not asked, as is the next one
 LAST = ": asked last"
 UNWELL = f"unwell{LAST}"
@@ -29,11 +28,6 @@ SICK = frozenset({"server_error", "network_error", "timeout"})  # kinds of error
 Heads = deque[tuple[float, float]]
 
 log = logging.getLogger("pillion")
-
-
-def is_unasked(error: GatewayError) -> bool:
-    """Does it say that our target rests? Another pillion may say the same of its own targets, which is an answer."""
-    return error.code == RESTING and isinstance(error, UpstreamError) and error.upstream_status is None
 
 
 class Standing:
@@ -112,14 +106,12 @@ class Standing:
         """Whole seconds for which it is left alone."""
         return max(1, ceil(self.breaker.wait))
 
-    def resting(self) -> Down:
-        """The error of a target that is left alone. It counts as no attempt."""
+    def resting(self) -> Resting:
+        """The error of a target that is left alone."""
         name = self.target.adapter.name
         wait = self._rest
-        return Down(
+        return Resting(
             f"{name} has failed too often, and is not used for {wait} s.",
-            status=503,
-            code=RESTING,
             provider=name,
             headers=[("retry-after", str(wait))],
         )

@@ -11,7 +11,7 @@ from time import monotonic, time
 from typing import Protocol
 
 from proxy.config import Retry
-from proxy.errors import Busy, Down, GatewayError, OverBudget, Unrepresentable, UpstreamError, unwound
+from proxy.errors import Busy, Down, GatewayError, OverBudget, Resting, Unrepresentable, UpstreamError, unwound
 from proxy.failover.candidates import Candidates, Known, lacks
 from proxy.failover.failures import Failures
 from proxy.failover.hedging import Hedging
@@ -20,11 +20,11 @@ from proxy.failover.pacing import Backoff, RetryBudget
 from proxy.failover.plan import Plan
 from proxy.failover.race import Asking, Race
 from proxy.failover.retries import WAITED, Verdict, verdict
-from proxy.failover.standing import RESTING, RESTS, Standing, is_unasked
+from proxy.failover.standing import RESTS, Standing
 from proxy.failover.trial import Trial
 from proxy.ports import Attempt, Call, Handler, Reply, Target
 
-_SOONER_ELSEWHERE = WAITED | {RESTING}
+_SOONER_ELSEWHERE = WAITED | {Resting.code}
 
 
 class Rules(Known, Protocol):
@@ -92,7 +92,7 @@ class Way:
             return await self._ask(target, self._rules.standings.of(target), failed)
         except GatewayError as error:
             self._note(unwound(error), target)
-            if is_unasked(error):
+            if isinstance(error, Resting):
                 self._call.history.append(Attempt(target, skipped=RESTS))
             else:
                 self._failures.keep_attempt(error)
@@ -139,7 +139,7 @@ class Way:
                 raise failed
             if self._may_go_on(failed):
                 await call.timed(self._load_others())
-            if is_unasked(failed) and standing.breaker.state == "ramp":
+            if isinstance(failed, Resting) and standing.breaker.state == "ramp":
                 self._candidates.deferred.append(target)
             pause = self._pause(failed, target, tries)
             if pause is None:

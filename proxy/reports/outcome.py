@@ -6,13 +6,21 @@ The one table behind both the metrics and the log.
 from asyncio import CancelledError
 from typing import NamedTuple
 
-from proxy.errors import GatewayError, UpstreamError
+from proxy.errors import GatewayError, Resting, UpstreamError
 
 BUG = "internal_error"
 CLIENT_GONE = 499  # as nginx counts a client that left
 # Codes that mean something about this pillion. A provider may say them of itself, above all where it is a pillion too.
 OF_US = frozenset(
-    {BUG, "overloaded", "too_many_connections", "shutting_down", "ledger_unavailable", "store_unavailable"}
+    {
+        BUG,
+        "overloaded",
+        "too_many_connections",
+        "shutting_down",
+        "ledger_unavailable",
+        "store_unavailable",
+        Resting.code,
+    }
 )
 
 
@@ -34,6 +42,8 @@ class Outcome(NamedTuple):
 
 def outcome(error: BaseException) -> Outcome:
     match error:
+        case Resting():  # we did not ask
+            return Outcome(error.status, error.kind, error.code, "pillion")
         case UpstreamError():
             code = UpstreamError.code if error.code in OF_US else error.code
             return Outcome(error.status, error.kind, code, "upstream")
