@@ -11,16 +11,19 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from msgspec import inspect
 
 from proxy import logs
 from proxy.canon import Iteration, Usage
 from proxy.config import Log as Wish
 from proxy.config import Secret
+from proxy.config.meant import meant
+from proxy.config.schema import File
 from proxy.errors import Down, GatewayError
-from proxy.logs import SEARCHED, Handler, Line, Log, Note, as_json, as_words, visible
+from proxy.logs import SEARCHED, Handler, Line, Log, Note, as_json, as_words, complain, visible
 from proxy.logs import writer as writing
 from proxy.logs.redaction import Redaction
 from proxy.logs.writer import Writer
@@ -38,6 +41,7 @@ from tests.waiting import soon
 JSON = [("Content-Type", "application/json")]
 SSE = [("Content-Type", "text/event-stream")]
 PATIENCE = 5.0  # seconds
+FILE = cast(inspect.StructType, inspect.type_info(File))
 Fields = dict[str, Any]
 
 
@@ -282,6 +286,24 @@ async def test_what_others_wrote_is_cut_to_length_and_without_line_ends() -> Non
     assert (line["dropped"][0], line["dropped"][50:]) == ("f\\udce90", ["and 50 more"])
     assert kept.data.decode().isprintable() is False
     assert kept.data.decode().removesuffix("\n").isprintable()
+
+
+@pytest.mark.parametrize(
+    "event", ["reload_failed", "failed", "unknown_variable", "doubtful_setting", "log", "target_resting"]
+)
+def test_a_mistake_in_the_configuration_names_all_the_keys_that_there_are(
+    event: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told, kept = f"/{'a' * 200}/config.yaml:1: zzz: {meant('zzz', FILE, FILE)}", Kept()
+    if event == "failed":
+        complain([told], "json")
+        said = json.loads(capsys.readouterr().err)["message"]
+    else:
+        record = logging.LogRecord("pillion", logging.ERROR, "", 0, "%s", (told,), None)
+        record.event = event
+        Handler(log_to(kept)).emit(record)
+        said = kept.lines[0]["message"]
+    assert (said == told) == (event not in ("log", "target_resting"))
 
 
 @pytest.mark.parametrize(("level", "count"), [("debug", 3), ("info", 2), ("warning", 1), ("error", 0)])

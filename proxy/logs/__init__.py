@@ -21,6 +21,7 @@ from proxy.logs.redaction import Redaction
 from proxy.logs.writer import Writer
 
 LONGEST = 500  # characters of a text from outside
+LONGEST_MISTAKE = 2_000  # of what is wrong with a configuration: it may name all the keys that there are
 SEARCHED = 64 * 1024  # characters of it in which secrets are looked for
 LONGEST_TRACE = 20_000  # of an exception's trace
 
@@ -62,6 +63,7 @@ class Note(Line, kw_only=True, gc=False):
     exception: str = ""
 
 
+_MISTAKES = frozenset({"reload_failed", "unknown_variable", "doubtful_setting"})
 _EXTRA = frozenset(Note.__struct_fields__) - {*Line.__struct_fields__, "logger", "message", "exception"}
 
 
@@ -185,12 +187,13 @@ class Handler(logging.Handler):
     def _note(self, record: logging.LogRecord) -> Note:
         said = vars(record)
         trace = "".join(format_exception(*record.exc_info)) if record.exc_info else ""
+        event = said.get("event", "log")
         return Note(
             time=_clock.stamp(record.created),
             level="error" if record.levelno > logging.ERROR else record.levelname.lower(),
-            event=said.get("event", "log"),
+            event=event,
             logger="" if record.name == "pillion" else record.name,
-            message=self._log.clean(record.getMessage()),
+            message=self._log.clean(record.getMessage(), LONGEST_MISTAKE if event in _MISTAKES else LONGEST),
             exception=self._log.clean(trace, LONGEST_TRACE),
             **{name: said[name] for name in said.keys() & _EXTRA},
         )
@@ -223,7 +226,7 @@ def complain(problems: Iterable[str], form: str) -> None:
     `form`: the log's format, as Log.format; people get the same lines from every command.
     """
     for text in problems:
-        note = Note(time=stamp(), level="error", event="failed", message=visible(text))
+        note = Note(time=stamp(), level="error", event="failed", message=visible(text, LONGEST_MISTAKE))
         line = f"pillion: {text}" if _is_for_people(form) else _encode(note).decode()
         with suppress(OSError):
             print(line, file=sys.stderr)
