@@ -184,9 +184,13 @@ def test_a_wait_in_googles_body_counts() -> None:
         ("Thu Jan  1 12:00:09 2026", 9.0),
         ("Thu, 01 Jan 2026 13:00:09 +0100", 9.0),
         ("Fri, 01 Jan 2027 12:00:00 GMT", 60.0),
+        ("2, 3", 3.0),  # two lines
+        ("3, soon, -1", 3.0),
+        ("2, Thu, 01 Jan 2026 12:00:09 GMT", 9.0),
+        ("Thursday, 01-Jan-26 12:00:09 GMT, Thu Jan  1 12:00:09 2026, 2", 9.0),
         ("Thu, 01 Jan 2026 11:59:59 GMT", None),  # it is over
         *[(junk, None) for junk in ("-1", "-0.1", "nan", "inf", "-inf", "", "soon", "1_000", "\u0661", "0x10", "7 s")],
-        *[(junk, None) for junk in ("1, 2", "+7", "Thu, 99 Foo 2026 12:00:00 GMT", "1 Jan 99999 00:00:00 GMT", "\0")],
+        *[(junk, None) for junk in (", ", "+7", "Thu, 99 Foo 2026 12:00:00 GMT", "1 Jan 99999 00:00:00 GMT", "\0")],
     ],
 )
 def test_retry_after_is_read_in_all_its_forms(value: str, seconds: float | None) -> None:
@@ -207,6 +211,7 @@ def test_a_date_without_a_zone_is_not_the_machines_own(monkeypatch: pytest.Monke
     [
         ({"retry-after-ms": "1500", "retry-after": "2"}, 1.5),
         ({"retry-after-ms": "-1", "retry-after": "2"}, 2.0),
+        ({"retry-after-ms": "1500, 900", "retry-after": "2, 1"}, 1.5),
         ({"retry-after-ms": "Thu, 01 Jan 2026 12:00:09 GMT"}, None),
         ({"retry-after": "soon", "x-ratelimit-reset-requests": "12ms"}, 0.012),
         ({"retry-after": "2", "x-ratelimit-reset-requests": "30s"}, 2.0),

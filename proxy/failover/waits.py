@@ -1,6 +1,7 @@
 """How long does a provider ask us to wait?
 
-The plainest of its headers that says so counts. One that cannot be read, or whose time is over, is passed over.
+The plainest of its headers that says so counts. One that cannot be read, or whose time is over, is passed over. Of one
+that came several times, as where a gateway on the way has added its own, the longest wait counts.
 
     retry-after-ms                         milliseconds, a number; Azure's and OpenAI's
     retry-after                            seconds, a number, or an HTTP date in any of its three spellings
@@ -36,7 +37,7 @@ def asked_by(error: GatewayError, now: float, longest: float = LONGEST) -> float
 def retry_after(headers: Mapping[str, str], now: float, longest: float = LONGEST) -> float | None:
     """Seconds, at most `longest`; None where nothing is said. `headers`: names in lower case. `now`: since 1970."""
     for name, reading in _PLAIN:
-        if name in headers and (seconds := _ahead(reading(headers[name].strip(), now))) is not None:
+        if name in headers and (seconds := _longest(headers[name], reading, now)) is not None:
             return min(seconds, longest)
     resets = (_ahead(seconds_from(value.strip(), now, _unit(name))) for name, value in _spent(headers))
     waits = [seconds for seconds in resets if seconds is not None]
@@ -47,6 +48,15 @@ def shortened(headers: Headers, seconds: float) -> Headers:
     """An error's headers, which ask for no longer a wait than this."""
     waits = {"retry-after": ceil(seconds), "retry-after-ms": ceil(seconds * 1000)}
     return [(name, str(waits.get(name.lower(), value))) for name, value in headers]
+
+
+def _longest(value: str, reading: Reading, now: float) -> float | None:
+    """Of all lines of one header, which come joined to one list."""
+    said = (_ahead(reading(one.strip(), now)) for one in _lines(value))
+    return max((seconds for seconds in said if seconds is not None), default=None)
+
+
+_lines = re.compile("(?<!Mon|Tue|Wed|Thu|Fri|Sat|Sun|day),").split  # a date has a comma too, behind its weekday
 
 
 def _ahead(seconds: float | None) -> float | None:
