@@ -204,10 +204,19 @@ async def test_what_is_the_clients_fault_is_not_counted_against_a_provider() -> 
 )
 async def test_a_timer_that_ran_out_counts_by_its_name_and_provider(error: BaseException, timer: Labels) -> None:
     counts = Counts()
-    assert set(counts.samples("pillion_timeouts_total").values()) == {0}  # so that a rate of it can be asked for
+    samples = counts.samples("pillion_timeouts_total")
+    assert set(samples.values()) == {0}  # so that a rate of it can be asked for
+    assert timer in samples
     await counts.ask(targeted(), error)
     assert counts.samples("pillion_timeouts_total")[timer] == 1
     assert sum(counts.samples("pillion_timeouts_total").values()) == 1
+
+
+async def test_a_clients_time_that_was_over_before_a_provider_was_chosen_counts_without_one() -> None:
+    counts = Counts()
+    assert counts.samples("pillion_timeouts_total")["total", ""] == 0
+    await counts.ask(call(), GatewayError("late", status=504, kind="timeout", code="total_timeout"))
+    assert counts.samples("pillion_timeouts_total")["total", ""] == 1
 
 
 async def test_a_timer_counts_also_where_another_target_answered() -> None:

@@ -235,9 +235,13 @@ class Metrics:
 
 
 def _timers(providers: Iterable[str]) -> Iterator[tuple[str, str]]:
-    """Each timer of each provider: one that has not run out yet is shown as 0, so that its rate can be asked for."""
+    """Each timer of each provider: one that has not run out yet is shown as 0, so that its rate can be asked for.
+
+    A client's own time may also be over before anybody is chosen to be asked.
+    """
     for timer in TIMERS.values():
         yield from ((timer, name) for name in ([""] if timer in OF_CLIENTS else providers))
+    yield "total", ""
 
 
 def _single(counts: Mapping[str, int]) -> Mapping[tuple[str, ...], int]:
