@@ -467,5 +467,5 @@ async def test_one_connection_too_many_is_told_so_and_probes_are_answered(caplog
         )
     (told,) = [message for message in caplog.messages if message.startswith("clients have")]
     assert told.startswith(
-        "clients have 1 connections, the most that max_connections allows: new ones take the place of idle ones"
+        "clients have 1 connection, the most that max_connections allows: new ones take the place of idle ones"
     )

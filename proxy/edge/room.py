@@ -137,9 +137,9 @@ class Room:
         if self.limit == self._allowed:
             by_whom = f"{self._descriptors} file descriptors allow (ulimit -n)"
         log.warning(
-            "clients have %d connections, the most that %s: new ones take the place of idle ones; where none is idle,"
-            " they are answered with 503",
-            self.limit,
+            "clients have %s, the most that %s: new ones take the place of idle ones; where none is idle, they are"
+            " answered with 503",
+            "1 connection" if self.limit == 1 else f"{self.limit} connections",
             by_whom,
             extra={"event": "crowded"},
         )
