@@ -581,15 +581,25 @@ def test_a_base_url_that_ends_as_openais_does_is_warned_of(name: str, end: str) 
         ),
         ("VLLM", "http://gpu:8000", "has no path, but the usual one ends in /v1: is that missing?"),
         ("OPENAI", "https://api.openai.com/", "has no path, but the usual one ends in /v1: is that missing?"),
+        ("OPENAI", "https://r.openai.azure.com", "does not end in /openai/v1, where Azure has that API: is that"),
+        ("OPENAI", "https://r.openai.azure.com/v1", "does not end in /openai/v1, where Azure has that API: is that"),
+        ("AZURE_OPENAI", "https://r.openai.azure.com/v1/", "ends in /v1, where Azure does not have that API: leave"),
+        ("AZURE_OPENAI", "https://r.openai.azure.com/openai/deployments", "ends in /openai/deployments, where Azure"),
+        ("AZURE_OPENAI", "https://r.services.ai.azure.com/models", "ends in /models, where Azure does not have"),
+        ("AZURE_OPENAI", "https://r.services.ai.azure.com/anthropic", "ends in /anthropic, where Azure does not have"),
+        ("AZURE_OPENAI", "https://portal.azure.com", "is not a resource's: portal.azure.com in place of RESOURCE.op"),
+        ("AZURE_OPENAI", "https://api.openai.com/v1", "is not a resource's: api.openai.com in place of RESOURCE.op"),
+        ("AZURE_OPENAI", "http://r.openai.azure.com", "begins with http, so that its key can be read on the way"),
+        ("ANTHROPIC", "https://r.services.ai.azure.com/anthropic/v1", "ends in /v1, which pillion adds itself: leave"),
         ("OPENAI", "http://api.openai.com/v1", "begins with http, so that its key can be read on the way: write https"),
         ("ANTHROPIC", "http://api.anthropic.com", "begins with http, so that its key can be read on the way: write"),
     ],
 )
 def test_a_base_url_where_its_api_can_hardly_be_is_warned_of(name: str, url: str, said: str) -> None:
     """Each answered with a 404 to every call, or redirected it once the key had been sent."""
-    keys = {f"{name}_API_KEY": KEY}
-    (warning,) = given(**keys, **{f"PILLION_{name}_BASE_URL": url}).warnings
-    assert warning.startswith(f"the base URL of {name.lower()} {said}")
+    keys, provider = {f"{name}_API_KEY": KEY}, name.removesuffix("_OPENAI")
+    (warning,) = given(**keys, **{f"PILLION_{provider}_BASE_URL": url}).warnings
+    assert warning.startswith(f"the base URL of {provider.lower()} {said}")
 
 
 @pytest.mark.parametrize(
@@ -599,10 +609,20 @@ def test_a_base_url_where_its_api_can_hardly_be_is_warned_of(name: str, url: str
         ("DEEPSEEK", "https://api.deepseek.com"),
         ("OLLAMA", "http://gpu"),
         ("GEMINI", "https://gateway/google-ai-studio"),
+        ("OPENAI", "https://r.openai.azure.com/openai/v1/"),
+        ("ANTHROPIC", "https://r.services.ai.azure.com/anthropic"),
+        ("AZURE_OPENAI", "https://r.openai.azure.com"),
+        ("AZURE_OPENAI", "https://r.openai.azure.us/openai"),
+        ("AZURE_OPENAI", "https://r.cognitiveservices.azure.com/openai/v1"),
+        ("AZURE_OPENAI", "https://r.openai.azure.com/openai/deployments/gpt-4o"),
+        ("AZURE_OPENAI", "https://r.services.ai.azure.com/api/projects/p/openai/v1"),
+        ("AZURE_OPENAI", "https://gateway.azure-api.net/gpt"),
+        ("AZURE_OPENAI", "http://127.0.0.1:1"),
     ],
 )
 def test_a_base_url_that_may_well_be_meant_is_not_warned_of(name: str, url: str) -> None:
-    assert given(**{f"{name}_API_KEY": KEY, f"PILLION_{name}_BASE_URL": url}).warnings == ()
+    provider = name.removesuffix("_OPENAI")
+    assert given(**{f"{name}_API_KEY": KEY, f"PILLION_{provider}_BASE_URL": url}).warnings == ()
 
 
 @pytest.mark.parametrize("word", ["Bearer", "bearer", "Authorization: Bearer"])

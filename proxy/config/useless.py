@@ -20,6 +20,12 @@ from proxy.config.values import Keys, Origin
 _ADDED = {"anthropic": "/v1", "gemini": "/v1beta", "ollama": "/api", "cohere": "/v2", "bedrock": "/model"}
 # Where their hosts have another API, mostly one that is like OpenAI's: the longer ones first.
 _OTHERS = {"gemini": ("/v1beta/openai", "/v1"), "ollama": ("/v1",), "cohere": ("/compatibility/v1", "/v1")}
+# The hosts of Azure's resources, in its three clouds, and the path of the API there; hosts that are none of these,
+# though an operator may know them better; and where a resource has another API, or nothing.
+_AZURES = re.compile(r".+\.(?:openai|cognitiveservices|services\.ai)\.azure\.(?:com|us|cn)").fullmatch
+_AZURES_PATH = "/openai/v1"
+_NO_RESOURCES = {"portal.azure.com", "ai.azure.com", "oai.azure.com", "openai.azure.com", "api.openai.com"}
+_NOT_AZURES = ("/openai/deployments", "/anthropic", "/models", "/v1")
 _CHEAPEST = 0.0001  # dollars for a million tokens: in our list, none costs less than 0.0016
 _A_VARIABLES = re.compile(r"(\$|os\.environ/)[A-Za-z_][A-Za-z0-9_]*\Z")  # a shell's, and LiteLLM's
 _A_LINE = re.compile(r"(?:export )?([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_(?:KEY|TOKEN)=).")  # of an env file
@@ -107,6 +113,9 @@ def misled(file: File, usual: Mapping[str, str]) -> Iterator[str]:
         if row is None or not row.base_url or not is_base(row.base_url):
             continue
         url, parts, known = row.base_url.rstrip("/"), urlsplit(row.base_url), urlsplit(usual.get(name, ""))
+        if row.kind == "azure" or (row.kind == "openai" and _AZURES(parts.hostname or "")):
+            yield from (f"the base URL of {name} {said}" for said in _of_azure(url, row.kind))
+            continue
         end = _ADDED.get(row.kind, "")
         other = next((each for each in _OTHERS.get(row.kind, ()) if url.endswith(each)), "")
         if end and url.endswith(end):
@@ -117,6 +126,22 @@ def misled(file: File, usual: Mapping[str, str]) -> Iterator[str]:
             yield f"the base URL of {name} has no path, but the usual one ends in {known.path}: is that missing?"
         if (parts.scheme, known.scheme) == ("http", "https") and parts.hostname == known.hostname:
             yield f"the base URL of {name} begins with http, so that its key can be read on the way: write https"
+
+
+def _of_azure(url: str, kind: str) -> Iterator[str]:
+    """What is wrong with a base URL of Azure's: of its own kind it may be a host, and goes on as Azure shows it."""
+    parts = urlsplit(url)
+    end = next((each for each in _NOT_AZURES if url.endswith(each)), "")
+    if parts.hostname in _NO_RESOURCES:
+        yield f"is not a resource's: {parts.hostname} in place of RESOURCE.openai.azure.com"
+    elif url.endswith(_AZURES_PATH):
+        pass
+    elif kind == "openai":
+        yield f"does not end in {_AZURES_PATH}, where Azure has that API: is that missing?"
+    elif end:
+        yield f"ends in {end}, where Azure does not have that API: leave that out"
+    if parts.scheme == "http" and _AZURES(parts.hostname or ""):
+        yield "begins with http, so that its key can be read on the way: write https"
 
 
 def without_model(file: File, presets: Presets) -> Iterator[str]:
