@@ -302,6 +302,27 @@ def test_a_ramp_refuses_nobody_who_can_ask_nobody_else() -> None:
     assert (breaker.state, breaker.allow(is_last=True)) == ("open", 0)
 
 
+def test_nor_does_a_pause_that_has_grown() -> None:
+    """An alert looks for the state open, and a probe may take minutes."""
+    clock = Clock()
+    breaker = opened(clock)
+    for _ in range(2):
+        clock.sleep(breaker.rest)
+        breaker.failed(breaker.allow())
+    clock.sleep(RULES.cool - 1)
+    assert (breaker.allow(is_last=True), breaker.wait_of_last, breaker.wait) == (0, 1, 3 * RULES.cool + 1)
+    clock.sleep(1)
+    assert breaker.allow() == 0
+    probe = breaker.allow(is_last=True)
+    assert (probe > 0, breaker.allow(is_last=True), breaker.state) == (True, 0, "open")
+    breaker.let_go(probe)
+    assert (breaker.allow(), breaker.allow(is_last=True) > 0) == (0, True)
+    clock.sleep(RULES.cool)
+    assert breaker.allow(is_last=True)
+    clock.sleep(2 * RULES.cool)
+    assert (breaker.state, breaker.succeeded(probe), breaker.state) == ("half_open", True, "ramp")
+
+
 def test_a_ramp_of_no_length_lets_all_in() -> None:
     breaker = on_ramp(Clock(), RULES._replace(ramp=0.0))
     assert all(breaker.allow() for _ in range(100))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from time import monotonic
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -25,7 +25,7 @@ from proxy.errors import (
     UnknownModel,
     Unrepresentable,
 )
-from proxy.failover.breaker import Rules
+from proxy.failover.breaker import Breaker, Rules
 from proxy.failover.candidates import NO_MODEL
 from proxy.failover.failures import Failures
 from proxy.failover.plan import Planner
@@ -779,6 +779,7 @@ async def test_where_all_rest_the_one_that_is_back_first_says_when() -> None:
         breaker = world.standings.of(Target(world.adapters[name], "m")).breaker
         breaker.failed(breaker.allow())
         breaker._until += more
+        breaker._sooner += more
     with pytest.raises(Down) as caught:
         await world.ask("smart")
     assert (caught.value.code, caught.value.provider) == ("target_resting", "b")
@@ -847,6 +848,68 @@ def ramping(world: World, name: str) -> None:
     breaker.failed(breaker.allow())
     breaker.succeeded(breaker.allow())
     assert (breaker.state, breaker.allow() > 0, breaker.allow()) == ("ramp", True, 0)
+
+
+def left_alone(world: World, name: str, seconds: float) -> Breaker:
+    """It has failed so often that it would be left alone for minutes, and that has been so for these seconds."""
+    breaker = world.standings.of(Target(world.adapters[name], "m")).breaker
+    breaker._clock = clock = Clock()
+    breaker.failed(breaker.allow())
+    for _ in range(4):
+        clock.sleep(breaker.rest)
+        breaker.failed(breaker.allow())
+    clock.sleep(seconds)
+    assert breaker.rest == 160.0 - seconds
+    return breaker
+
+
+async def test_the_only_target_is_left_alone_for_no_longer_than_the_first_pause() -> None:
+    """Its provider is back after an outage of minutes, and there is nobody else."""
+    for seconds, asked in ((9.0, []), (10.0, ["a/m"])):
+        upstreams = Upstreams()
+        world = World([Provider("a")], upstreams, rules=Rules(failures=1))
+        breaker = left_alone(world, "a", seconds)
+        with suppress(Down) if not asked else nullcontext():
+            await world.ask()
+        assert upstreams.asked == asked
+        assert breaker.state == ("ramp" if asked else "open")
+
+
+async def test_while_it_is_down_it_has_one_probe_in_each_such_pause() -> None:
+    upstreams = Upstreams(a=[down()] * 3)
+    world = World([Provider("a")], upstreams, rules=Rules(failures=1), retry=Retry(max_retries=0))
+    clock = cast(Clock, left_alone(world, "a", 10.0)._clock)
+    for _ in range(30):
+        with pytest.raises(Down) as caught:
+            await world.ask()
+        clock.sleep(1.0)
+        if caught.value.code == "target_resting":
+            assert 1 <= int(dict(caught.value.headers)["retry-after"]) <= 10
+    assert upstreams.asked == ["a/m"] * 3
+
+
+@pytest.mark.parametrize("model", ["smart", "a/m"])
+async def test_where_all_are_left_alone_each_is_asked_after_that_pause(model: str) -> None:
+    upstreams = Upstreams(a=[down()])
+    world = World([Provider("a"), Provider("b")], upstreams, routes=route("a/m", "b/m"), rules=Rules(failures=1))
+    for name in "ab":
+        left_alone(world, name, 10.0)
+    call = await world.ask(model)
+    assert [(one.target.adapter.name, one.number, one.skipped) for one in course(call)] == [
+        ("a", 0, RESTS),
+        ("b", 0, RESTS),
+        ("a", 1, ""),
+        ("b", 2, ""),
+    ]
+
+
+@pytest.mark.parametrize("model", ["smart", "a/m"])
+async def test_but_as_long_as_another_answers_it_has_its_whole_pause(model: str) -> None:
+    upstreams = Upstreams()
+    world = World([Provider("a"), Provider("b")], upstreams, routes=route("a/m", "b/m"), rules=Rules(failures=1))
+    left_alone(world, "a", 159.0)
+    await world.ask(model)
+    assert upstreams.asked == ["b/m"]
 
 
 ON_RAMP = Rules(failures=1, cool=0.0, ramp=1000.0)

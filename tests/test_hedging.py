@@ -572,6 +572,23 @@ async def test_who_is_tried_by_another_request_just_then_is_no_hedge() -> None:
     assert not world.counts
 
 
+async def test_who_is_only_asked_when_nobody_else_is_left_is_no_hedge() -> None:
+    world = Hedged(rules=Rules(failures=1))
+    for name in "bc":
+        other = world.failover.planner.catalog.adapter(name)
+        assert other is not None
+        breaker = world.standings.of(Target(other, "m")).breaker
+        breaker.failed(breaker.allow())
+        breaker._sooner = 0.0
+    _, task = world.begin()
+    await world.until("a")
+    await asyncio.sleep(0.01)
+    assert world.up.asked == ["a"]
+    world.up.answers("a", WHOLE)
+    await task
+    assert not world.counts
+
+
 async def test_a_hedge_has_what_is_left_of_the_clients_time() -> None:
     world = Hedged()
     _, task = await world.both(timeout=9.0)

@@ -1,7 +1,8 @@
 """Is this target to be asked at all, or left alone until it is well?
 
     closed --`failures` in a row, or a `share` of the last `window` seconds--> open
-    open --its time is over--> half_open: one probe, and another each time that the pause has passed again
+    open --its time is over--> half_open: one probe, and another each time that the pause has passed again; where nobody
+        else can be asked, the pause is no longer than the first one
     half_open --the probe fails--> open, for twice as long, up to `longest`
     half_open --the probe succeeds--> ramp: a share of the requests that grows from nothing to all over `ramp` seconds
     ramp --its time is over--> closed;  --as from closed--> open, for twice as long
@@ -42,7 +43,9 @@ class Breaker:
         "_opened",
         "_outcomes",
         "_pause",
+        "_rested",
         "_rules",
+        "_sooner",
         "_state",
         "_until",
     )
@@ -56,6 +59,8 @@ class Breaker:
         self._in_a_row = 0  # failures
         self._opened = 0  # times since it was closed
         self._until = 0.0  # open: when its probe may go; half_open: when another may; ramp: when it is closed again
+        self._sooner = 0.0  # when a probe may go where nobody else can be asked: no later than `_until`
+        self._rested = 0.0  # when its whole pause is over, whoever is let in before
         self._pause = 0.0  # seconds that it was open for the last time
         self._credit = 0.0  # ramp: shares that have added up; a whole one lets a request in
 
@@ -68,9 +73,14 @@ class Breaker:
         self._pause = min(self._pause, rules.longest)
         most = rules.ramp if self._state == "ramp" else rules.longest
         self._until = min(self._until, self._clock() + most)
+        self._sooner = min(self._sooner, self._clock() + min(rules.cool, most))
+        self._rested = min(self._rested, self._clock() + rules.longest)
 
     @property
     def state(self) -> State:
+        """As operators read it: open to its pause's end, though a probe may be let in before."""
+        if self._state == "half_open" and self._clock() < self._rested:
+            return "open"
         if self._state in ("open", "ramp") and self._clock() >= self._until:
             return "half_open" if self._state == "open" else "closed"
         return self._state
@@ -85,16 +95,21 @@ class Breaker:
         """Seconds until it lets its probe in, or the next one; 0 where others are let in, too."""
         return max(self._until - self._clock(), 0.0) if self._state in ("open", "half_open") else 0.0
 
+    @property
+    def wait_of_last(self) -> float:
+        """The same where nobody else can be asked."""
+        return max(self._sooner - self._clock(), 0.0) if self._state in ("open", "half_open") else 0.0
+
     def allow(self, is_last: bool = False) -> int:
         """A ticket, for one attempt; 0: leave it alone. Each ticket is handed back to one of the three below, once.
 
-        `is_last`: nobody else can be asked, so that a ramp would only refuse.
+        `is_last`: nobody else can be asked, so that a ramp or a pause that has grown would only refuse.
         """
         if self._state == "closed":
             return self._generation
         if self._state == "ramp":
             return self._allow_in_ramp() or (self._generation if is_last else 0)
-        return self._allow_probe()
+        return self._allow_probe(is_last)
 
     def succeeded(self, ticket: int) -> bool:
         """The target answered; a refusal of the request is an answer too. Has that brought it back?"""
@@ -132,14 +147,16 @@ class Breaker:
     def let_go(self, ticket: int) -> None:
         """Nobody knows how it would have ended: the client has left, say. If it was the probe, the next request is."""
         if ticket == self._generation and self._state == "half_open":
-            self._until = self._clock()
+            self._sooner = self._clock()
+            self._until = max(self._sooner, self._rested)
 
-    def _allow_probe(self) -> int:
+    def _allow_probe(self, is_last: bool) -> int:
         """A whole answer may take minutes too, so in time the next one is a probe as well. Any of them decides."""
         now = self._clock()
-        if now < self._until:
+        if now < (self._sooner if is_last else self._until):
             return 0
         self._until = now + max(self._pause, NEXT)
+        self._sooner = now + max(min(self._pause, self._rules.cool), NEXT)
         if self._state == "open":
             self._change("half_open")
         return self._generation
@@ -167,7 +184,8 @@ class Breaker:
     def _open(self) -> None:
         self._change("open")
         self._pause = min(self._rules.cool * 2 ** min(self._opened, 32), self._rules.longest)
-        self._until = self._clock() + self._pause
+        self._until = self._rested = self._clock() + self._pause
+        self._sooner = self._clock() + min(self._pause, self._rules.cool)
         self._opened += 1
 
     def _start_ramp(self) -> None:

@@ -40,7 +40,8 @@ class Candidates:
 
     def __init__(self, known: Known, call: Call, plan: Plan, met: frozenset[Target] = frozenset()) -> None:
         self.only_has_failed = False  # the only target of the plan, which was asked already
-        self.deferred: list[Target] = []  # that a ramp did not let in: asked all the same when nobody is left
+        # Those that a ramp did not let in, or that have rested for the shortest pause: asked when nobody else is left.
+        self.deferred: list[Target] = []
         self._known = known
         self._call = call
         self._plan = plan
@@ -64,6 +65,11 @@ class Candidates:
         left, self._left = self._left, iter(())
         return left
 
+    def defer(self, target: Target) -> None:
+        """It is left alone, and asked only when nobody else is left, if it has been for long enough."""
+        if not self._known.standings.of(target).breaker.wait_of_last and not self._unfit(target):
+            self.deferred.append(target)
+
     def keep_cheaper(self, than: Target, besides: Iterable[Target]) -> None:
         """Only those that are left, or are `besides`, and known to cost less: the dearest of them first."""
         call, most = self._call, self._known.estimate(self._call, than)
@@ -86,8 +92,8 @@ class Candidates:
         return all(self._why_not(one, self._known.standings.of(one)) for one in others)
 
     def _fit(self, met: frozenset[Target]) -> Iterator[Target]:
-        """Those that can serve it and do not rest; then those that are unwell; then, once more, those that a ramp did
-        not let in. Where no target of a route can ever serve it, all of them: the client is to read why.
+        """Those that can serve it and do not rest; then those that are unwell; then those that nobody would ask as long
+        as there are others. Where no target of a route can ever serve it, all of them: the client is to read why.
         """
         unwell, unable, may_be_served = [], [], bool(met)
         for target in filterfalse(met.__contains__, self._all()):
@@ -96,7 +102,9 @@ class Candidates:
             may_be_served |= reason in ("", RESTS)
             if reason:
                 self._call.history.append(Attempt(target, skipped=reason))
-                if reason not in (RESTS, NOT_ALLOWED):
+                if reason == RESTS:
+                    self.defer(target)
+                elif reason != NOT_ALLOWED:
                     unable.append(target)
             elif self._known.may_ask(target):
                 yield target
@@ -156,12 +164,15 @@ class Candidates:
 
         What will not pass comes before what will: one that could not serve it anyway is none to wait for.
         """
-        if not self.is_only(target):
-            if not allows(self._call.key, target.adapter.name, target.model):
-                return NOT_ALLOWED
-            if reason := lacking(self._call.envelope, target.adapter.abilities(target.model)):
-                return reason
-        return RESTS if standing.breaker.rest else ""
+        return self._unfit(target) or (RESTS if standing.breaker.rest else "")
+
+    def _unfit(self, target: Target) -> str:
+        """The same, however it stands."""
+        if self.is_only(target):
+            return ""
+        if not allows(self._call.key, target.adapter.name, target.model):
+            return NOT_ALLOWED
+        return lacking(self._call.envelope, target.adapter.abilities(target.model))
 
 
 def lacks(call: Call, plan: Plan) -> str:

@@ -49,7 +49,7 @@ class Failures:
         `first`: of its plan.
         """
         rests = {one.target: standings.of(one.target) for one in self._call.history if one.skipped == RESTS}
-        soonest = min(rests.values(), key=lambda standing: standing.breaker.wait, default=None)
+        soonest = min(rests.values(), key=lambda standing: standing.breaker.wait_of_last, default=None)
         if (told := self._told(any_rests=soonest is not None)) is None:
             if soonest is None:
                 self._call.target = first
@@ -59,7 +59,7 @@ class Failures:
         if self._first is not None:
             copy_attempt(self._call, self._first)
         error, self._call.target = told
-        self._shorten(error, inf if soonest is None else max(soonest.breaker.wait, 1.0))
+        self._shorten(error, inf if soonest is None else max(soonest.breaker.wait_of_last, 1.0))
         return error
 
     def _told(self, any_rests: bool) -> tuple[GatewayError, Target] | None:

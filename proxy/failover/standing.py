@@ -71,9 +71,8 @@ class Standing:
                 self._tell_back()
         elif isinstance(error, UpstreamError) and self.target.adapter.real and not self._had_no_chance(call, error):
             if self.breaker.failed(ticket, again):
-                words = "%s has failed too often, and is not used for %d s: %s"
                 told = {"event": "target_resting", "code": error.code, "detail": error.detail}
-                log.warning(words, self._name, self._rest, error.logged, extra=told)
+                log.warning("%s %s: %s", self._name, self._rests, error.logged, extra=told)
         else:
             self.breaker.let_go(ticket)
 
@@ -102,19 +101,24 @@ class Standing:
         return f"{self.target.adapter.name}/{self.target.model}"
 
     @property
-    def _rest(self) -> int:
-        """Whole seconds for which it is left alone."""
-        return max(1, ceil(self.breaker.wait))
+    def _rests(self) -> str:
+        whole, last = _whole(self.breaker.wait), _whole(self.breaker.wait_of_last)
+        said = f"has failed too often, and is not used for {whole} s"
+        return said if whole == last else f"{said}, or {last} s where nobody else can be asked"
 
     def resting(self) -> Resting:
         """The error of a target that is left alone."""
         name = self.target.adapter.name
-        wait = self._rest
+        wait = _whole(self.breaker.wait_of_last)
         return Resting(
             f"{name} has failed too often, and is not used for {wait} s.",
             provider=name,
             headers=[("retry-after", str(wait))],
         )
+
+
+def _whole(seconds: float) -> int:
+    return max(1, ceil(seconds))
 
 
 class Standings:

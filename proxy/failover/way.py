@@ -139,8 +139,8 @@ class Way:
                 raise failed
             if self._may_go_on(failed):
                 await call.timed(self._load_others())
-            if isinstance(failed, Resting) and standing.breaker.state == "ramp":
-                self._candidates.deferred.append(target)
+            if isinstance(failed, Resting):
+                self._candidates.defer(target)
             pause = self._pause(failed, target, tries)
             if pause is None:
                 raise failed
