@@ -324,6 +324,14 @@ async def test_a_spent_key_is_told_of_where_it_rested_for_a_rate_limit_before(to
     assert ["'key_spent'" in line for line in told if "'event': 'key_" in line] == [True, True]
 
 
+async def test_a_spent_key_that_was_refused_before_is_left_out_for_no_number_of_seconds(told: list[str]) -> None:
+    answers = iter([refusal(401), LIMITED["of_money"]])
+    async with keyed(lambda request: next(answers), PILLION_OPENAI_API_KEYS=ONE) as stage:
+        assert await stage.ask(2) == [401, 429]
+    (line,) = [line for line in told if "'event': 'key_spent'" in line]
+    assert "has used up its quota, and is not used until it works again: " in line
+
+
 async def test_where_all_rest_the_last_is_asked_all_the_same() -> None:
     busy = refusal(429, "rate_limit_exceeded", retry_after="30")
     async with keyed(plays(one=busy, two=busy)) as stage:

@@ -133,8 +133,10 @@ class Keys:
             log.warning(words, self._named(index), extra={"event": "key_failed"})
         elif error.kind == "quota_exceeded" and not (was_out and index in self._spent):  # a rate limit is no news of it
             self._spent.add(index)
-            words = "%s has used up its quota, and is not used for %.0f s: %s"
-            log.warning(words, self._named(index), seconds, error.logged, extra={"event": "key_spent"})
+            # One that was refused as invalid, and is asked all the same, is left out until it works.
+            how_long = f"for {seconds:.0f} s" if seconds < inf else "until it works again"
+            words = "%s has used up its quota, and is not used %s: %s"
+            log.warning(words, self._named(index), how_long, error.logged, extra={"event": "key_spent"})
         elif error.kind == "authentication" and not was_out:
             words = "%s is not allowed to use %s, and is not used for it for %.0f s: %s"
             log.warning(words, self._named(index), model, seconds, error.logged, extra={"event": "key_forbidden"})
