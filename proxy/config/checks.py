@@ -19,6 +19,7 @@ from proxy.config.secret import SHORTEST_KEY, secret_text, sendable
 from proxy.config.usable import why_not, why_not_shown, why_not_trusted
 from proxy.config.values import Keys, Places, spelled
 from proxy.edge.address import LONGEST, Address, address
+from proxy.late import CLOSE_MATCHES, load
 
 MINTED = "keys.json"  # in the state directory: see access.keyring
 
@@ -35,6 +36,7 @@ _ALONE = (  # docs/decisions/0023-reload.md
     "limits, budgets and the ledger are kept in one process. Give a second pillion its own state_dir and address, or a"
     " `store` that both share"
 )
+_ALIKE = 0.75  # names of providers, of which one may be meant for the other
 A_MODEL = "must be PROVIDER/MODEL of a configured provider"
 UNSENDABLE = "cannot be sent in a header: must be printable ASCII"
 
@@ -185,11 +187,20 @@ def _is_model(name: str, known: Collection[str]) -> bool:
 
 
 def hint(layers: Layers, name: str) -> str:
-    """What to do about a provider that is known and not configured."""
+    """What to do about a provider that is known and not configured, or which one may be meant."""
     provider = name.partition("/")[0]
     provider = layers.presets.synonyms.get(provider, provider)
-    preset = None if provider in layers.rows else layers.presets.providers.get(provider)
-    return f": {way(provider, preset)}" if preset else ""
+    if provider in layers.rows:
+        return ""
+    preset = layers.presets.providers.get(provider)
+    return f": {way(provider, preset)}" if preset else _meant(layers, provider)
+
+
+def _meant(layers: Layers, provider: str) -> str:
+    """The known provider whose name is much like this one, in words."""
+    known = {"echo", *layers.rows, *layers.presets.providers, *layers.presets.synonyms} - {provider}
+    close = load(CLOSE_MATCHES)(provider, sorted(known), n=1, cutoff=_ALIKE)
+    return f" (did you mean {close[0]}?)" if close else ""
 
 
 def _provider(layers: Layers, row: Row, value: ProviderRow, ours: Collection[Address]) -> None:
@@ -203,7 +214,8 @@ def _provider(layers: Layers, row: Row, value: ProviderRow, ours: Collection[Add
     if value.kind == "echo":
         note(layers, (*keys, "kind"), "echo is built in and needs no row: use the model echo/MODEL (docs/echo.md)")
     if missing := _missing(row, value):
-        note(layers, keys, f"{missing[0]} is missing: set it here, or as {missing[1]}", about=missing[:1])
+        other = "" if row.name in layers.presets.providers else _meant(layers, row.name)
+        note(layers, keys, f"{missing[0]} is missing: set it here, or as {missing[1]}{other}", about=missing[:1])
     else:
         for key, problem in _of_urls(value, base_url(value, row), ours):
             note(layers, (*keys, key), problem)
