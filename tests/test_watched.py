@@ -61,19 +61,22 @@ async def test_a_refusal_is_told_by_whose_limit_it_is(tmp_path: Path) -> None:
     assert found == {frozenset(["client", "requests"]): 2}
 
 
-async def test_a_targets_state_is_told_of_the_models_that_count(tmp_path: Path) -> None:
+async def test_a_targets_state_is_told_and_of_models_that_do_not_count_together(tmp_path: Path) -> None:
     text = "providers: {openai: {base_url: URL/v1, api_key: k, models: [m]}}\nbreaker: {failures: 1}"
-    async with Evil(FAILING, FAILING) as evil:
+    refusing = Scenario(status=404, body=b"{}")
+    async with Evil(FAILING, FAILING, refusing) as evil:
         there = config_file(text.replace("URL", evil.url), tmp_path)
         async with pillion(**there, PILLION_BREAKER_FAILURES="1") as gateway:
-            for model in ("openai/m", "openai/whatever-a-client-says"):
+            for model in ("openai/m", "openai/whatever-a-client-says", "openai/nothing"):
                 await chat(gateway, OPENAI, OPENAI.request(model=model))
             told = await scraped(gateway)
     states = {labels: value for (name, labels), value in told.items() if name == "target_state"}
     assert states == {
-        frozenset(["openai", "m", state]): float(state == "open") for state in ("closed", "open", "half_open", "ramp")
+        frozenset(["openai", model, state]): float(state in found)
+        for model, found in (("m", ["open"]), ("other", ["open", "closed"]))
+        for state in ("closed", "open", "half_open", "ramp")
     }
-    assert told["target_in_flight", frozenset(["openai", "m"])] == 0
+    assert [told["target_in_flight", frozenset(["openai", model])] for model in ("m", "other")] == [0, 0]
 
 
 async def test_targets_of_routes_and_of_the_fallback_order_count_by_name(tmp_path: Path) -> None:

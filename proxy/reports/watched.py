@@ -2,7 +2,7 @@
 
 Connections, money, limits, targets and the cache: each number is kept where it is needed, and read when somebody
 scrapes. Labels are bounded: of the budgets that each client has of its own, only those that have spent most are shown;
-and of targets, only those that the metrics count by their own names.
+and targets that the metrics do not count by their own names are one target of their provider's.
 """
 
 from collections import Counter
@@ -22,7 +22,7 @@ from proxy.failover.health import Checked, Health
 from proxy.failover.standing import Standing, Standings
 from proxy.fleet import Fleet
 from proxy.middleware.cache import Cache
-from proxy.middleware.metrics import Metrics
+from proxy.middleware.metrics import OTHER, Metrics
 from proxy.middleware.overload import Overload
 from proxy.middleware.ratelimit import RateLimit
 from proxy.server import Server
@@ -176,22 +176,31 @@ def providers(metrics: Metrics, health: Health, adapters: Callable[[], Mapping[s
 def targets(metrics: Metrics, standings: Standings) -> None:
     def told() -> Iterator[tuple[tuple[str, str], Standing]]:
         for one in standings:
-            where = one.target.adapter.name, one.target.model
-            if metrics.has_place(*where):
-                yield where, one
+            name, model = one.target.adapter.name, one.target.model
+            yield (name, model if metrics.has_place(name, model) else OTHER), one
+
+    def states() -> Counts:
+        """Of several, each state that one of them is in."""
+        found = {(*where, one.breaker.state) for where, one in told()}
+        return {(*where, state): (*where, state) in found for where, _ in told() for state in STATES}
+
+    def in_flight() -> Counts:
+        counts: Counter[tuple[str, ...]] = Counter()
+        for where, one in told():
+            counts[where] += one.latency.in_flight
+        return counts
 
     place = ["provider", "model"]
     metrics.tally(
         "pillion_target_state", "1 for the state that a target's breaker is in.", [*place, "state"],
-        lambda: {(*where, state): state == one.breaker.state for where, one in told() for state in STATES},
+        states,
     )  # fmt: skip
     metrics.tally(
-        "pillion_target_in_flight", "Attempts in progress, by target.", place,
-        lambda: {where: one.latency.in_flight for where, one in told()},
+        "pillion_target_in_flight", "Attempts in progress, by target.", place, in_flight,
     )  # fmt: skip
     metrics.tally(
         "pillion_target_latency_seconds", "Recent time to the first event; it fades without new ones.", place,
-        lambda: {where: one.latency.value for where, one in told() if one.latency.value},
+        lambda: {where: one.latency.value for where, one in told() if one.latency.value and where[1] != OTHER},
     )  # fmt: skip
 
 
