@@ -16,6 +16,7 @@ from proxy.store import Ledger
 from tests.client import OPENAI, Place, ask, chat
 from tests.evil import Evil, Scenario
 from tests.gateway import config_file, pillion
+from tests.nowhere import refusing
 
 FAILING = Scenario(status=500, body=b"no")
 
@@ -77,6 +78,21 @@ async def test_a_targets_state_is_told_and_of_models_that_do_not_count_together(
         for state in ("closed", "open", "half_open", "ramp")
     }
     assert [told["target_in_flight", frozenset(["openai", model])] for model in ("m", "other")] == [0, 0]
+
+
+async def test_a_configured_target_behind_another_counts_by_name_though_no_call_was_its_own(tmp_path: Path) -> None:
+    """The client is told the first one's error, and the call counts as that one's."""
+    text = """
+providers: {openai: {base_url: URL/v1, api_key: k, models: [m]}, gemini: {base_url: "NOBODY", api_key: k}}
+failover: {fallback_order: [gemini/next]}
+"""
+    async with Evil(FAILING) as evil, refusing() as nobody:
+        there = config_file(text.replace("URL", evil.url).replace("NOBODY", nobody), tmp_path)
+        async with pillion(**there, PILLION_BREAKER_FAILURES="1") as gateway:
+            await chat(gateway, OPENAI, OPENAI.request(model="openai/m"))
+            told = await scraped(gateway)
+    for target in (("openai", "m"), ("gemini", "next")):
+        assert told["target_state", frozenset([*target, "open"])] == 1
 
 
 async def test_targets_of_routes_and_of_the_fallback_order_count_by_name(tmp_path: Path) -> None:

@@ -87,8 +87,8 @@ class Metrics:
         self._watched.append(Tallied(name, about, labels, read))
 
     def has_place(self, provider: str, model: str) -> bool:
-        """Does it count under its own name?"""
-        return (provider, model) in self._places
+        """Does it count under its own name? What the operator names does before a call has ended there."""
+        return (provider, model) in self._places or model in self._configured.get(provider, ())
 
     def paid(self, target: Target, nanos: int, is_guess: bool, is_answered: bool, usage: Usage | None) -> None:
         """An attempt has cost so much, and its provider has counted these tokens. This comes before its call's end."""
