@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from contextlib import nullcontext
+from errno import EACCES
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -18,7 +20,7 @@ from proxy.access.rights import ALLOWED, allows, not_allowed
 from proxy.adapters.echo import Echo
 from proxy.config import Config, Secret, load
 from proxy.envelope import Envelope
-from proxy.errors import GatewayError, Unauthorized
+from proxy.errors import ConfigError, GatewayError, Unauthorized
 from proxy.middleware.auth import Auth
 from proxy.ports import Adapter, Call, Target
 from tests.client import ANTHROPIC, OPENAI, SPEECHES, Speech, ask, chat, client, lane_name, spell
@@ -251,6 +253,23 @@ def test_who_listens_to_strangers_asks_for_a_key(text: str, problem: str, tmp_pa
     except Exception as error:
         told = str(error)
     assert problem in told if problem else not told
+
+
+def test_minted_keys_that_cannot_be_read_are_not_said_to_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder is another user's, as of a container that runs under a new number."""
+    stat = Path.stat
+
+    def denied(path: Path, **how: Any) -> os.stat_result:
+        if path.name == "keys.json":
+            raise PermissionError(EACCES, "Permission denied", str(path))
+        return stat(path, **how)
+
+    monkeypatch.setattr(Path, "stat", denied)
+    told = re.escape(f"minted keys cannot be read: {tmp_path / 'state' / 'keys.json'}: permission denied to user")
+    with pytest.raises(ConfigError, match=told):
+        config("listen: 0.0.0.0:1", tmp_path)
 
 
 # --- and to what -----------------------------------------------------------------------------------------------------

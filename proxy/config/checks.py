@@ -15,7 +15,7 @@ from proxy.config.address import clash, is_base, is_proxy, leads_to
 from proxy.config.environment import prefix, way
 from proxy.config.layers import Layers, Row, listeners
 from proxy.config.schema import File, ProviderRow
-from proxy.config.secret import SHORTEST_KEY, secret_text, sendable
+from proxy.config.secret import SHORTEST_KEY, secret_text, sendable, why_unreadable
 from proxy.config.usable import why_not, why_not_shown, why_not_trusted
 from proxy.config.values import Keys, Places, spelled
 from proxy.edge.address import LONGEST, Address, address
@@ -105,6 +105,9 @@ def _addresses(layers: Layers) -> list[Address]:
 
 def _reachable(layers: Layers, keys: Keys, where: Address, has_key: bool) -> None:
     """Strangers can reach this address: are there client keys, and none that they could guess?"""
+    if not has_key and (closed := _closed(layers.state_dir)):
+        note(layers, keys, f"{where} can be reached from outside this host, and minted keys cannot be read: {closed}")
+        return
     if not has_key:
         problem = (
             f"{where} can be reached from outside this host, but there is no client key: set PILLION_CLIENT_KEY,"
@@ -120,6 +123,19 @@ def _reachable(layers: Layers, keys: Keys, where: Address, has_key: bool) -> Non
 def were_minted(folder: Path | None) -> bool:
     """Are there minted keys, or were there any? Either way clients must show one."""
     return folder is not None and os.path.exists(folder / MINTED)  # False also where nobody may look
+
+
+def _closed(folder: Path | None) -> str:
+    """Why nobody can tell whether keys were minted; "" where one can: it would be no help to be told to make some."""
+    if folder is None:
+        return ""
+    try:
+        (folder / MINTED).stat()
+    except PermissionError as error:
+        return f"{folder / MINTED}: {why_unreadable(error)}"
+    except OSError:
+        return ""
+    return ""
 
 
 def _short_keys(file: File) -> Iterator[Keys]:
