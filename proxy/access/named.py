@@ -5,7 +5,7 @@ of its body, and pays for them with the operator's key. So they are looked for w
 field, whichever provider is asked.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from proxy.envelope import Envelope
@@ -25,6 +25,7 @@ _ALTERNATIVES: Sequence[Path] = (
     # https://platform.claude.com/docs/en/build-with-claude/refusals-and-fallback
     ("fallbacks",),
 )
+_FIRST = frozenset(path[0] for path in _ALTERNATIVES)
 # The models that work for the one that is asked.
 _WORKERS: Sequence[Path] = (
     ("compound_custom", "models", "*"),  # https://console.groq.com/docs/compound/systems
@@ -54,15 +55,16 @@ def others(call: Call, target: Target) -> list[str]:
     return [*alternatives(call, target), *_workers(call, target)]
 
 
-def alternatives(call: Call, target: Target) -> list[str]:
+def alternatives(call: Call, target: Target) -> Sequence[str]:
     """Which models may answer in the place of the one that is asked?"""
-    return _found(call.envelope, _ALTERNATIVES) if _passes(call, target) else []
+    keys = [key for key in call.envelope.members if key.casefold() in _FIRST]
+    return _found(call.envelope, keys, _ALTERNATIVES) if keys and _passes(call, target) else ()
 
 
 def _workers(call: Call, target: Target) -> list[str]:
     if not _passes(call, target):
         return []
-    names = _found(call.envelope, _WORKERS)
+    names = _found(call.envelope, call.envelope.members, _WORKERS)
     if call.envelope.raw(_PRESET) not in (None, b"null"):
         names.append(f"@preset/{as_text(call.envelope.get(_PRESET))}")
     return [*names, *(name for tool in _tools(call.envelope) for path in _IN_TOOLS for name in _at(tool, path))]
@@ -91,16 +93,12 @@ def _read(envelope: Envelope, key: str) -> list[Any]:
     return as_list(envelope.get(key)) if b'model"' in text or b'models"' in text or b"\\u00" in text else []
 
 
-def _found(envelope: Envelope, paths: Sequence[Path]) -> list[str]:
-    first = {path[0] for path in paths}
-    there = [key for key, value in envelope.members.items() if key.casefold() in first and bytes(value) != b"null"]
-    if not there:
-        return []
+def _found(envelope: Envelope, keys: Iterable[str], paths: Sequence[Path]) -> list[str]:
     return [
         name
-        for key in there
+        for key in keys
         for path in paths
-        if path[0] == key.casefold()
+        if path[0] == key.casefold() and envelope.raw(key) != b"null"
         for name in _at(envelope.get(key), path[1:])
     ]
 

@@ -290,5 +290,6 @@ def _own_tier(call: Call, target: Target) -> str:
 
 def _served(call: Call, usage: Usage) -> Usage:
     """With the tier that the head of the answer names."""
-    word = named_tier(call.answer_head[1], call.dialect.bounds)
+    bounds = call.dialect.bounds
+    word = named_tier(call.answer_head[1], bounds) if bounds.tier_headers else ""
     return replace(usage, tier=word) if word and usage is not NO_USAGE else usage
