@@ -171,17 +171,6 @@ async def test_each_attempt_and_each_that_was_passed_over_is_told(tmp_path: Path
     assert (said["status"], said["model"]["target"]) == (200, "echo/tool")
 
 
-async def test_the_tokens_are_the_last_attempts_though_another_had_failed_before(tmp_path: Path) -> None:
-    """They were those of the failed one, hence none."""
-    async with Evil(FAILING) as evil, pillion(**config_file(ROUTE.replace("URL", evil.url), tmp_path)) as gateway:
-        said, alone = [
-            await explained(gateway, await chat(gateway, OPENAI, OPENAI.request(model=model, tools=TOOLS)))
-            for model in ("both", "echo/tool")
-        ]
-    assert alone["usage"]["output"] > 0
-    assert (said["attempts"][0]["error"]["code"], said["usage"]) == ("upstream_error", alone["usage"])
-
-
 async def test_the_targets_of_a_route_are_told_though_the_first_has_answered(tmp_path: Path) -> None:
     both = "routes: {both: {targets: [echo/one, echo/two], strategy: STRATEGY}}"
     for strategy in ("order", "weighted", "least_latency", "least_cost", "sticky"):
