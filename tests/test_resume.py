@@ -25,6 +25,7 @@ from proxy.failover.sofar import SoFar, asks_for_text, parted
 from proxy.failover.splice import Rest, Splice, summed
 from proxy.failover.standing import LAST, UNWELL
 from proxy.failover.trial import LOST, Trial
+from proxy.framing import MAX_FRAME
 from proxy.grammar.claude.models import takes_of
 from proxy.lanes.prefill import go_on
 from proxy.middleware.resume import NO_PREFILL, Resume, _may_be_resumed, _may_be_two, _met, _note_break
@@ -745,6 +746,15 @@ def test_what_cannot_be_read_is_not_gone_on_with() -> None:
     assert sofar(registry.dialect("anthropic"), pieces).may_be_resumed()
     made = sofar(registry.dialect("anthropic"), [*pieces, b"event: content_block_delta\ndata: {\n\n"])
     assert (made.may_be_resumed(), made.text) == (False, "")
+
+
+@pytest.mark.parametrize("wire", ["anthropic", "openai_chat"])
+def test_nor_is_an_event_that_is_too_long_to_be_read(wire: str) -> None:
+    """It has passed through all the same, so that this must not break the stream."""
+    made = SoFar(registry.dialect(wire))
+    for _ in range(MAX_FRAME // (1024 * 1024) + 2):
+        made.tap(b"data: " + b"x" * (1024 * 1024))
+    assert not made.may_be_resumed()
 
 
 def test_a_long_text_is_read_bit_by_bit_and_one_without_end_is_let_go(monkeypatch: pytest.MonkeyPatch) -> None:

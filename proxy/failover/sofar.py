@@ -77,15 +77,15 @@ class SoFar:
 
     def _read(self) -> None:
         heard, self._chunks, self._size = b"".join(self._chunks), [], 0
-        self._note(self._decoder.feed(heard))
-
-    def _note(self, events: Iterable[Event]) -> None:
         try:
-            self._is_one_text = self._is_one_text and all(map(self._take, events))
+            self._note(self._decoder.feed(heard))
         except UpstreamError:  # we cannot tell what the client makes of it
             self._is_one_text = False
         if not self._is_one_text:
             self._texts.clear()
+
+    def _note(self, events: Iterable[Event]) -> None:
+        self._is_one_text = self._is_one_text and all(map(self._take, events))
 
     def _has_ended(self) -> bool:
         """Has it told its end, all but the wire's last word? Then there is nothing to add to it."""
