@@ -23,7 +23,7 @@ from tests.gateway import Gateway, pillion
 from tests.test_crosstalk import environ
 from tests.waiting import soon
 
-SSE = [("Content-Type", "text/event-stream")]
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 EVENTS, PACE = (60, 1.0) if laws.SOAK else (40, 0.05)  # of a stream, and seconds between two
 PATIENCE = 300.0  # seconds; a thousand of each share a core, and shake hands at once
 FIRST, SAID, REST = (event + b"\n\n" for event in OPENAI.stream.removesuffix(b"\n\n").split(b"\n\n", 2))
@@ -42,7 +42,10 @@ def answer(request: Received, events: int = EVENTS, pace: float = PACE) -> Scena
     found = _number(request.body)
     assert found is not None
     said = pieces(int(found[1]), events)
-    return Scenario(body=b"".join(said), headers=SSE, framing="chunked", split=[*map(len, said)], gap=pace)
+    chunks = [b"%x\r\n%b\r\n" % (len(piece), piece) for piece in said]
+    chunks[-1] += b"0\r\n\r\n"  # with its last event an answer ends: pillion does not wait for a second
+    raw = [HEAD, *chunks]
+    return Scenario(body=b"".join(said), raw=b"".join(raw), split=[*map(len, raw)], gap=pace)
 
 
 class Heard(NamedTuple):
@@ -77,7 +80,7 @@ def delays(evil: Evil, heard: Sequence[Heard]) -> list[float]:
 
     But for the first, which says nothing and is held until the next one does; and the last piece is of several.
     """
-    sent = {sha256(one.scenario.body).hexdigest(): one.at[2:-1] for one in evil.answers}  # less head and last chunk
+    sent = {sha256(one.scenario.body).hexdigest(): one.at[2:] for one in evil.answers}  # less head
     return [came - went for one in heard for went, came in zip(sent[one.digest], one.at[1:], strict=False)]
 
 

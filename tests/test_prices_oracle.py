@@ -71,7 +71,10 @@ def known(listing: str, model: str) -> tuple[Oracle, Model]:
 
 
 def theirs(usage: Usage) -> Theirs:
-    """The same tokens in the oracle's words, where the wider counts hold the narrower."""
+    """The same tokens in the oracle's words, where the wider counts hold the narrower.
+
+    Where nobody says which of the cached tokens were sound, and some of the others were, all of them count as sound.
+    """
     told = usage.extra
     if "billed_units" in told:
         return Theirs(**{key: told["billed_units"][key] for key in ("input_tokens", "output_tokens")})
@@ -82,14 +85,16 @@ def theirs(usage: Usage) -> Theirs:
 
     image, video, audio = ("IMAGE", "DOCUMENT", 2, 5), ("VIDEO", 3), ("AUDIO", 4)
     read, cached, written = ("promptTokensDetails", "toolUsePromptTokensDetails"), "cacheTokensDetails", "candidates"
-    citations = told.get("citation_tokens", 0)
+    citations, sound = told.get("citation_tokens", 0), of(audio, cached)
+    if cached not in told and (usage.audio_input or of(audio, read[0])):
+        sound = usage.cache_read
     return Theirs(
         input_tokens=usage.total_input,
         cache_read_tokens=usage.cache_read,
         cache_write_tokens=usage.cache_write + usage.cache_write_1h,
         cache_write_1h_tokens=usage.cache_write_1h,
-        input_audio_tokens=usage.audio_input + of(audio, cached),
-        cache_audio_read_tokens=of(audio, cached),
+        input_audio_tokens=usage.audio_input + sound,
+        cache_audio_read_tokens=sound,
         input_image_tokens=of(image, *read),
         cache_image_read_tokens=of(image, cached),
         input_video_tokens=of(video, *read),
