@@ -1,6 +1,7 @@
 """What does the kernel know about a connection before we do?
 
 How many bytes are still on their way, whether the other side has reset it, and whether it has vanished without a word.
+And how much may come that nobody reads?
 """
 
 import asyncio
@@ -8,11 +9,14 @@ import fcntl
 import socket
 import struct
 import termios
+from contextlib import suppress
 
 # One that vanishes without a word is noticed after a minute: the kernel probes a silent one, and gives up when nothing
 # is acknowledged (tcp(7)).
 WATCHED = {"TCP_KEEPIDLE": 20, "TCP_KEEPINTVL": 10, "TCP_KEEPCNT": 4, "TCP_USER_TIMEOUT": 60_000}
 LATER, SPARE = 1.25, 5.0  # so many times another's patience, and seconds, until the kernel gives up
+YOUNG = 256 * 1024  # bytes of a buffer that has not grown yet, with the speed at which it is read
+ROOM = 1024 * 1024  # bytes that may come unread; the kernel takes twice as much, or less (net.core.rmem_max)
 
 
 def watch(sock: socket.socket, patience: float = 0.0) -> None:
@@ -36,6 +40,17 @@ def unread(transport: asyncio.Transport) -> int:
 def unsent(transport: asyncio.Transport) -> int:
     """Bytes on their way to the other side, here and in the kernel: megabytes for a slow reader."""
     return transport.get_write_buffer_size() + _waiting(transport, termios.TIOCOUTQ)
+
+
+def bound(transport: asyncio.Transport) -> None:
+    """Somebody reads slowly: fix the size of the buffer, which would else grow with each burst that is read.
+
+    One that has grown already is let be, since bytes that are on their way might find no room in a smaller one.
+    """
+    sock = transport.get_extra_info("socket")  # which not every kind of transport has
+    with suppress(OSError):  # it has just been closed
+        if sock is not None and sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) <= YOUNG:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, ROOM)
 
 
 def is_reset(transport: asyncio.Transport) -> bool:

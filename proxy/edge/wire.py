@@ -14,6 +14,7 @@ from typing import Protocol
 
 from aiohttp.client_proto import ResponseHandler
 
+from proxy.edge import kernel
 from proxy.edge.alarm import Alarm
 from proxy.edge.outbox import Outbox
 
@@ -96,6 +97,7 @@ class Wire(ResponseHandler):
         if self.transport is not None:
             if (limit := getattr(self.transport, "set_read_buffer_limits", None)) is not None:
                 limit(high=AHEAD)
+            kernel.bound(self.transport)
             self.transport.pause_reading()
 
     def read_on(self) -> None:
