@@ -38,6 +38,7 @@ bench: $(VENV)/tested ## CPU per request beside nginx, start-up and memory (want
 	$(BIN)/python tests/bench/figures.py
 	$(BIN)/python tests/bench/outages.py
 	$(BIN)/python tests/bench/holding.py
+	$(BIN)/python tests/bench/ledger.py
 
 soak: $(VENV)/tested ## the tests of which `make test` takes a sample, in full
 	PILLION_SOAK=1 $(BIN)/pytest -n $(WORKERS) --timeout 3600 $(ARGS)

@@ -57,7 +57,7 @@ def with_row(changed: Row) -> Report:
         (with_row(row("long", ratio=4.6)), "long openai: 4.60 times nginx, where 4.5 is the bar"),
         (with_row(row("long", "gemini", 5.1)), "long gemini: 5.10 times pass-through, where 5 is the bar"),
         (with_row(row("burst", "gemini", failed=1)), "burst gemini: 1 requests failed, where none may"),
-        (replace(GOOD, starts=Starts([0.5, 0.7, 0.8], [1.0])), "ready after 0.70 s, where 0.6 s is the bar"),
+        (replace(GOOD, starts=Starts([0.5, 0.7, 0.8], [1.0])), "ready after 0.70 s, where 0.3 s is the bar"),
         (replace(GOOD, resident={"unary": 50.0, "paced": 60.1}), "paced: 60.1 MiB, where 60 MiB is the bar"),
     ],
 )

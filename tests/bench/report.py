@@ -15,7 +15,7 @@ BARS = {
     "aiohttp": {name: round(bar / BARE[name], 2) for name, bar in RATIO_BARS.items()},
     "pass-through": {"unary": 2.0, "burst": 2.0, "long": 5.0, "paced": 2.0},
 }
-READY_BAR = 0.6  # seconds
+READY_BAR = 0.3  # seconds, in the median
 MEMORY_BAR = 60.0  # MiB
 
 
