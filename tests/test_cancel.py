@@ -25,6 +25,7 @@ from proxy.edge.exchange import Exchange
 from proxy.edge.kernel import WATCHED
 from proxy.edge.wire import Wire
 from proxy.store import ESTIMATED
+from tests import laws
 from tests.client import ANTHROPIC, LANES, OPENAI, Client, Speech, client, lane_name, spell
 from tests.evil import Evil, Scenario
 from tests.gateway import Gateway, config_file, pillion
@@ -301,7 +302,10 @@ async def test_readers_that_do_not_read_fill_no_memory_of_ours(size: int, speech
                 await one.head()
             await still(evil)
             assert [answer.state for answer in evil.answers] == ["going"] * READERS
-            assert max(answer.pushed for answer in evil.answers) <= PUSHED
+            most = max(answer.pushed for answer in evil.answers)
+            assert most <= PUSHED
+            told = f"that a provider gets rid of for one that does not read, {size:,} bytes an event, {speech.name}"
+            laws.measured[told] = f"{most / 1024**2:.1f} MiB"
             assert sum(answer.pushed for answer in evil.answers) - sum(unread(gateway)) <= TAKEN * READERS
             assert max(held(gateway)) <= HELD + len(event)
             assert max(undecrypted(gateway)) <= DEEP
