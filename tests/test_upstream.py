@@ -358,6 +358,19 @@ async def test_a_reader_that_does_not_read_stalls_the_provider() -> None:
         answer.abort()
 
 
+@pytest.mark.parametrize("framing", FRAMINGS)
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.usefixtures("trusted")
+async def test_a_provider_that_closes_while_nobody_reads_is_read_to_its_end(tls: bool, framing: Framing) -> None:
+    """uvloop drops what its TLS has taken in by then, and not handed on."""
+    body = bytes(range(256)) * 400
+    late = Scenario(body=body, framing=framing, split=[70_000, len(body) - 70_000], gap=0.05, then="close")
+    async with Evil(late, tls=tls) as evil, pool() as upstream:
+        answer = await post(upstream, evil.url, stream=True)
+        await evil.closed()
+        assert await answer.read(len(body)) == body
+
+
 @pytest.mark.usefixtures("trusted")
 async def test_an_abort_closes_a_tls_connection_without_a_farewell() -> None:
     async with Evil(Scenario(body=BODY, cut_at=3, how="stall"), tls=True) as evil, pool() as upstream:

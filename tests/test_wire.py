@@ -5,11 +5,14 @@ test_upstream.py does the same over real connections.
 """
 
 import asyncio
+import math
+import socket
 from collections.abc import Callable, Sequence
 from typing import cast
 
 import pytest
 
+from proxy.edge import kernel
 from proxy.edge.exchange import BURST, HEAD_LIMIT, HIGH_WATER, PIECE, Exchange
 from proxy.edge.lateness import Allowed, Timed
 from proxy.edge.outbox import Outbox
@@ -37,6 +40,10 @@ class Pipe(asyncio.Transport):
         self.sent = b""
         self.reading = True
         self.aborted = False
+        self.sock: socket.socket | None = None
+
+    def get_extra_info(self, name: str, default: object = None) -> object:
+        return self.sock if name == "socket" else default
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self.sent += bytes(data)
@@ -359,32 +366,27 @@ async def test_a_provider_that_says_much_at_once_leaves_others_their_turn(size: 
             assert talk.pipe.reading
         talk.receive(b"x" * size)
         assert await pouring
-    assert len(b"".join(heard)) == 3 * size
+    assert list(map(len, heard)) == [size] * 3
     await turn()
     assert talk.released == [True]
     assert talk.pipe.reading
 
 
-async def test_a_sink_that_has_enough_after_much_at_once_is_poured_on() -> None:
-    talk, heard, enough = Talk(), list[bytes](), 2 * BURST
-
-    def sink(data: bytes) -> bool:
-        heard.append(data)
-        return len(heard) > 1
-
-    talk.receive(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (2 * enough))
+async def test_a_sink_that_has_enough_of_much_at_once_is_poured_the_rest_later() -> None:
+    talk, out = Talk(), list[bytes]()
+    talk.receive(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (3 * PIECE + 1))
     async with asyncio.timeout(PATIENCE):
-        pouring = asyncio.create_task(talk.exchange.pour(sink))
+        pouring = asyncio.create_task(talk.exchange.pour(into(out, 2)))
         await turn()
-        talk.receive(b"x" * enough)
-        assert not await pouring
+        talk.receive(b"x" * 3 * PIECE)
+        assert await pouring is False
+        assert (list(map(len, out)), talk.pipe.reading) == ([PIECE] * 2, False)
+        pouring = asyncio.create_task(talk.exchange.pour(into(out)))
         await turn()
         assert talk.pipe.reading
-        pouring = asyncio.create_task(talk.exchange.pour(sink))
-        await turn()
-        talk.receive(b"x" * enough)
+        talk.receive(b"y")
         assert await pouring
-    assert list(map(len, heard)) == [enough, enough]
+    assert list(map(len, out)) == [PIECE] * 3 + [1]
 
 
 async def test_a_sink_that_has_enough_stops_the_provider_until_it_is_poured_on() -> None:
@@ -392,15 +394,17 @@ async def test_a_sink_that_has_enough_stops_the_provider_until_it_is_poured_on()
     talk.receive(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n")
     task = asyncio.create_task(talk.exchange.pour(into(out, 2)))
     await turn()
-    talk.receive(b"a", b"b", *[b"x" * 1024] * (HIGH_WATER // 1024 + 1))
+    talk.receive(b"a", b"b", *[b"x" * 1024] * (HIGH_WATER // 1024), b"x" * PIECE)
     assert out == [b"a", b"b"]
     assert not talk.pipe.reading
     assert await task is False
-    assert await talk.exchange.pour(into(out, 1)) is False
-    assert (len(out[-1]), talk.pipe.reading) == (PIECE, False)
-    rest = HIGH_WATER + 1024 - PIECE
-    assert await talk.exchange.pour(into(out, 1)) is False
-    assert (len(out[-1]), talk.pipe.reading) == (rest, True)
+    for size in (PIECE, HIGH_WATER):
+        assert await talk.exchange.pour(into(out, 1)) is False
+        assert (len(out[-1]), talk.pipe.reading) == (size, False)
+    pouring = asyncio.create_task(talk.exchange.pour(into(out)))
+    await turn()
+    assert talk.pipe.reading
+    pouring.cancel()
 
 
 @pytest.mark.parametrize("lost", LOSSES, ids=repr)
@@ -507,13 +511,33 @@ async def test_a_reader_that_does_not_read_stops_the_provider_and_one_that_reads
     for _ in range(HIGH_WATER // 1024):
         talk.receive(b"x" * 1024)
         assert talk.pipe.reading
-    talk.receive(b"y")
+    talk.receive(b"y" * PIECE)
     assert not talk.pipe.reading
-    taken = [await talk.exchange.chunk() for _ in range(HIGH_WATER // PIECE)]
-    assert list(map(len, taken)) == [PIECE] * len(taken)  # what is made of it may have to wait for its client
+    assert len(await talk.exchange.chunk()) == PIECE  # what is made of it may have to wait for its client
     assert not talk.pipe.reading
-    assert await talk.exchange.chunk() == b"y"
+    assert await talk.exchange.chunk() == b"y" * HIGH_WATER
     assert talk.pipe.reading
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["stream", "whole"])
+async def test_only_what_a_slow_client_may_wait_for_gets_a_buffer_that_cannot_grow(whole: bool) -> None:
+    """A window of that size is too small for a long answer from far away."""
+    there, here = socket.socketpair()
+    with there, here:
+        talk, out = Talk(), list[bytes]()
+        talk.pipe.sock = here
+        kept = here.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        kernel.bound(talk.pipe)
+        fixed = here.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        here.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, kept // 2)
+        talk.receive(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (2 * BURST))
+        reading = asyncio.create_task(talk.exchange.read(2 * BURST) if whole else talk.exchange.pour(into(out)))
+        await turn()
+        talk.receive(b"x" * (BURST + 1), b"x" * (BURST - 1))
+        all_of_it = await reading
+        assert (all_of_it if whole else b"".join(out)) == b"x" * 2 * BURST
+        assert here.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) == (kept if whole else fixed)
+        assert kept < fixed
 
 
 async def test_a_connection_that_was_held_goes_back_to_the_pool_reading() -> None:
@@ -604,11 +628,13 @@ async def test_a_reader_that_takes_its_time_is_no_silence_of_the_provider() -> N
 
 
 class Stepped:
-    """The loop's clock, as far as an exchange looks at it: so far ahead, and no further."""
+    """The loop's clock, as far as an exchange looks at it: so far ahead, and no further. At whole seconds, of which no
+    sum is rounded.
+    """
 
     def __init__(self, talk: Talk) -> None:
         self._loop = asyncio.get_running_loop()
-        self.now = self._loop.time()
+        self.now = float(math.ceil(self._loop.time()))
         self.create_future = self._loop.create_future
         self.call_soon = self._loop.call_soon
         talk.exchange._clock = cast(asyncio.AbstractEventLoop, self)
@@ -752,7 +778,7 @@ async def test_an_exchange_has_few_enough_fields_to_share_their_names_with_all_o
         name
         for kind in (Exchange, Timed)
         for name, value in vars(kind).items()
-        if not (callable(value) or name.startswith("__"))
+        if not (callable(value) or isinstance(value, property) or name.startswith("__"))
     }
     assert len(of_the_class | vars(Talk().exchange).keys()) < 30
 

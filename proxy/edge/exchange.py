@@ -22,7 +22,7 @@ from proxy.ports import Sink
 
 HEAD_LIMIT = 128 * 1024  # bytes that may come without a byte of body among them: heads, interim answers, trailers
 HIGH_WATER = 32 * 1024  # bytes held for a slow reader before the provider is told to wait
-PIECE = 32 * 1024  # bytes of what is held that a reader gets at once: what it makes of them may wait for its client
+PIECE = 128 * 1024  # bytes of what is held that a reader gets at once: what it makes of them may wait for its client
 BURST = 64 * 1024  # bytes of one read after which others have their turn: uvloop may read 32 times before that
 _FRAMING = (b"content-length", b"transfer-encoding")
 
@@ -34,13 +34,13 @@ class Exchange(Timed):
     Python no longer lets instances share the keys of their dicts, and each takes a KiB more.
     """
 
-    started = False  # a byte has come
     asked: object = None  # for the adapter: with which key, and when
 
     _sink: Sink | None = None  # takes what comes, while `pour` waits
     _held = 0  # bytes in _chunks
     _counted = 0  # bytes since the last one of the body
     _paused = _interim = False
+    _is_whole = False  # all of it is wanted at once, and no slow client makes us wait
     _surplus: int | None = None  # where bytes came behind the answer: how many chunks belong to it
     _bounded = False  # the head says where the body ends
     _error: UpstreamError | None = None
@@ -63,6 +63,11 @@ class Exchange(Timed):
         return f"<Exchange {state}>"
 
     # --- the caller's side ---
+
+    @property
+    def started(self) -> bool:
+        """Has a byte come?"""
+        return self.status > 0 or self._counted > 0
 
     def send(self, data: bytes, rest: bytes, allowed: Allowed) -> None:
         """Write the request, which may come in two pieces, and set the timers."""
@@ -92,7 +97,9 @@ class Exchange(Timed):
             if self._done:
                 return b""
             await self._news()
-        return self._taken()
+        data = self._taken()
+        self._go_on()
+        return data
 
     async def pour(self, sink: Sink) -> bool:
         """Hand pieces to the sink as they come, without waking a task for each. True: it is the end; False: the sink
@@ -103,6 +110,7 @@ class Exchange(Timed):
                 if not sink(self._taken()):
                     return False
                 continue
+            self._go_on()
             self._sink = sink
             try:
                 if not await self._news():
@@ -115,6 +123,7 @@ class Exchange(Timed):
 
     async def read(self, limit: int) -> bytes:
         """All of the body. Raises UpstreamError: cut, timed out, or longer than `limit` bytes."""
+        self._is_whole = True
         body = await self.chunk()
         if not self.ended():
             chunks, size = [body], len(body)
@@ -143,7 +152,6 @@ class Exchange(Timed):
             self._surplus = len(self._chunks)
             return
         self._last = self._clock.time()
-        self.started = True
         before = len(self._chunks)
         fault: UpstreamError | None = None  # raised after what came before it
         try:
@@ -156,13 +164,11 @@ class Exchange(Timed):
             del self._chunks[self._surplus :]
         if len(self._chunks) == before:
             self._count(len(data))
-        elif self._sink is not None:
+        elif self._sink is not None and len(data) <= BURST:
             self._push(self._sink)
-            if len(data) > BURST:
-                self._pause()
-                self._clock.call_soon(self._go_on)
-        else:
+        else:  # much at once is poured when others have had their turn
             self._keep(before)
+            self._sink = None
         if fault is not None:
             self._fail(fault)
         if self._sink is None or self._done:
@@ -185,6 +191,8 @@ class Exchange(Timed):
         if not self._paused and not self._done:
             self._paused = True
             self._wire.hold()
+            if not self._is_whole:
+                self._wire.narrow()
 
     def _go_on(self) -> None:
         if self._paused and not self._held:
@@ -257,8 +265,6 @@ class Exchange(Timed):
             data = data[:PIECE]
         if self._watched and self._said is not EVENT:
             self._listen(data)
-        if self._paused:
-            self._go_on()
         return data
 
     def _push(self, sink: Sink) -> None:

@@ -43,7 +43,7 @@ def unsent(transport: asyncio.Transport) -> int:
 
 
 def bound(transport: asyncio.Transport) -> None:
-    """Somebody reads slowly: fix the size of the buffer, which would else grow with each burst that is read.
+    """It may be read slowly: fix the size of the buffer, which would else grow with each burst that is read.
 
     One that has grown already is let be, since bytes that are on their way might find no room in a smaller one.
     """

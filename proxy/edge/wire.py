@@ -9,6 +9,7 @@ generating and billing after our client has gone (uvloop's sslproto waits for th
 """
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
@@ -18,7 +19,7 @@ from proxy.edge import kernel
 from proxy.edge.alarm import Alarm
 from proxy.edge.outbox import Outbox
 
-AHEAD = 32 * 1024  # bytes that TLS takes in while we do not read, before it leaves them in the kernel
+AHEAD = 32 * 1024  # bytes that TLS takes in before it leaves them in the kernel; never so many, while we read
 LIFE = 45.0  # seconds after which a connection is not used again: the provider's name may have another address by now
 
 
@@ -93,17 +94,34 @@ class Wire(ResponseHandler):
         self.abort()
 
     def hold(self) -> None:
-        """Let the provider's bytes wait in the kernel."""
+        """Let what the provider sends from now on wait in the kernel. To be called while something is received.
+
+        Over TLS, pause_reading() would let more be taken in, which uvloop drops if the provider then closes. With room
+        for nothing it stops, and goes on, whenever it looks at what it has: twice here, and once more on its way out.
+        """
         if self.transport is not None:
-            if (limit := getattr(self.transport, "set_read_buffer_limits", None)) is not None:
-                limit(high=AHEAD)
-            kernel.bound(self.transport)
-            self.transport.pause_reading()
+            if (limit := self._limit()) is None:
+                self.transport.pause_reading()
+            else:
+                limit(high=0)
+                limit(high=0)
 
     def read_on(self) -> None:
         """Let the provider's bytes come again."""
         if self.transport is not None:
-            self.transport.resume_reading()
+            if (limit := self._limit()) is None:
+                self.transport.resume_reading()
+            else:
+                limit(high=AHEAD)
+
+    def narrow(self) -> None:
+        """Let the kernel keep no more of a stream than a client that reads slowly needs."""
+        if self.transport is not None:
+            kernel.bound(self.transport)
+
+    def _limit(self) -> Callable[..., None] | None:
+        """Of TLS: how many bytes it takes in before they are read."""
+        return getattr(self.transport, "set_read_buffer_limits", None)
 
     def wake_at(self, when: float) -> None:
         """Look at the exchange at this time, by the loop's clock, or earlier."""
