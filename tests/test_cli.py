@@ -188,6 +188,15 @@ def test_check_warns_of_a_variable_that_is_none() -> None:
     assert complaints.startswith("pillion: warning: PILLION_LISTN is not one of pillion's variables")
 
 
+def test_a_mistake_is_told_with_the_variables_that_have_no_effect() -> None:
+    """One of them may be what is missing."""
+    for command in ("check", "serve"):
+        code, _, complaints = run(command, PILLION_UPSTREAM="azure", PILLION_AZURE_BASE_ULR="https://a.example")
+        mistake, warning = complaints.splitlines()
+        assert (code, "AZURE_OPENAI_API_KEY" in mistake) == (2, True)
+        assert "PILLION_AZURE_BASE_ULR is not one of pillion's variables" in warning
+
+
 def test_a_header_that_goes_out_with_the_key_as_well_is_a_mistake(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text("providers: {groq: {api_key: k, headers: {authorization: x, X-Team: y}}}")
     for command in ("check", "serve"):

@@ -12,7 +12,7 @@ import pytest
 from multidict import CIMultiDict
 
 from proxy import config
-from proxy.edge.room import MANY, OURS, SPARE, Room, descriptors
+from proxy.edge.room import FEW, MANY, OURS, SPARE, Room, descriptors
 from proxy.errors import GatewayError
 from proxy.middleware.overload import Overload
 from proxy.ports import Call, Reply
@@ -438,6 +438,17 @@ def test_the_operator_may_allow_fewer_connections_than_the_descriptors_do(
     assert room.limit == limit
     told = "max_connections is 101, but 264 file descriptors allow only 100 (ulimit -n)"
     assert caplog.messages == ([told] if most == 101 else [])
+
+
+@pytest.mark.parametrize(("most", "is_told"), [(None, True), (7, False)])
+def test_descriptors_that_allow_hardly_any_connections_are_told_of(
+    most: int | None, is_told: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    Room(OURS + SPARE + 2 * FEW).allow(None)
+    assert not caplog.messages
+    Room(OURS + SPARE + 2 * FEW - 2).allow(most)
+    told = "190 file descriptors (ulimit -n) allow only 63 connections from clients"
+    assert caplog.messages == ([told] if is_told else [])
 
 
 @pytest.mark.parametrize(("limit", "told"), [(5000, 5000), (resource.RLIM_INFINITY, MANY)])

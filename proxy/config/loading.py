@@ -59,7 +59,7 @@ def layered(
     checks.check(layers, no_adapter)
     spending.check(layers)
     targets.check(layers)
-    layers.mistakes.raise_any()
+    layers.mistakes.raise_any(layers.unheeded)
     return layers
 
 

@@ -4,7 +4,7 @@ The tree that every layer of the configuration is read into, before it is checke
 that a mistake can be shown with its line, and `config show` can say who decided.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -201,7 +201,7 @@ class Mistakes:
         told = [": ".join(filter(None, [origin.told, spelled(keys), text])) for origin, keys, text in in_order]
         return list(dict.fromkeys(told))
 
-    def raise_any(self) -> None:
-        """Raises ConfigError, if there are any."""
+    def raise_any(self, besides: Iterable[str] = ()) -> None:
+        """Raises ConfigError, if there are any. `besides`: what is no mistake, but may be why something is missing."""
         if self._found:
-            raise ConfigError("\n".join(self.lines()))
+            raise ConfigError("\n".join([*self.lines(), *besides]))

@@ -20,6 +20,7 @@ from proxy.errors import GatewayError
 OURS = 32  # descriptors for other things than connections: listeners, the loop, the log, name servers, files
 SPARE = 32  # connections beyond the limit
 AT_ONCE = 32  # one in so many connections is closed at once, because finding the idle ones means looking at all
+FEW = 64  # clients at once: hardly anybody means to allow no more by a limit for files
 QUIET = 60.0  # seconds between two lines in the log
 MANY = 1 << 20  # descriptors, where nobody sets a limit
 
@@ -71,6 +72,9 @@ class Room:
         if most is not None and most > self._allowed:
             words = "max_connections is %d, but %d file descriptors allow only %d (ulimit -n)"
             log.warning(words, most, self._descriptors, self._allowed, extra={"event": "crowded"})
+        elif most is None and self._allowed < FEW:
+            words = "%d file descriptors (ulimit -n) allow only %d connections from clients"
+            log.warning(words, self._descriptors, self._allowed, extra={"event": "crowded"})
         self.go_on()
 
     @property
