@@ -245,6 +245,8 @@ async def test_a_strict_budget_is_not_refused_for_anothers_slot(
             broken.setattr("os.pwrite", worn)
             book.settle(slot, this)
             book.forget(book.intend(row("n", 1000)))
+            assert (book.failed, book.uncovered) == ("", 0)
+            book.flush()
             assert (book.failed, book.uncovered) == ("input/output error", 0)
         assert await spent(book) == 7
 

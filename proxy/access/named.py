@@ -57,6 +57,8 @@ def others(call: Call, target: Target) -> list[str]:
 
 def alternatives(call: Call, target: Target) -> Sequence[str]:
     """Which models may answer in the place of the one that is asked?"""
+    if call.envelope.is_plain and call.envelope.lacks(_FIRST):  # as hardly any request has one
+        return ()
     keys = [key for key in call.envelope.members if key.casefold() in _FIRST]
     return _found(call.envelope, keys, _ALTERNATIVES) if keys and _passes(call, target) else ()
 

@@ -48,12 +48,12 @@ def _check_unicode(body: bytes) -> None:
 
 class Envelope:
     """A JSON object, and where each of its values stands. `members`: by key, the bytes of each value.
-    `lengths`: what it says of its answer's length, once somebody has looked.
+    `is_plain`: all keys are in small letters. `lengths`: what it says of its answer's length, once somebody has looked.
 
     Raises BadRequest: malformed, no object, too deep, too many keys, or a key twice (upper and lower case are one).
     """
 
-    __slots__ = ("_spans", "body", "lengths", "members")
+    __slots__ = ("_spans", "body", "is_plain", "lengths", "members")
 
     def __init__(self, body: bytes) -> None:
         self.body = body
@@ -74,8 +74,8 @@ class Envelope:
             raise BadRequest(message)
         # Go's parser ignores case, by Unicode's simple folding: to it "Model" is "model", and so is the long s of
         # "\u017ftream" an s. Whatever that folds, casefold() folds too. https://pkg.go.dev/encoding/json#Unmarshal
-        plain = names.isascii() and names.islower()
-        if not plain and len(set(map(str.casefold, self.members))) < len(self.members):
+        self.is_plain = names.isascii() and names.islower()
+        if not self.is_plain and len(set(map(str.casefold, self.members))) < len(self.members):
             raise duplicate(self.members)
         self._spans: dict[str, tuple[int, int]] = {}
         if len(body) > SHORT or not self._has_all():

@@ -6,6 +6,7 @@ reverse. What only some dialects do is in `optional`.
 
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct
@@ -109,7 +110,7 @@ class Encoded(NamedTuple):
     dropped: tuple[str, ...] = ()
 
 
-class Bounds(Struct, frozen=True):
+class Bounds(Struct, frozen=True, dict=True):
     """The places in a wire's request that bound what it may cost."""
 
     output: Sequence[Sequence[str]]  # paths of the answer's greatest length, in tokens
@@ -122,6 +123,16 @@ class Bounds(Struct, frozen=True):
     # Likewise, paths and headers that have a price only where the provider takes this wire.
     own_tiers: Sequence[Sequence[str]] = ()
     tier_headers: Sequence[str] = ()  # they name the tier in an answer as well
+
+    @cached_property
+    def tier_keys(self) -> frozenset[str]:
+        """The first of each path in `tiers`."""
+        return frozenset(path[0] for path in self.tiers)
+
+    @cached_property
+    def extras(self) -> frozenset[str]:
+        """Without one of these it asks for a single answer, and for nothing that is billed besides it."""
+        return frozenset((*self.tools[:1], *self.state, *self.beside, *(path[0] for path in self.choices)))
 
 
 class Strip(Protocol):

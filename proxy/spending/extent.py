@@ -86,13 +86,16 @@ class Extent(Struct, frozen=True, gc=False):
 
 def extent(envelope: Envelope, bounds: Bounds, longest: Longest, model: str = "") -> Extent:
     """`model`: the provider's name for it. Raises BadRequest."""
-    marks, tools = _marked(envelope.body), _tools(envelope, bounds)
-    is_open = tools is None or marks["open"] > 0 or _searches(model)
-    is_open = is_open or _says_any(envelope, bounds.state) or _says_any(envelope, bounds.beside)
+    marks, counts = _marked(envelope.body), list[Any]()
+    is_open = marks["open"] > 0 or _searches(model)
+    tools: int | None = 0
+    if not envelope.lacks(bounds.extras):
+        tools, counts = _tools(envelope, bounds), _found(envelope, bounds.choices)
+        is_open = is_open or tools is None or _says_any(envelope, bounds.state) or _says_any(envelope, bounds.beside)
     read = len(envelope.body) + TEMPLATE + (tools or 0) * TOOL + (WORDING if marks["wording"] else 0)
     if marks["image"]:
         read += marks["image"] * image_of(model)
-    return Extent(read, _written(envelope, bounds, longest), is_open)
+    return Extent(read, _written(said_length(envelope, bounds), counts, longest), is_open)
 
 
 @lru_cache(maxsize=256)
@@ -120,7 +123,7 @@ def tier(said: Envelope | Mapping[str, Any], bounds: Bounds) -> str:
 
     Raises BadRequest.
     """
-    if not said or (isinstance(said, Envelope) and said.lacks(_beginnings(bounds.tiers))):
+    if not said or (isinstance(said, Envelope) and said.lacks(bounds.tier_keys) and _PLACE not in said):
         return ""
     words = (_at(said, path) for path in bounds.tiers if path[0] in said)
     found = next((word for word in words if isinstance(word, str) and word != "standard"), "")
@@ -141,14 +144,8 @@ def named_tier(headers: Mapping[str, str], bounds: Bounds) -> str:
     return next((word for word in there if word != "standard"), there[0] if there else "")
 
 
-@lru_cache(maxsize=16)  # one for each dialect
-def _beginnings(paths: Sequence[Sequence[str]]) -> frozenset[str]:
-    return frozenset(path[0] for path in paths) | {_PLACE}
-
-
-def _written(envelope: Envelope, bounds: Bounds, longest: Longest) -> int | None:
+def _written(lengths: Sequence[Any], counts: Sequence[Any], longest: Longest) -> int | None:
     """For all choices together. If the length is given twice, hosts differ in which one they use."""
-    lengths, counts = said_length(envelope, bounds), _found(envelope, bounds.choices)
     output = longest.ever if lengths else longest.unsaid
     if lengths and all(map(is_length, lengths)):
         output = lengths[0] if len(lengths) == 1 else max(lengths)

@@ -93,6 +93,10 @@ class Intents:
         for slot in slots:
             self._held.pop(slot, None)
 
+    def write(self, slot: int) -> None:
+        """One that waits, and no other. Raises OSError."""
+        self._write([slot], {slot: self._waiting.pop(slot)})
+
     @property
     def is_waiting(self) -> bool:
         return bool(self._waiting)

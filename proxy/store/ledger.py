@@ -14,7 +14,7 @@ intends and settles is written down together: whoever lets bytes go calls `flush
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from time import time
@@ -179,27 +179,24 @@ class Ledger:
         """Write down what waits. Never raises: an intent that cannot be written is counted, and a settlement that
         cannot be leaves the estimate in its slot.
         """
-        if self._intents is not None and self._intents.is_waiting:
-            self._flushed(self._intents)
-
-    def _flushed(self, intents: Intents) -> Mapping[int, OSError]:
-        """Which slots could not be written."""
+        if self._intents is None or not self._intents.is_waiting:
+            return
         fresh, self._fresh = self._fresh, set()
-        failed = intents.flush()
+        failed = self._intents.flush()
         self.uncovered += len(fresh & failed.keys())
         for error in failed.values():
             self._doubt(error)
         if fresh and not failed:
             self._trust()
-        return failed
 
     def _insist(self, intents: Intents, slot: int) -> None:
         """Write the intent now. Raises LedgerUnavailable where it cannot be written."""
-        failed = self._flushed(intents)
-        if slot in failed:
+        try:
+            intents.write(slot)
+        except OSError as error:
             intents.forget(slot)
-            self._uncover(failed[slot])
-        elif not failed:
+            self._uncover(error)
+        else:
             self._trust()
 
     def _soon(self) -> None:
