@@ -163,7 +163,7 @@ class Dispatch:
             return ()
         if not _is_endpoint_missing(error):
             return ()
-        adapter.lacks(client.name)
+        adapter.do_without(client.name)
         left = adapter.takes(target.model)
         return left if client.name not in left else ()  # the adapter knows better
 
@@ -177,7 +177,7 @@ class Dispatch:
         except UpstreamError as second:
             if not _is_endpoint_missing(second):
                 raise
-            target.adapter.lacks(dialect.name)
+            target.adapter.do_without(dialect.name)
             raise error from None
 
     async def _holds_foreign(self, body: bytes, client: Dialect, target: Target) -> bool:

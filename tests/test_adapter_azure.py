@@ -135,7 +135,7 @@ async def test_the_list_is_the_apis_own(version: str, target: str) -> None:
 @pytest.mark.parametrize(("version", "taken"), [("", ["openai_chat", "openai_responses"]), (DATE, ["openai_chat"])])
 async def test_v1_lacks_no_endpoint_whatever_a_404_says(version: str, taken: list[str]) -> None:
     async with adapter(row("azure", "http://azure.example", api_version=version)) as azure:
-        azure.lacks("openai_responses")
+        azure.do_without("openai_responses")
         assert list(azure.takes("m")) == taken
 
 

@@ -317,7 +317,7 @@ async def test_tokens_are_counted_for_the_model_behind_a_profile(aws: Environ) -
 async def test_it_takes_two_wires_and_knows_an_arn() -> None:
     async with bedrock("http://x", models=("a",)) as adapter:
         assert adapter.takes("whatever") == ("bedrock", "bedrock_invoke")
-        adapter.lacks("bedrock")
+        adapter.do_without("bedrock")
         assert adapter.takes("whatever") == ("bedrock", "bedrock_invoke")
         assert [adapter.counts(name) for name in ("bedrock", "bedrock_invoke")] == [True, False]
         assert [adapter.has(name) for name in ("a", ARN, ARN.replace("aws", "aws-us-gov", 1), "b")] == [True] * 3 + [

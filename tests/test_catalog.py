@@ -45,7 +45,7 @@ class Listing:
     def takes(self, model: str) -> Sequence[str]:
         return self.dialects
 
-    def lacks(self, dialect: str) -> None:
+    def do_without(self, dialect: str) -> None:
         raise AssertionError("a catalog asks for no endpoint")
 
     def counts(self, dialect: str) -> bool:

@@ -37,10 +37,10 @@ class Azure(HTTPProvider):
             return [("authorization", f"Bearer {key}")]
         return [("api-key", key)] if key else []
 
-    def lacks(self, dialect: str) -> None:
+    def do_without(self, dialect: str) -> None:
         """v1 always has both endpoints: its 404s mean the deployment, though their text does not name it."""
         if self._is_dated:
-            super().lacks(dialect)
+            super().do_without(dialect)
 
     def denies(self, model: str) -> bool:
         """Azure lists the models that could be deployed, and no deployments."""

@@ -91,7 +91,7 @@ class HTTPProvider(ABC):
             return [dialect for dialect in self.dialects if dialect not in self._lacking]
         return self.dialects
 
-    def lacks(self, dialect: str) -> None:
+    def do_without(self, dialect: str) -> None:
         self._lacking.add(dialect)
         self._lacking_until = time.monotonic() + LACKS
         if self._lacking.issuperset(self.dialects):

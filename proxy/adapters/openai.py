@@ -20,10 +20,10 @@ class OpenAI(HTTPProvider):
         super().__init__(config, upstream)
         self.dialects = config.dialects or ("openai_chat",)
 
-    def lacks(self, dialect: str) -> None:
+    def do_without(self, dialect: str) -> None:
         """A host that is known to have the endpoint keeps it in spite of a 404."""
         if not self._config.vouched:
-            super().lacks(dialect)
+            super().do_without(dialect)
 
     def counts(self, dialect: str) -> bool:
         """Few hosts besides OpenAI do."""

@@ -95,7 +95,7 @@ class Adapter(Protocol):
         """The dialects in which this model may be asked verbatim, the preferred one first."""
         ...
 
-    def lacks(self, dialect: str) -> None:
+    def do_without(self, dialect: str) -> None:
         """The host has answered that it knows no such endpoint: for a while it is not asked for this again."""
         ...
 

@@ -62,7 +62,7 @@ class Bedrock(HTTPProvider):
     def takes(self, model: str) -> Sequence[str]:
         return self.dialects
 
-    def lacks(self, dialect: str) -> None:
+    def do_without(self, dialect: str) -> None:
         """Both endpoints exist: a 404 is about the model."""
 
     def has(self, model: str) -> bool:

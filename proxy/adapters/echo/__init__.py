@@ -93,7 +93,7 @@ class Echo:
     def takes(self, model: str) -> Sequence[str]:
         return self.dialects
 
-    def lacks(self, dialect: str) -> None:
+    def do_without(self, dialect: str) -> None:
         raise AssertionError("echo has every endpoint")
 
     def counts(self, dialect: str) -> bool:
