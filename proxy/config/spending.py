@@ -30,6 +30,7 @@ _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 LARGEST_SHARED = 9_000_000  # dollars: Redis scripts count in doubles, which are exact for nano-dollars below 2**53
 LARGEST_KEY_SET = 1024 * 1024  # bytes, in a file
 _NO_MODEL = "matches no model: must be PROVIDER/MODEL, where * matches anything"
+_EMPTY = "is empty: must name at least one; leave it out for all"
 # A pattern would be taken for the name of a model that nobody asks for, so that the row would have no effect.
 _ONE_MODEL = "must be the whole name of one model: * is not a wildcard here"
 
@@ -83,6 +84,9 @@ def _keys(layers: Layers, there: Collection[str]) -> None:
         _key_itself(layers, keys, row)
         if (digest := _digest(row.key, row.sha256)) is not None and (same := whose.setdefault(digest, name)) != name:
             note(layers, keys, f"has the same key as {same}")
+        for list_name in ("models", "providers"):  # without one all are allowed, which nobody means by an empty one
+            if not getattr(row, list_name) and (*keys, list_name) in layers.origins:
+                note(layers, (*keys, list_name), _EMPTY)
         for n, provider in enumerate(row.providers):
             if provider not in there:
                 note(layers, (*keys, "providers", f"[{n}]"), "is not a configured provider")
@@ -139,6 +143,10 @@ def _tokens(layers: Layers) -> None:
         note(layers, ("jwt", "jwks"), problem)
     elif scheme and not is_base(jwt.jwks.partition("?")[0]):
         note(layers, ("jwt", "jwks"), "must be https://HOST[:PORT][/PATH][?QUERY], without a user or a password")
+    if not jwt.algorithms:
+        note(layers, ("jwt", "algorithms"), "is empty: no token would be accepted")
+    if not jwt.keys and ("jwt", "keys") in layers.origins:
+        note(layers, ("jwt", "keys"), "is empty: leave it out to let in every valid token")
     if weak := [name for name in jwt.algorithms if name.lower() == "none" or name.startswith("HS")]:
         note(layers, ("jwt", "algorithms"), f"must not contain {', '.join(weak)}: with it, anybody could sign tokens")
 
