@@ -445,6 +445,15 @@ def test_without_a_key_only_this_machine_may_come(file: Path, key: str, address:
     assert read(file, text, PILLION_CLIENT_KEY="short", PILLION_ALLOW_OPEN="1")
 
 
+def test_where_apps_bring_their_own_keys_nobody_is_told_to_make_one(file: Path) -> None:
+    """Beside `transparent` a client key is a mistake."""
+    text = "listen: 0.0.0.0:1\ntransparent: echo\n"
+    with pytest.raises(ConfigError, match=r"outside this host: set PILLION_ALLOW_OPEN=1") as caught:
+        read(file, text)
+    assert "PILLION_CLIENT_KEY" not in str(caught.value)
+    assert read(file, text, PILLION_ALLOW_OPEN="1")
+
+
 @pytest.mark.parametrize("listen", ["127.0.0.1:1", "127.3.2.1:1", "[::1]:1", "localhost:1", "unix:/run/pillion.sock"])
 def test_loopback_needs_no_key(listen: str) -> None:
     assert str(load(environ={"PILLION_LISTEN": listen}).listen) == listen

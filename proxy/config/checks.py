@@ -105,6 +105,10 @@ def _addresses(layers: Layers) -> list[Address]:
 
 def _reachable(layers: Layers, keys: Keys, where: Address, has_key: bool) -> None:
     """Strangers can reach this address: are there client keys, and none that they could guess?"""
+    if not has_key and layers.file.transparent is not None:  # beside which client keys are a mistake
+        problem = f"{where} can be reached from outside this host"
+        note(layers, keys, f"{problem}: set PILLION_ALLOW_OPEN=1 if anybody may use it")
+        return
     if not has_key and (closed := _closed(layers.state_dir)):
         note(layers, keys, f"{where} can be reached from outside this host, and minted keys cannot be read: {closed}")
         return
