@@ -89,6 +89,25 @@ def test_the_length_of_the_answer_is_what_the_request_says(dialect: str, body: d
     assert need_of(call(body, dialect)) == Need(size // 4, 70)
 
 
+@pytest.mark.parametrize(
+    ("dialect", "body"),
+    [
+        ("openai_chat", {"n": 3, "max_tokens": 70}),
+        ("gemini", {"generationConfig": {"candidateCount": 3, "maxOutputTokens": 70}}),
+        ("gemini", {"generation_config": {"candidate_count": 3, "max_output_tokens": 70}}),
+    ],
+)
+def test_several_answers_may_each_be_as_long(dialect: str, body: dict[str, Any]) -> None:
+    assert need_of(call(body, dialect)).write == 210
+
+
+def test_several_answers_of_which_nobody_says_the_length_are_a_guess_each() -> None:
+    assert need_of(call({"n": 3})) == Need(1, 3 * ANSWER, says=False)
+    for said in (None, 0, -1, "3", 1.5, True):
+        assert need_of(call({"n": said})).write == ANSWER
+    assert need_of(call(b'{"n":%d}' % 10**30)).write == 10**9
+
+
 @pytest.mark.parametrize("said", [None, "70", 0, -1, 1.5, True, [], {"x": 1}])
 def test_what_is_no_length_is_none(said: Any) -> None:
     for need in (need_of(call({"max_tokens": said})), need_of(call({"options": said}, "ollama"))):

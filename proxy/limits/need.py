@@ -1,14 +1,14 @@
 """How much of a limit may this request use?
 
 Tokens are estimated: one for every four bytes of the body, as many for an image as one of medium size has, and as many
-for the answer as the request allows. The estimate is replaced by the provider's count later, so it need not be exact;
-but it must not be so large that a reasonable request never passes.
+for the answer as the request allows, or for each of several answers. The estimate is replaced by the provider's count
+later, so it need not be exact; but it must not be so large that a reasonable request never passes.
 """
 
 from msgspec import Struct
 
 from proxy.ports import Call
-from proxy.spending.extent import is_length, said_length
+from proxy.spending.extent import is_length, said_choices, said_length
 from proxy.spending.tokens import ANSWER, BYTES_PER_TOKEN, IMAGE
 
 MOST = 10**9  # tokens; limits go no higher
@@ -36,9 +36,12 @@ def need_of(call: Call) -> Need:
     """Raises BadRequest where the body cannot be read at the place that gives the answer's length."""
     if call.operation == "count_tokens":  # the model neither reads nor writes any
         return NO_TOKENS
-    body = call.envelope.body
+    body, bounds = call.envelope.body, call.dialect.bounds
     read = len(body) // BYTES_PER_TOKEN if len(body) < LARGE else _read(body)
-    write = next(filter(is_length, said_length(call.envelope, call.dialect.bounds)), None)
+    write = next(filter(is_length, said_length(call.envelope, bounds)), None)
+    if bounds.choices and (said := said_choices(call.envelope, bounds)):
+        answers = max(filter(is_length, said), default=1)
+        return Need(read, min((write or ANSWER) * answers, MOST), write is not None)
     return Need(read, ANSWER, False) if write is None else Need(read, write if write < MOST else MOST)
 
 

@@ -86,11 +86,12 @@ class Extent(Struct, frozen=True, gc=False):
 
 def extent(envelope: Envelope, bounds: Bounds, longest: Longest, model: str = "") -> Extent:
     """`model`: the provider's name for it. Raises BadRequest."""
-    marks, counts = _marked(envelope.body), list[Any]()
+    marks = _marked(envelope.body)
     is_open = marks["open"] > 0 or _searches(model)
     tools: int | None = 0
+    counts: Sequence[Any] = ()
     if not envelope.lacks(bounds.extras):
-        tools, counts = _tools(envelope, bounds), _found(envelope, bounds.choices)
+        tools, counts = _tools(envelope, bounds), said_choices(envelope, bounds)
         is_open = is_open or tools is None or _says_any(envelope, bounds.state) or _says_any(envelope, bounds.beside)
     read = len(envelope.body) + TEMPLATE + (tools or 0) * TOOL + (WORDING if marks["wording"] else 0)
     if marks["image"]:
@@ -116,6 +117,11 @@ def said_length(envelope: Envelope, bounds: Bounds) -> Sequence[Any]:
     if envelope.lengths is None:
         envelope.lengths = _found(envelope, bounds.output)
     return envelope.lengths
+
+
+def said_choices(envelope: Envelope, bounds: Bounds) -> Sequence[Any]:
+    """What the request says of the number of answers, each of which may have that length. Raises BadRequest."""
+    return _found(envelope, bounds.choices)
 
 
 def tier(said: Envelope | Mapping[str, Any], bounds: Bounds) -> str:
