@@ -347,6 +347,18 @@ async def test_where_the_store_goes_away_meanwhile_the_share_decides() -> None:
     assert isinstance(second, OverLimit)  # half of two is one
 
 
+async def test_who_waits_for_a_share_has_his_turn_when_one_ends_that_the_store_had_let_pass() -> None:
+    mate = Mate(fleet := Slow(), Limits(concurrent=2), Queue(seconds=60, length=3))
+    task = await asking(fleet, mate.admission, mate.scope)
+    fleet.line.pop().heard(PASSES)
+    held = await task
+    fleet.went()
+    waits = asyncio.ensure_future(mate.ask())
+    await soon(lambda: bool(mate.scope.queue))  # half of two is one
+    mate.admission.leave(held, None)
+    await soon(waits.done)
+
+
 def announced(left: int) -> Announcements:
     """A provider says that so many requests are left of ten, and that all will be again in an hour."""
     scope = Announcements("p", "m")

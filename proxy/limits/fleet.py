@@ -88,6 +88,7 @@ class FleetAdmission(Admission):
             assert isinstance(scope, Shared)
             scope.give_back(mark, held.need, used, self._clock())
         super().leave(held.own, used)
+        self.advance(scopes)  # while the store is away, others wait for a share of what it held
 
     async def _decided(
         self, shared: Sequence[Shared], need: Need, own: Held, left: float | None, asker: Asker | None
