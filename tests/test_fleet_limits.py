@@ -359,6 +359,51 @@ async def test_who_waits_for_a_share_has_his_turn_when_one_ends_that_the_store_h
     await soon(waits.done)
 
 
+FULL = [0, 0, 2, 0]  # the same, where two are under way
+
+
+async def test_who_waits_when_the_store_goes_away_waits_no_longer_for_it() -> None:
+    """What it has waited by then counts, for the share as well."""
+    clock = [0]
+    admission = FleetAdmission(Queue(seconds=60, length=3), lambda: clock[0], fleet := Slow())
+    scope = Shared("client", "client one", Limits(concurrent=2), fleet, 0)
+    first = [await asking(fleet, admission, scope) for _ in range(2)]
+    for _ in range(2):
+        fleet.line.popleft().heard(PASSES)
+    await asyncio.wait(first)
+    waits = await asking(fleet, admission, scope)
+    fleet.line.popleft().heard(FULL)
+    await soon(lambda: scope.waiting)
+    fleet.gone.append(lambda: scope.divide(0))
+    clock[0] = 60 * SECOND
+    fleet.went()
+    with pytest.raises(OverLimit):
+        await asyncio.wait_for(waits, PATIENCE)
+
+
+async def test_who_waits_when_the_store_goes_away_hears_so_at_once() -> None:
+    fleet, hour = Slow(), 36_000_000  # in the store's ticks
+    mate = Mate(fleet, Limits(requests_per_minute=4), Queue(seconds=7200, length=5))
+    passed: list[int] = []
+
+    async def one(number: int) -> None:
+        await mate.ask()
+        passed.append(number)
+
+    tasks = [asyncio.ensure_future(one(1))]
+    await soon(lambda: fleet.line)
+    fleet.line.popleft().heard([0, 0, hour, 0])  # owed, so that it sleeps for an hour
+    await soon(lambda: mate.scope.waiting == 1)
+    tasks += [asyncio.ensure_future(one(number)) for number in (2, 3)]
+    await soon(lambda: mate.scope.waiting == 3)
+    fleet.went()
+    await soon(lambda: len(passed) == 2)  # half of four
+    assert passed == [1, 2]
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
 def announced(left: int) -> Announcements:
     """A provider says that so many requests are left of ten, and that all will be again in an hour."""
     scope = Announcements("p", "m")

@@ -51,7 +51,9 @@ class FleetAdmission(Admission):
     def __init__(self, queue: Queue, clock: Callable[[], int], fleet: Fleet) -> None:
         super().__init__(queue, clock)
         self._fleet = fleet
+        self._gone = asyncio.Event()  # the store is, and another one stands for the next time
         fleet.scripts |= SCRIPTS
+        fleet.gone.append(self._went)
 
     def admit(self, scopes: Sequence[Scope], need: Need) -> Held | None:
         """None also where the store must be asked."""
@@ -68,6 +70,7 @@ class FleetAdmission(Admission):
         if not shared or not self._fleet.is_up:
             return await super().enter(scopes, need, left, asker)
         self._check_size(scopes, need)
+        began = self._clock()
         others = [scope for scope in scopes if not isinstance(scope, Shared)]
         own = super().admit(others, need) or await super().enter(others, need, left, asker)
         held = None
@@ -77,7 +80,14 @@ class FleetAdmission(Admission):
             if held is None:
                 undo(own.scopes, need)
                 self.advance(own.scopes)  # others may wait for what it held
-        return held or super().admit(scopes, need) or await super().enter(scopes, need, left, asker)
+        if held is not None:
+            return held
+        return super().admit(scopes, need) or await super().enter(scopes, need, self._rest(left, began), asker)
+
+    def _rest(self, left: float | None, began: int) -> float | None:
+        """The seconds that it may go on waiting."""
+        patience = self._patience(left)
+        return max(patience - (self._clock() - began) / SECOND, SHORTEST) if patience else left
 
     def leave(self, held: Held, used: int | None) -> None:
         if not isinstance(held, Taken):
@@ -114,7 +124,7 @@ class FleetAdmission(Admission):
         try:
             async with asyncio.timeout(self._patience(left)), first.turns:
                 while True:
-                    await asyncio.sleep(LOOK_AGAIN if denied.wait is None else max(denied.wait / SECOND, SHORTEST))
+                    await self._pause(LOOK_AGAIN if denied.wait is None else max(denied.wait / SECOND, SHORTEST))
                     verdict = await self._asked(shared, need, own)
                     if not isinstance(verdict, Denied):
                         return verdict
@@ -124,6 +134,20 @@ class FleetAdmission(Admission):
         finally:
             self.queued -= 1
             first.waiting -= 1
+
+    async def _pause(self, seconds: float) -> None:
+        """Not while the store is away: then there is nothing to wait for."""
+        if not self._fleet.is_up:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._gone.wait()
+        except TimeoutError:
+            pass
+
+    def _went(self) -> None:
+        self._gone.set()
+        self._gone = asyncio.Event()
 
     async def _asked(self, shared: Sequence[Shared], need: Need, own: Held, asker: Asker | None = None) -> Verdict:
         claims = _claims(shared, need)
