@@ -404,6 +404,22 @@ async def test_who_waits_when_the_store_goes_away_hears_so_at_once() -> None:
     await asyncio.wait(tasks)
 
 
+async def test_who_finds_the_queue_full_is_told_when_its_turn_would_be() -> None:
+    """As without a fleet: those ahead of it here count, and those elsewhere nobody knows."""
+    mate = Mate(fleet := Slow(), Limits(requests_per_minute=60), Queue(seconds=600, length=2))
+    tasks = [await asking(fleet, mate.admission, mate.scope)]
+    fleet.line.popleft().heard([0, 0, 600_000, 0])  # all is owed, and one is paid for in a second
+    await soon(lambda: mate.scope.waiting == 1)
+    tasks.append(asyncio.ensure_future(mate.ask()))
+    await soon(lambda: mate.scope.waiting == 2)
+    with pytest.raises(OverLimit) as caught:
+        await mate.ask()
+    assert dict(caught.value.headers)["retry-after"] == "3"
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+
+
 def announced(left: int) -> Announcements:
     """A provider says that so many requests are left of ten, and that all will be again in an hour."""
     scope = Announcements("p", "m")

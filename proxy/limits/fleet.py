@@ -108,8 +108,11 @@ class FleetAdmission(Admission):
         verdict: Verdict = self._worst(_claims(shared, need))
         if not first.waiting:
             verdict = await self._asked(shared, need, own, asker)
-        if isinstance(verdict, Denied) and self._patience(left) and first.waiting < self._queue.length:
-            verdict = await self._queued(verdict, need, own, shared, left)
+        if isinstance(verdict, Denied) and self._patience(left):
+            if first.waiting < self._queue.length:
+                verdict = await self._queued(verdict, need, own, shared, left)
+            else:
+                verdict = self._worst(_claims(shared, need), first.waiting)
         if isinstance(verdict, Denied):
             raise self._counted(*verdict, need, left)
         return verdict
@@ -204,9 +207,9 @@ class FleetAdmission(Admission):
             scope.enter(need, now)
         return Taken(scopes, [marks.get(scope) for scope in scopes], need, own)
 
-    def _worst(self, claims: Claims) -> Denied:
+    def _worst(self, claims: Claims, ahead: int = 0) -> Denied:
         """The limit with the longest wait, as last heard."""
-        denied = [Denied(scope, claim.what, scope.wait(claim)) for scope, claim in claims]
+        denied = [Denied(scope, claim.what, scope.wait(claim, ahead)) for scope, claim in claims]
         return max(denied, key=lambda each: length_of(each.wait))
 
     def _unwanted(self, verdict: Verdict) -> None:

@@ -77,10 +77,12 @@ class Shared(Limited):
         self.asking += 1
         self._is_told = True
 
-    def wait(self, claim: Claim) -> int | None:
-        """Nanoseconds until the store would let it pass, as last heard; None: nobody knows."""
+    def wait(self, claim: Claim, ahead: int = 0) -> int | None:
+        """Nanoseconds until the store would let it pass, as last heard; None: nobody knows. `ahead`: how many come
+        first, who need as much.
+        """
         if claim.rate is not None:
-            return claim.rate.wait(claim.needs)
+            return claim.rate.wait(claim.needs * (1 + ahead))
         return None if self.with_others >= claim.most else 0
 
     def enter(self, need: Need, now: int) -> None:
