@@ -311,6 +311,27 @@ async def test_only_what_the_operator_allows_may_sign(file: Path) -> None:
         assert caught.value.code == "invalid_token_algorithm"
 
 
+@pytest.mark.parametrize("algorithm", ["RS256", "RS384", "RS512", "PS256", "PS512"])
+async def test_a_key_that_names_no_algorithm_may_sign_with_any_that_the_operator_allows(
+    algorithm: str, file: Path
+) -> None:
+    async with checking(config(file, algorithms=[algorithm])) as held:
+        assert await held.client(token(algorithm=algorithm))
+    async with checking(config(file, algorithms=["ES256"])) as held:
+        with pytest.raises(Unauthorized) as caught:
+            await held.client(token(algorithm=algorithm))
+        assert caught.value.code == "invalid_token_algorithm"
+
+
+async def test_a_key_that_names_its_algorithm_signs_with_no_other(file: Path) -> None:
+    publish(file, public(RSA, kid="r", alg="RS512"))
+    async with checking(config(file, algorithms=["RS256", "RS512"])) as held:
+        assert await held.client(token(algorithm="RS512"))
+        with pytest.raises(Unauthorized) as caught:
+            await held.client(token(algorithm="RS256"))
+        assert caught.value.code == "invalid_token_algorithm"
+
+
 # --- where the keys are from -----------------------------------------------------------------------------------------
 
 

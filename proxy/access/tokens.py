@@ -73,7 +73,8 @@ _FAULTS: tuple[tuple[type[Exception], str, str], ...] = (
 
 log = logging.getLogger("pillion")
 
-Keys = Mapping[str, jwt.PyJWK]
+Key = Any  # a jwt.PyJWK, which knows its algorithm, or an RSA key that is for several
+Keys = Mapping[str, Key]
 
 
 class KeySet:
@@ -99,7 +100,7 @@ class KeySet:
             self._keys = {}
         return self._keys
 
-    async def of(self, kid: str) -> jwt.PyJWK | None:
+    async def of(self, kid: str) -> Key | None:
         """The key of that name. Raises GatewayError where there are no keys."""
         if (found := _named(self.current(), kid)) is not None:
             return found
@@ -210,7 +211,7 @@ class Tokens:
         return ClientKey(name=subject, limits=self._limits)
 
 
-def _named(keys: Keys, kid: str) -> jwt.PyJWK | None:
+def _named(keys: Keys, kid: str) -> Key | None:
     """A token that names no key is checked with the only one that there is."""
     if kid == _NO_KID and len(keys) == 1:
         return next(iter(keys.values()))
@@ -218,10 +219,15 @@ def _named(keys: Keys, kid: str) -> jwt.PyJWK | None:
 
 
 def _keys_in(text: str | bytes) -> Keys:
-    """The public keys. Whoever holds a shared secret (`oct`) could sign as well. Raises PyJWTError, ValueError."""
-    found = jwt.PyJWKSet.from_dict(msgspec.json.decode(text, type=dict[str, Any]))
+    """The public keys. Whoever holds a shared secret (`oct`) could sign as well. Raises PyJWTError, ValueError.
+
+    PyJWT takes an RSA key that names no algorithm (RFC 7517, 4.4) for one of RS256, whatever the operator allows.
+    """
+    said = msgspec.json.decode(text, type=dict[str, Any])
+    found = jwt.PyJWKSet.from_dict(said)
+    free = [each.get("kid") for each in said["keys"] if isinstance(each, dict) and not each.get("alg")]
     public = [key for key in found if key.key_type != "oct" and key.public_key_use in (None, "sig")]
-    return {key.key_id or _NO_KID: key for key in public}
+    return {key.key_id or _NO_KID: key.key if key.key_type == "RSA" and key.key_id in free else key for key in public}
 
 
 def _kid(token: str) -> str:
@@ -232,7 +238,7 @@ def _kid(token: str) -> str:
         raise _fault(error) from None
 
 
-def _claims(token: str, key: jwt.PyJWK, config: JWT) -> Mapping[str, Any]:
+def _claims(token: str, key: Key, config: JWT) -> Mapping[str, Any]:
     """Raises Unauthorized."""
     try:
         claims: Mapping[str, Any] = jwt.decode(
