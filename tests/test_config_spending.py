@@ -64,6 +64,8 @@ def loaded(text: str, folder: Path, **environ: str) -> Config:
         ("jwt: {keys: {a: b}}\nkeys: {b: {key: x}}", "jwt.jwks: is missing"),
         (ISSUED + ", algorithms: [RS256, none]}", "jwt.algorithms: must not contain none"),
         (ISSUED + ", algorithms: [HS256]}", "jwt.algorithms: must not contain HS256"),
+        (ISSUED + ", algorithms: [rs256]}", "jwt.algorithms: rs256 is no algorithm by which tokens are signed"),
+        (ISSUED + ", algorithms: [RS256, RS257]}", "jwt.algorithms: RS257 is no algorithm"),
         (ISSUED + ", algorithms: []}", "jwt.algorithms: is empty: no token would be accepted"),
         (ISSUED + ", keys: {}}", "jwt.keys: is empty: leave it out to let in every valid token"),
         ("transparent: nobody", "transparent: is not a configured provider"),

@@ -28,6 +28,7 @@ CLIENT_NAME = re.compile(r"[A-Za-z0-9._@+-]{1,64}")
 _NO_NAME = "the name must be 1 to 64 characters: letters, digits or any of .-_@+"
 _DIGEST = re.compile(r"[0-9a-fA-F]{64}")
 LARGEST_SHARED = 9_000_000  # dollars: Redis scripts count in doubles, which are exact for nano-dollars below 2**53
+_ALGORITHM = re.compile("(?:RS|PS|ES)(?:256|384|512)|ES256K|EdDSA")  # RFC 7518, 3.1; RFC 8812; RFC 8037
 LARGEST_KEY_SET = 1024 * 1024  # bytes, in a file
 _NO_MODEL = "matches no model: must be PROVIDER/MODEL, where * matches anything"
 _EMPTY = "is empty: must name at least one; leave it out for all"
@@ -149,6 +150,9 @@ def _tokens(layers: Layers) -> None:
         note(layers, ("jwt", "keys"), "is empty: leave it out to let in every valid token")
     if weak := [name for name in jwt.algorithms if name.lower() == "none" or name.startswith("HS")]:
         note(layers, ("jwt", "algorithms"), f"must not contain {', '.join(weak)}: with it, anybody could sign tokens")
+    elif odd := [name for name in jwt.algorithms if not _ALGORITHM.fullmatch(name)]:
+        problem = f"{odd[0]} is no algorithm by which tokens are signed, as RS256, PS256, ES256 and EdDSA are"
+        note(layers, ("jwt", "algorithms"), problem)
 
 
 class _KeySet(Struct):
