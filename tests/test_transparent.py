@@ -86,6 +86,20 @@ async def test_the_apps_own_key_goes_where_the_provider_looks_for_it(
         assert THEIRS not in request.target
 
 
+@pytest.mark.parametrize("place", ["Authorization: Bearer ", "x-api-key: "])
+async def test_an_oauth_token_of_anthropics_is_shown_as_one(place: str) -> None:
+    """Beside the beta that its app names for it."""
+    token, beta = "sk-ant-oat01-0123456789", "oauth-2025-04-20"
+    async with Evil(whole(ANTHROPIC)) as evil, pillion(**environ(ANTHROPIC, evil.url)) as gateway:
+        name, _, value = place.partition(": ")
+        headers = [*ANTHROPIC.headers, (name, value + token), ("anthropic-beta", beta)]
+        got = await ask(gateway, "POST", ANTHROPIC.path, ANTHROPIC.request(model="anthropic/m"), headers)
+        assert got.status == 200
+        (request,) = evil.requests
+        said = [(name.lower(), value) for name, value in request.headers if token in value or value == beta]
+        assert sorted(said) == [("anthropic-beta", beta), ("authorization", f"Bearer {token}")]
+
+
 @both
 async def test_no_other_provider_is_asked(speech: Speech, provider: Speech) -> None:
     async with Evil() as evil, Evil() as other:

@@ -1,7 +1,8 @@
 """How is Anthropic reached?
 
 Its base URL is a bare host, as in its SDK. The client's own `anthropic-version` and `anthropic-beta` travel with its
-body; a translated body has neither, and gets the version that the anthropic dialect writes.
+body; a translated body has neither, and gets the version that the anthropic dialect writes. An OAuth token in place of
+a key is sent as one; the app that has it names the beta that goes with it.
 https://docs.anthropic.com/en/api/versioning
 """
 
@@ -15,6 +16,7 @@ from proxy.grammar.claude.betas import lifted
 from proxy.ports import Answer, Headers, Outgoing
 
 VERSION = "2023-06-01"
+_BEARERS = "sk-ant-oat"  # how tokens begin, as Claude Code has them; as x-api-key they are refused
 
 
 class Anthropic(HTTPProvider):
@@ -25,6 +27,8 @@ class Anthropic(HTTPProvider):
     list_headers = {"anthropic-version": VERSION}  # noqa: RUF012  likewise
 
     def credentials(self, key: str) -> Headers:
+        if key.startswith(_BEARERS):
+            return [("authorization", f"Bearer {key}")]
         return [("x-api-key", key)] if key else []
 
     def send(self, outgoing: Outgoing) -> Awaitable[Answer]:
