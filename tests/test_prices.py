@@ -232,6 +232,20 @@ def test_a_price_is_worked_out_once_while_it_stands_still() -> None:
 # --- a row ------------------------------------------------------------------------------------------------------------
 
 
+def test_a_cache_that_claude_writes_for_an_hour_costs_twice_the_input_wherever_it_is_sold() -> None:
+    """Half of these rows said nothing of it, so that it cost what five minutes do."""
+    seen = 0
+    for listing, said in FILE["lists"].items():
+        for row in said["models"]:
+            if "claude" not in row["id"] or not any("cache_write" in dated["rates"] for dated in row["prices"]):
+                continue
+            seen += 1
+            rates = Rates(msgspec.json.decode(msgspec.json.encode(row), type=Model).standard(NOW.timestamp()))
+            price = Price("test", rates)
+            assert price.exact(Usage(cache_write_1h=1)) == 2 * price.exact(Usage(input=1)), (listing, row["id"])
+    assert seen == 130
+
+
 def test_the_first_row_that_matches_counts() -> None:
     either: Clause = {"or": [{"equals": "m-2"}, {"contains": "2"}]}
     clauses: list[Clause] = [{"equals": "m-1"}, either, {"starts_with": "m"}, {"equals": "m-3"}]
@@ -469,6 +483,7 @@ def test_a_preset_has_a_list_or_is_free_or_is_known_to_have_none() -> None:
         (lambda: build_prices._tier({"weather": "fair"}), "depends on weather"),
         (lambda: build_prices._dated(types.ModelPrice(input_furlongs=Decimal(1)), None), "input_furlongs"),
         (lambda: build_prices._dated(types.ModelPrice(), object()), "depends on"),
+        (lambda: build_prices._with_hours({"cache_write": "1"}), "an hour"),
         (lambda: build_prices.main([]), "usage"),
     ],
 )

@@ -19,6 +19,7 @@ import msgspec
 import yaml
 from genai_prices import types
 from genai_prices.data import providers
+from msgspec.structs import replace
 
 from proxy.prices.lists import Clause, Dated, Listing, Model
 from proxy.prices.rates import Amount, Row, price_of, starts
@@ -61,6 +62,11 @@ UNTOLD = frozenset({"search_type", "route"})  # and what no answer tells
 FREE = ":free"
 FREE_OF_CHARGE = {"google": frozenset({"gemma-3", "gemma-3n", "gemma-4-26b-a4b-it", "gemma-4-31b-it"})}
 NOTHING: dict[str, str | dict[int, str]] = {"input": "0", "output": "0"}
+
+# What Claude writes to a cache for an hour costs twice the input wherever it is sold; the package knows that of some of
+# its rows only. No other vendor counts it apart and leaves out its price.
+# https://platform.claude.com/docs/en/about-claude/pricing#prompt-caching
+CLAUDE, HOUR = "claude", Decimal(2)
 
 
 class Unforeseen(SystemExit):
@@ -119,12 +125,13 @@ def _listing(name: str, every: Mapping[str, types.Provider]) -> Listing[Model]:
 def _model(name: str, model: types.ModelInfo) -> Model:
     prices = model.prices
     rows = [types.ConditionalPrice(prices=prices)] if isinstance(prices, types.ModelPrice) else prices
-    dated = [_dated(row.prices, row.constraint) for row in rows]
+    price = _price_of_claude if CLAUDE in model.id else _dated
+    dated = [price(row.prices, row.constraint) for row in rows]
     if model.id.endswith(FREE) or model.id in FREE_OF_CHARGE.get(name, ()):
         dated = [row if row.rates else Dated(NOTHING) for row in dated]
     tiers: dict[str, list[Dated]] = {}
     for variant in model.price_variants or ():
-        if (tier := _tier(variant.when)) and (row := _dated(variant.prices, variant.constraint)).rates:
+        if (tier := _tier(variant.when)) and (row := price(variant.prices, variant.constraint)).rates:
             tiers.setdefault(tier, []).append(row)
     return Model(model.id, _clause(model.match), dated, dict(sorted(tiers.items())))
 
@@ -151,6 +158,26 @@ def _dated(prices: types.ModelPrice, constraint: object) -> Dated:
             return Dated(rates, hours=(_utc(begin), _utc(end)))
         case _:
             raise Unforeseen(f"a price depends on {constraint}")
+
+
+def _price_of_claude(prices: types.ModelPrice, constraint: object) -> Dated:
+    dated = _dated(prices, constraint)
+    return replace(dated, rates=_with_hours(dated.rates))
+
+
+def _with_hours(rates: dict[str, str | dict[int, str]]) -> dict[str, str | dict[int, str]]:
+    """With a price for what is written for an hour, behind that for five minutes."""
+    if "cache_write" not in rates or "cache_write_1h" in rates:
+        return rates
+    if "input" not in rates:
+        raise Unforeseen("what Claude writes for five minutes has a price, and neither the input nor an hour has one")
+    hour: str | dict[int, str]
+    if isinstance(said := rates["input"], str):
+        hour = _text(Decimal(said) * HOUR)
+    else:
+        hour = {start: _text(Decimal(each) * HOUR) for start, each in said.items()}
+    all_of_it = rates | {"cache_write_1h": hour}
+    return {kind: all_of_it[kind] for kind in KINDS.values() if kind in all_of_it}
 
 
 def _utc(clock: time) -> time:
