@@ -125,7 +125,7 @@ def read_chat(row: Row) -> Told:
         calls=_calls(messages),
         finish=next((reason for _, reason in reversed(choices) if reason), ""),
         read=read,
-        cached=min(_cached(usage), read),
+        cached=cached if (cached := _cached(usage)) <= read else 0,
         written=max(usage.get("total_tokens", 0) - read, usage.get("completion_tokens", 0)),
     )
 

@@ -210,10 +210,12 @@ def _hits_under_one_name(usage: Said) -> None:
 
 
 def _hits_within_the_prompt(usage: Said) -> None:
-    """xAI on Azure counts a cached prompt of its own, longer than the client's; the oracle refuses that."""
+    """xAI on Azure counts a cached prompt of its own, longer than the client's; the oracle refuses that. Nobody knows
+    how much of the client's was cached.
+    """
     details = usage.get("prompt_tokens_details") or {}
-    if details.get("cached_tokens"):
-        details["cached_tokens"] = min(details["cached_tokens"], usage["prompt_tokens"])
+    if details.get("cached_tokens") and details["cached_tokens"] > usage["prompt_tokens"]:
+        details["cached_tokens"] = 0
 
 
 def _thoughts_beside_the_rest(usage: Said) -> None:

@@ -27,8 +27,9 @@ _SEARCHED = "web_search_requests"
 def usage_of(said: Object, tier: str = "", searches: int = 0) -> Usage:
     """Disjoint buckets from nested ones.
 
-    OpenAI's details are parts of the two totals. Other hosts deviate from that, which four rules cover: tokens that are
-    in `total_tokens` but in neither of the two others are reasoning (xAI, Gemini); no part exceeds its whole (xAI on
+    OpenAI's details are parts of the two totals. Other hosts deviate from that, which five rules cover: tokens that are
+    in `total_tokens` but in neither of the two others are reasoning (xAI, Gemini); no part exceeds its whole; of a
+    prompt that is shorter than what was cached nothing counts as cached, since nobody says how much of it was (xAI on
     Azure counts a cached prompt of its own); a cache hit has four names (DeepSeek, Mistral, Moonshot), and a cache that
     was written two (Alibaba); reasoning of Perplexity's searches is counted beside the completion, and no part of it.
 
@@ -55,7 +56,7 @@ def understood(said: Object, tier: str, searches: int) -> Usage:
         tools = as_object(extra.get("server_tool_use") or extra.get("server_tool_use_details"))
     untold = max(0, count_of(said.get("total_tokens")) - prompt - completion, aside)
     cache_read, cache_write, audio_input, fresh = _portion(
-        prompt, cached, written, count_of(inputs.get("audio_tokens"))
+        prompt, cached if cached <= prompt else 0, written, count_of(inputs.get("audio_tokens"))
     )
     reasoning, audio_output, _, output = _portion(
         completion + untold, max(thought, untold), count_of(outputs.get("audio_tokens")), 0
