@@ -32,6 +32,10 @@ from proxy.spending.names import plain
         ("mistral-large-latest", ["mistral-large-2411", "mistral-large"]),
         ("llama3:latest", ["llama3"]),
         ("anthropic/claude-sonnet-4.5", ["anthropic/claude-sonnet-4.5:online", "Anthropic/Claude-Sonnet-4.5:floor"]),
+        (
+            "openai/gpt-oss-120b",
+            [f"openai/gpt-oss-120b:{host}" for host in ("groq", "fireworks-ai", "zai-org", "auto", "Nscale")],
+        ),
         ("accounts/fireworks/models/deepseek-v3-0324", ["accounts/fireworks/models/deepseek-v3"]),
     ],
 )
@@ -43,7 +47,8 @@ def test_one_model_has_many_names(name: str, others: list[str]) -> None:
     "names",
     [
         ["gpt-5", "gpt-5-mini", "gpt-5.1", "gpt-5-pro", "ft:gpt-5:org::1"],
-        ["llama3:8b", "llama3:70b", "llama3", "ns/llama3"],
+        ["llama3:8b", "llama3:70b", "llama3", "ns/llama3", "llama3:grok", "llama3:together-7b"],
+        ["x/claude:thinking", "x/claude:extended", "x/claude"],
         ["claude-sonnet-4", "claude-sonnet-4-5", "claude-opus-4-5", "claude-3-5-sonnet", "claude-3-7-sonnet"],
         ["deepseek-v3", "deepseek-v3.1", "deepseek-r1"],
         ["gemini-2.5-flash", "gemini-2.5-flash-lite", "gemini-2.5-flash-preview-09-2025"],
