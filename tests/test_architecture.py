@@ -127,7 +127,9 @@ OWNERS = {
     "prometheus_async": [],  # `late` loads it by name
     "jwt": ["access.tokens"],
     "redis": ["store.connection"],
-    "sqlite3": [f"store.{file}" for file in "database reasons opening beginning comeback usage writer ledger".split()],
+    "sqlite3": [
+        f"store.{file}" for file in "database reasons opening beginning remains comeback usage writer ledger".split()
+    ],
     "yaml": ["config.reading"],
     "os.environ": ["config.loading", "config.source", "config.descriptors", "reports.probe", "lean"],
     "os.environb": [],

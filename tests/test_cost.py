@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 import proxy.store.comeback
-from proxy.config import Config, load
+from proxy.config import Budget, Config, load
 from proxy.edge import outbox
 from proxy.edge.aside import LARGE
 from proxy.middleware import cost
@@ -654,6 +654,37 @@ async def test_a_budget_hears_what_was_spent_before_once_its_ledger_is_there(
         assert (await chat(after)).status == 429
         (row,) = await booked(after)
         assert sums(row)[:5] == (3, 0, 15, 6, "0.000033")
+
+
+async def test_a_lenient_budget_goes_on_from_a_ledger_that_can_only_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a full disk, where no slot can be made. It began anew with each start."""
+    monkeypatch.setattr(proxy.store.comeback, "AGAIN", 0.0)
+    text = "budgets: {all: {usd: 0.00003, window: day, mode: lenient}}\n"
+    hindrance = tmp_path / "state" / "ledger.intents.new"
+    async with Evil(*[WHOLE] * 4) as evil:
+        async with priced(evil, tmp_path, text) as gateway:
+            assert (await chat(gateway)).status == 200
+        hindrance.mkdir()
+        async with priced(evil, tmp_path, text) as gateway:
+            (statement,) = gateway.app.accounting.budgets.statements()
+            assert statement.spent == 11_000
+            assert (await chat(gateway)).status == 200
+            assert await spent(gateway) == 22_000
+            hindrance.rmdir()
+            assert (await chat(gateway)).status == 200
+            await soon(lambda: not gateway.app.accounting.ledger.failed)
+            assert gateway.app.accounting.budgets.statements()[0].spent == 33_000
+            assert (await chat(gateway)).status == 429
+            assert await spent(gateway) == 33_000
+            (row,) = await booked(gateway)
+            assert sums(row)[:5] == (3, 0, 15, 6, "0.000033")
+
+
+async def spent(gateway: Gateway) -> int:
+    """What a budget that comes into force now begins with."""
+    return sum(each.nanos for each in await gateway.app.accounting.reckoned({"new": Budget(usd=1.0, mode="lenient")}))
 
 
 async def test_a_free_model_needs_no_budget(tmp_path: Path) -> None:

@@ -16,9 +16,11 @@ import pytest
 import proxy.store.comeback
 from proxy.config import Ledger as Wish
 from proxy.errors import ConfigError, LedgerUnavailable
-from proxy.store import CRASHED, ESTIMATED, Ledger, Query, aging, begin, intents, writer
+from proxy.store import CRASHED, ESTIMATED, Ledger, Query, Total, aging, begin, beyond, intents, writer
 from proxy.store.database import Database
+from proxy.store.files import Files
 from proxy.store.intents import NO_SLOT
+from proxy.store.remains import remains
 from proxy.store.row import spelled
 from tests.crash import NOW, row
 from tests.waiting import soon
@@ -368,6 +370,35 @@ async def test_there_is_one_pillion_to_a_ledger(tmp_path: Path) -> None:
                 pass
     async with ledger(tmp_path, is_hard=True) as book:
         assert not book.failed
+
+
+async def test_of_what_cannot_be_used_is_known_what_can_be_read(tmp_path: Path) -> None:
+    """With what a crash has left in the slots, once; and without what may be spoilt."""
+    async with ledger(tmp_path) as book:
+        assert book.known == ()
+        spend(book, 3, nanos=100)
+        await book.totals()
+        assert book.intend(row("open", 1000)) != NO_SLOT
+    files = Files(tmp_path)
+    for is_taken, nanos in ((True, 300), (False, 1300)):
+        assert sum(total.nanos for total in remains(files, is_taken)) == nanos
+    (tmp_path / "ledger.intents.new").mkdir()  # no slots can be made; what was in them is booked
+    async with ledger(tmp_path) as book:
+        assert (await spent(book), sum(total.nanos for total in book.known)) == (0, 1300)
+        assert sum(total.nanos for total in await book.reckoned()) == 1300
+    for spoil in ("nanos = -1", "nanos = 'x'", "model = x'ff'", "nanos = 300.5"):
+        with closing(sqlite3.connect(files.database)) as db, db:
+            db.execute(f"UPDATE days SET nanos = 300, model = 'm', {spoil}")
+        assert remains(files, is_taken=False) == []
+    files.database.unlink()
+    assert remains(files, is_taken=False) == []
+
+
+def test_what_was_known_is_heard_once() -> None:
+    at, known = NOW // 86400 * 86400, Total(0.0, "c", "p", "m", 5)
+    before = [known._replace(nanos=7), known._replace(at=at), known._replace(model="n", nanos=0)]
+    assert beyond(before, [known]) == [known._replace(nanos=2), known._replace(at=at)]
+    assert beyond([known], [known._replace(nanos=9)]) == []
 
 
 # --- back from memory ------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from proxy.prices import Prices, UnknownPrice
 from proxy.spending.alerts import Alerts, Post
 from proxy.spending.tokens import BYTES_PER_TOKEN
 from proxy.spending.used import unheard
-from proxy.store import Ledger, Total
+from proxy.store import Ledger, Total, beyond
 
 
 def prices_of(config: Config) -> Prices:
@@ -56,12 +56,13 @@ class Accounting:
         """Raises ConfigError."""
         await self.ledger.open()
         if self.budgets.is_there and self.leases is None:  # a fleet's are in its store
-            self.budgets.restore(Spent(*total) for total in await self.ledger.totals())
+            spent = [*self.ledger.known, *await self.ledger.totals()]
+            self.budgets.restore(Spent(*total) for total in spent)
 
     def _regained(self, before: Iterable[Total]) -> None:
-        """The ledger is on its disk again, which had this: what is counted here began without it."""
+        """The ledger is on its disk again, which had this: what is counted here began with what could be read of it."""
         if self.budgets.is_there and self.leases is None:
-            self.budgets.restore(Spent(*total) for total in before)
+            self.budgets.restore(Spent(*total) for total in beyond(before, self.ledger.known))
 
     async def reckoned(self, budgets: Mapping[str, Budget]) -> list[Spent]:
         """What was spent until now, for `become`; nothing if each of these budgets has counted that itself.

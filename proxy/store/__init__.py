@@ -11,6 +11,7 @@
     files       where the files are, and which process has them
     opening     can budgets count on the ledger that is there?
     beginning   is it in its files, or in memory?
+    remains     what can be read of one that cannot be used
     comeback    from memory to its files, once it can
     writer      the one thread that has the connection
     usage       what was used, grouped
@@ -25,6 +26,7 @@ docs/decisions/0016-ledger.md says why. The other half of this room is for a fle
 
 from proxy.store.ledger import Ledger
 from proxy.store.opening import begin
+from proxy.store.remains import beyond
 from proxy.store.row import ABSURD, CRASHED, ESTIMATED, STREAM, UNPRICED, Row
 from proxy.store.usage import Group, Query, Total, read_usage
 
@@ -40,5 +42,6 @@ __all__ = [
     "Row",
     "Total",
     "begin",
+    "beyond",
     "read_usage",
 ]

@@ -6,6 +6,7 @@ budget counts on is never in memory by accident: that is a ConfigError.
 
 import logging
 import sqlite3
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from proxy.errors import ConfigError
@@ -15,7 +16,9 @@ from proxy.store.files import Files
 from proxy.store.intents import Intents
 from proxy.store.opening import Terms, opened
 from proxy.store.reasons import Taken, Unusable, told
+from proxy.store.remains import remains
 from proxy.store.row import spelled
+from proxy.store.usage import Total
 
 log = logging.getLogger("pillion")
 
@@ -26,7 +29,7 @@ NOWHERE = "there is no folder to keep it in: set state_dir (PILLION_STATE_DIR)"
 class Beginning(NamedTuple):
     """`intents`: None where it is in memory. `fallen`: why it is, although it has files.
 
-    `is_taken`: because another pillion has them.
+    `is_taken`: because another pillion has them. `known`: what was spent by them, as far as they can be read.
 
     `next_id`: of a row. Where it has fallen that is the time, so that it is above all ids that the files may have.
     """
@@ -36,6 +39,7 @@ class Beginning(NamedTuple):
     next_id: int = 1
     fallen: str = ""
     is_taken: bool = False
+    known: Sequence[Total] = ()
 
 
 def begun(files: Files | None, terms: Terms) -> Beginning:
@@ -52,8 +56,8 @@ def begun(files: Files | None, terms: Terms) -> Beginning:
         why = told(error, files.database)
         if terms.is_hard:
             raise ConfigError(f"the ledger cannot be used: {why}") from None
-        first = max(1, int(terms.now * MICROSECONDS))
-        return Beginning(_in_memory(why), None, first, why, isinstance(error, Taken))
+        first, is_taken = max(1, int(terms.now * MICROSECONDS)), isinstance(error, Taken)
+        return Beginning(_in_memory(why), None, first, why, is_taken, remains(files, is_taken))
 
 
 def check_memory(why: str, create: bool) -> None:

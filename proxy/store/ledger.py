@@ -59,6 +59,7 @@ class Ledger:
         self._sync: Sync | None = None
         self._fallen = ""  # why it is in memory only, although it has a folder
         self._comeback: Comeback | None = None  # from there
+        self.known: Sequence[Total] = ()  # what its folder has, as far as it could be read, while it is in memory
         self.regained: Callable[[Sequence[Total]], None] = nobody_asks  # hears what the disk had, where it comes back
         self._unsound = ""  # why the last intent could not be written
         self._next = 1  # id of the next row
@@ -111,6 +112,7 @@ class Ledger:
         """Raises ConfigError."""
         beginning = begun(self._files, self._terms())
         self._intents, self._next, self._fallen = beginning.intents, beginning.next_id, beginning.fallen
+        self.known = beginning.known
         if self._files is not None and self._fallen:
             self._comeback = Comeback(self._files, self._next, beginning.is_taken)
         return Writer(beginning.database, self)
@@ -137,6 +139,7 @@ class Ledger:
         self._intents = regained.intents
         self._sync = Sync(regained.intents) if self._config.synchronous == "full" else None
         self.regained(regained.before)
+        self.known = ()
 
     # --- for each attempt ---
 
@@ -243,13 +246,13 @@ class Ledger:
         return await self._heard(self._writer.ask(usage(query)))
 
     async def totals(self) -> list[Total]:
-        """What was ever spent, by day, with what a crash cut short. Raises LedgerUnavailable."""
+        """What was ever spent, by day, with what a crash cut short; without `known`. Raises LedgerUnavailable."""
         return await self._heard(self._writer.ask(totals))
 
     async def reckoned(self) -> list[Total]:
-        """The same up to the moment of the return, with the rows that still wait to be written."""
+        """The same up to the moment of the return, with `known`, and the rows that still wait to be written."""
         found, rows = await self._heard(self._writer.reckoned(totals))
-        return [*found, *(Total(row.at, row.client, row.provider, row.model, row.nanos) for row in rows)]
+        return [*self.known, *found, *(Total(row.at, row.client, row.provider, row.model, row.nanos) for row in rows)]
 
     async def _heard(self, answer: Awaitable[T]) -> T:
         try:

@@ -10,7 +10,7 @@ from contextlib import closing
 from datetime import UTC, date, datetime
 from math import ceil, floor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from proxy.config.secret import why_unreadable
 from proxy.errors import ConfigError
@@ -18,6 +18,8 @@ from proxy.store.database import PATIENCE
 from proxy.store.files import BESIDE, Files
 from proxy.store.reasons import is_corruption, reason, told, wants_files_beside
 from proxy.store.schema import HOURS_OF_DAY, SECONDS, VERSION, grouping
+
+T = TypeVar("T")
 
 GROUPINGS = ("day", "hour", "provider", "model", "client", "key")
 
@@ -141,7 +143,7 @@ def read_usage(folder: Path, query: Query) -> list[Group]:
     except OSError as error:
         raise ConfigError(f"{path}: {why_unreadable(error)}") from None
     try:
-        return _read(path, query)
+        return read_only(path, usage(query))
     except sqlite3.Error as error:
         if is_corruption(error):
             then = "the next start of pillion moves it aside, and says how to continue"
@@ -149,10 +151,10 @@ def read_usage(folder: Path, query: Query) -> list[Group]:
         raise ConfigError(told(error, path)) from None
 
 
-def _read(path: Path, query: Query) -> list[Group]:
-    """Raises ConfigError, sqlite3.Error."""
+def read_only(path: Path, question: Callable[[sqlite3.Connection], T]) -> T:
+    """The answer, of a ledger that this process does not write. Raises ConfigError, sqlite3.Error."""
     try:
-        return _asked(path, query, "mode=ro")
+        return _asked(path, question, "mode=ro")
     except sqlite3.Error as error:
         if not (wants_files_beside(error) and os.access(path, os.R_OK)):
             raise
@@ -162,10 +164,10 @@ def _read(path: Path, query: Query) -> list[Group]:
             f"{path}: its newest rows are in {newest.name}, which cannot be read where nothing can be written: copy"
             " both to a folder that can, and let PILLION_STATE_DIR name that"
         )
-    return _asked(path, query, "mode=ro&immutable=1")  # a copy, mounted read-only: nobody writes it
+    return _asked(path, question, "mode=ro&immutable=1")  # a copy, mounted read-only: nobody writes it
 
 
-def _asked(path: Path, query: Query, how: str) -> list[Group]:
+def _asked(path: Path, question: Callable[[sqlite3.Connection], T], how: str) -> T:
     """Raises ConfigError, sqlite3.Error."""
     where = f"{path.absolute().as_uri()}?{how}"
     with closing(sqlite3.connect(where, uri=True, timeout=PATIENCE)) as database:
@@ -176,4 +178,4 @@ def _asked(path: Path, query: Query, how: str) -> list[Group]:
             raise ConfigError(
                 f"{path}: has version {version}, but this pillion reads version {VERSION}: use the one that wrote it"
             )
-        return usage(query)(database)
+        return question(database)
