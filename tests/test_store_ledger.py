@@ -372,6 +372,19 @@ async def test_there_is_one_pillion_to_a_ledger(tmp_path: Path) -> None:
         assert not book.failed
 
 
+async def test_a_time_before_or_behind_the_calendar_spoils_no_ledger(tmp_path: Path) -> None:
+    """The ledger's own checks took it for corrupt, as SQL's division cuts towards zero; and no day had a name."""
+    for age, day in ((NOW + 5 * DAY + 3600, "1970-01-01"), (-1e12, "9999-01-01")):
+        async with ledger(tmp_path / day) as book:
+            spend(book, age=age)
+            await book.totals()
+        async with ledger(tmp_path / day, is_hard=True) as book:
+            assert await spent(book) == 7
+            for by in ("day", "hour"):
+                (group,) = await book.usage(Query(by=(by,)))
+                assert (group.keys[0][:10], group.nanos) == (day, 7)
+
+
 async def test_of_what_cannot_be_used_is_known_what_can_be_read(tmp_path: Path) -> None:
     """With what a crash has left in the slots, once; and without what may be spoilt."""
     async with ledger(tmp_path) as book:

@@ -9,6 +9,7 @@ from proxy.store.schema import HOURS_OF_DAY, SECONDS, SUMS
 Key = tuple[int | str, ...]
 Counts = tuple[int, ...]  # in the order of SUMS
 NOTHING: Counts = (0,) * len(SUMS)
+LAST = 253_370_764_800.0  # 9999-01-01: the calendar ends soon after; it begins in 1970
 
 
 class Sums:
@@ -23,7 +24,7 @@ class Sums:
     def add(self, rows: Iterable[Row]) -> None:
         parts: dict[Key, list[Counts]] = defaultdict(list)
         for row in rows:
-            hour = int(row.at // SECONDS["hours"])
+            hour = int(min(max(row.at, 0.0), LAST) // SECONDS["hours"])
             parts[hour, row.client, row.provider, row.model, row.dialect].append(_counts(row))
         for key, counts in parts.items():
             self._of_hours[key] = total([*counts, self._of_hours.get(key, NOTHING)])
