@@ -118,6 +118,7 @@ class Bounds(Struct, frozen=True, dict=True):
     tools: Sequence[str] = ("tools",)
     own_tools: re.Pattern[str] = re.compile("function|custom")  # tools that the client runs: their type, or only key
     state: Sequence[str] = ()  # keys that refer to something kept at the provider, or ask it for more than an answer
+    items: str = ""  # key of what was said, of which an item may stand for one that is kept at the provider
     beside: Sequence[str] = ()  # keys of what is billed besides the answer, or in its place
     tiers: Sequence[Sequence[str]] = ()  # paths of the service tier; the first that is not standard counts
     # Likewise, paths and headers that have a price only where the provider takes this wire.

@@ -37,8 +37,8 @@ _marks = re.compile(
     (?P<open>
         (?:url|image_url|file_url|uri)"\s*+:\s*+"\s*+[A-Za-z][A-Za-z0-9+.-]*://   # it is stored elsewhere
       | file(?:_u|U)ri"\s*+:\s*+" | file(?:_i|I)d"\s*+:\s*+" | s3(?:_l|L)ocation"\s*:
-        # a machine, a second answer, more tools
-      | type"\s*+:\s*+"(?:container_(?:auto|reference)"|compact_|additional_t|tool_definition")
+        # a machine, what was said before, a second answer, more tools
+      | type"\s*+:\s*+"(?:(?:container|item)_reference"|container_auto"|compact_|additional_t|tool_definition")
       | \s*+[dD][aA][tT][aA]:(?!image/|text/)[^",\s]{0,100},                    # audio, video and pages, inline
       | (?:audio|video)/ | application/(?!json\b|xml\b)
       | (?:input_audio|audio|video)"\s*+:\s*+\{
@@ -57,11 +57,16 @@ _marks = re.compile(
 _beginnings_of_marks = re.compile(
     rb"""["](?<!\\")(?:i(?:mage|nput_audio) | d(?:[aA][tT][aA]: | ocuments) | D[aA][tT][aA]:
     | \s++(?:image|[dD][aA][tT][aA]:) | ur[il] | f(?:ile|ormat|unctions) | s(?:3|chema)
-    | t(?:ype"\s*+:\s*+"(?:co|ad|tool_d) | ool(?:s|_?[cC]on)) | a(?:udio|pplication/) | video | citations | response
-    | output | json_schema)""",
+    | t(?:ype"\s*+:\s*+"(?:co|ad|item_r|tool_d) | ool(?:s|_?[cC]on)) | a(?:udio|pplication/) | video | citations
+    | response | output | json_schema)""",
     re.VERBOSE,
 ).finditer
 _UNMARKED = dict.fromkeys(_marks.groupindex, 0)
+# What was said before may also be an item that has nothing but its id:
+# https://platform.openai.com/docs/api-reference/responses/create#responses-create-input
+_has_id_alone = re.compile(
+    rb"""\{\s*+(?:"type"\s*+:\s*+null\s*+,\s*+)?+"id"\s*+:\s*+"[^"\\]*+"\s*+(?:,\s*+"type"\s*+:\s*+null\s*+)?+\}"""
+).search
 _PLACE = "inference_geo"  # Anthropic's, but on any wire, as an operator may set it in `body`
 
 # Letters may be written as \u escapes, and slashes with a backslash before them, as PHP does.
@@ -93,6 +98,7 @@ def extent(envelope: Envelope, bounds: Bounds, longest: Longest, model: str = ""
     if not envelope.lacks(bounds.extras):
         tools, counts = _tools(envelope, bounds), said_choices(envelope, bounds)
         is_open = is_open or tools is None or _says_any(envelope, bounds.state) or _says_any(envelope, bounds.beside)
+    is_open = is_open or (bounds.items != "" and _refers(envelope.raw(bounds.items)))
     read = len(envelope.body) + TEMPLATE + (tools or 0) * TOOL + (WORDING if marks["wording"] else 0)
     if marks["image"]:
         read += marks["image"] * image_of(model)
@@ -222,11 +228,17 @@ def _kind(tool: Any) -> str:
     return next(iter(tool)) if len(tool) == 1 else ""
 
 
+def _refers(items: bytes | None) -> bool:
+    """Is one of them no more than the id of what is kept at the provider?"""
+    if items is None or not items.startswith(b"["):
+        return False
+    said = _undisguised(items)
+    return b'"id"' in said and _has_id_alone(said) is not None
+
+
 def _marked(body: bytes) -> dict[str, int]:
     """How often each kind of mark occurs."""
-    if (b"\\/" in body or b"\\u00" in body) and _is_disguised(body):
-        # An escaped backslash is no part of a mark, and without it each other backslash begins an escape.
-        body = _escapes.sub(_plain, body.replace(b"\\\\", b"__").replace(b"\\/", b"/"))
+    body = _undisguised(body)
     found, end = _UNMARKED.copy(), 0
     for beginning in _beginnings_of_marks(body):
         at = beginning.start()
@@ -237,6 +249,13 @@ def _marked(body: bytes) -> dict[str, int]:
         if mark.lastgroup == "images":  # a list of strings, one for each image
             found["image"] += mark[0].count(b'"', len(b'"images"')) // 2
     return found
+
+
+def _undisguised(body: bytes) -> bytes:
+    if not (b"\\/" in body or b"\\u00" in body) or not _is_disguised(body):
+        return body
+    # An escaped backslash is no part of a mark, and without it each other backslash begins an escape.
+    return _escapes.sub(_plain, body.replace(b"\\\\", b"__").replace(b"\\/", b"/"))
 
 
 def _plain(escape: re.Match[bytes]) -> bytes:

@@ -88,7 +88,8 @@ class OpenAIResponses:
     bounds = Bounds(
         output=(("max_output_tokens",),),
         own_tools=re.compile("function|custom|local_shell|shell|apply_patch|computer.*|namespace"),
-        state=("previous_response_id", "conversation", "prompt", "background", "plugins"),
+        state=("previous_response_id", "conversation", "prompt", "background", "plugins", "context_management"),
+        items="input",
         beside=("models", "preset"),  # OpenRouter's fallback models, and its setups
         tiers=(("service_tier",),),
     )
