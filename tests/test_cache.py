@@ -614,9 +614,10 @@ async def test_who_shares_is_told_what_was_left_out_by_the_head_and_by_the_end()
         ({}, {"headers": {"x-pillion-timeout": "5"}}),
         ({}, {"headers": {"x-pillion-cost-limit": "0.5"}}),
         ({"headers": {"x-pillion-cost-limit": "0.1"}}, {"headers": {"x-pillion-cost-limit": "0.5"}}),
+        ({"headers": {"x-pillion-timeout": "5"}}, {"headers": {"x-pillion-timeout": "5"}}),  # over at another moment
     ],
 )
-async def test_who_sets_another_limit_waits_for_no_other(one: dict[str, Any], other: dict[str, Any]) -> None:
+async def test_who_sets_a_limit_of_its_own_waits_for_no_other(one: dict[str, Any], other: dict[str, Any]) -> None:
     provider = Provider()
     provider.hold.clear()
     async with cached(single_flight=True) as cache:

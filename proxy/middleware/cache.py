@@ -96,7 +96,7 @@ class Cache:
             return self._again(call, found)
         if mode.keeps:
             handler = partial(self._keeping, key, handler)
-        if mode.shares or (mode.recalls and is_deterministic(call.envelope)):
+        if call.timeout is None and (mode.shares or (mode.recalls and is_deterministic(call.envelope))):
             return await self._together_with_others(key, call, handler)
         return await self._asked(call, handler)
 
@@ -129,11 +129,12 @@ class Cache:
         return await _marked(handler(call), MISS)
 
     async def _together_with_others(self, key: str, call: Call, handler: Handler) -> Reply:
-        """Calls share an answer only where they give it the same time and the same limit of cost.
+        """Calls share an answer only where they have the same limit of cost, and none of time: whoever has come later
+        has more of that left than the first one, at whose end the answer would be cut off.
 
         Where it is refused to the client that was to pay for it, the next one pays.
         """
-        whose = (key, call.timeout, call.wishes.cost_limit)
+        whose = (key, call.wishes.cost_limit)
         while (first := self.flights.first(whose)) is not None:
             self.shared += 1
             call.cached = SHARED[1]
