@@ -362,6 +362,8 @@ def test_what_an_answer_depends_on_makes_another_question(changes: dict[str, Any
         {"headers": {"Authorization": "Bearer x", "Cookie": "a=b"}},
         {"headers": {"User-Agent": "x", "X-Stainless-Retry-Count": "1", "Traceparent": "00-1", "X-Request-Id": "7"}},
         {"headers": {"Idempotency-Key": "x", "Accept-Encoding": "gzip", "amz-sdk-invocation-id": "1"}},
+        {"headers": {"X-Amz-Date": "20261124T022500Z", "X-Amz-Content-SHA256": "0" * 64}},  # of a signature
+        {"headers": {"Date": "Tue, 24 Nov 2026 02:25:00 GMT", "X-Ms-Client-Request-Id": "1"}},
     ],
     ids=str,
 )
