@@ -70,6 +70,7 @@ def loaded(text: str, folder: Path, **environ: str) -> Config:
         (ISSUED + ", keys: {}}", "jwt.keys: is empty: leave it out to let in every valid token"),
         ("transparent: nobody", "transparent: is not a configured provider"),
         ("transparent: echo\nclient_key: x", "transparent: apps send their provider's key"),
+        ("transparent: echo\ncache: {shared: true}", "cache.shared: must be false with transparent"),
         ("cache: {stored: true}", "cache.stored: needs a folder for the answers: set state_dir"),
         ("state_dir: ~/pillion", "state_dir: must be a path, in which ~ and $ stand for nothing: write ${HOME}"),
         ("state_dir: $HOME/pillion", "state_dir: must be a path, in which ~ and $ stand for nothing"),

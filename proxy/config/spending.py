@@ -56,6 +56,13 @@ def check(layers: Layers) -> None:
             ("transparent",),
             "apps send their provider's key, so they cannot send a client key: remove this, or the client keys and jwt",
         )
+    if file.transparent is not None and file.cache.shared:
+        note(
+            layers,
+            ("cache", "shared"),
+            "must be false with transparent: only the provider knows whether an app's key is good, and a cached answer"
+            " asks no provider",
+        )
     if file.store is not None and not is_store(file.store):
         note(layers, ("store",), "must be redis://HOST:PORT/DB, or rediss://HOST:PORT/DB for TLS")
     if file.cache.stored and layers.state_dir is None:

@@ -61,7 +61,9 @@ class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
             " is not kept."
         ),
     ] = 64 * 1024 * 1024
-    shared: Annotated[bool, Meta(description="Share cached answers between client keys.")] = False
+    shared: Annotated[
+        bool, Meta(description="Share cached answers between client keys. Not together with `transparent`.")
+    ] = False
     stored: Annotated[
         bool, Meta(description="Also keep answers in the state directory, so that they survive a restart.")
     ] = False
