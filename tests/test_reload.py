@@ -378,6 +378,7 @@ async def test_a_mistake_changes_nothing_and_is_told(
         ("ledger", {"ledger": {"keep_days": 3}}),
         ("store", {"store": "redis://:canary@h:1/0"}),
         ("log.format", {"log": {"format": "json"}}),
+        ("cache.stored", {"cache": {"stored": True}, "state_dir": "/elsewhere"}),
     ],
 )
 async def test_what_takes_a_restart_is_refused_as_a_whole(

@@ -36,6 +36,7 @@ FIXED: Mapping[str, Callable[[Config], Any]] = {
     "ledger": lambda config: config.ledger,
     "store": lambda config: config.store,
     "log.format": lambda config: config.log.format,
+    "cache.stored": lambda config: config.cache.stored,
 }
 
 # What keeps others out, and whom there is to ask besides echo, whose answers would pass for theirs. Both may be missing
