@@ -753,6 +753,28 @@ async def test_without_a_place_for_them_they_are_in_memory_alone() -> None:
         assert [(await asking(cache, provider)).cache for _ in range(2)] == ["miss", "hit"]
 
 
+async def test_what_was_written_before_is_swept_out_also_where_nothing_is_written_any_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.answers.memory.EVERY", 0.01)
+    provider = Provider()
+    async with cached(tmp_path, stored=True) as cache:
+        await asking(cache, provider)
+    async with cached(tmp_path) as cache:
+        assert (await asking(cache, provider)).cache == "hit"
+        await asking(cache, provider, call(b'{"model":"n"}'))
+        assert len(files(tmp_path)) == 1
+        cache.become(Rules(enabled=True, ttl=0.05))
+        await soon(lambda: not files(tmp_path))
+    assert provider.asked == 2
+
+
+async def test_a_folder_is_made_only_where_answers_are_written(tmp_path: Path) -> None:
+    async with cached(tmp_path) as cache:
+        await asking(cache, Provider())
+    assert not os.listdir(tmp_path)
+
+
 def linked(file: Path) -> None:
     file.rename(file.with_suffix(".elsewhere"))
     file.symlink_to(file.with_suffix(".elsewhere"))

@@ -13,6 +13,6 @@ docs/decisions/0020-cache.md says why.
 
 from proxy.answers.answer import Answer, lasting, streamed
 from proxy.answers.memory import Answers, Found, Gathering
-from proxy.answers.shelf import Shelf
+from proxy.answers.shelf import Shelf, left_in
 
-__all__ = ["Answer", "Answers", "Found", "Gathering", "Shelf", "lasting", "streamed"]
+__all__ = ["Answer", "Answers", "Found", "Gathering", "Shelf", "lasting", "left_in", "streamed"]

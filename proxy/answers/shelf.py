@@ -42,10 +42,11 @@ class Kept(NamedTuple):
 
 
 class Shelf:
-    """`state`: the state directory. `wall`: seconds since 1970."""
+    """`state`: the state directory. `takes`: may more be written? `wall`: seconds since 1970."""
 
-    def __init__(self, state: Path, wall: Callable[[], float] = time) -> None:
+    def __init__(self, state: Path, wall: Callable[[], float] = time, takes: bool = True) -> None:
         self._folder = state / FOLDER
+        self._takes = takes
         self._wall = wall
         self._thread = ThreadPoolExecutor(1, "answers")  # it starts when it is first wanted
         self._jobs: set[asyncio.Future[None]] = set()
@@ -65,7 +66,7 @@ class Shelf:
 
     def write(self, key: str, answer: Answer) -> None:
         """Later, and only if the disk keeps up."""
-        if self._backlog + answer.weight <= BACKLOG:
+        if self._takes and self._backlog + answer.weight <= BACKLOG:
             self._backlog += answer.weight
             self._later(answer.weight, self._write, key, answer)
 
@@ -148,6 +149,11 @@ class Shelf:
             self._is_told = True
             why = error.strerror or "cannot be used"
             log.warning("%s: %s; answers are cached only in memory", self._folder, why, extra={"event": "cache_unkept"})
+
+
+def left_in(state: Path) -> Shelf | None:
+    """What is left from when answers were written to files; None where there is nothing."""
+    return Shelf(state, takes=False) if os.path.isdir(state / FOLDER) else None
 
 
 def _unfollowed(path: str, flags: int) -> int:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from proxy import config
-from proxy.answers import Answer, Answers, Found, Gathering, Shelf, lasting, streamed
+from proxy.answers import Answer, Answers, Found, Gathering, Shelf, lasting, left_in, streamed
 from proxy.answers.flights import Flights, Key
 from proxy.answers.sameness import identity, is_deterministic, stands_alone
 from proxy.edge.aside import LARGE, aside
@@ -54,7 +54,7 @@ class Cache:
     def __init__(
         self, rules: config.Cache, state: Path | None = None, about: str = "", wanted: Wanted = _by_the_rules
     ) -> None:
-        shelf = Shelf(state) if rules.stored and state is not None else None
+        shelf = None if state is None else Shelf(state) if rules.stored else left_in(state)
         self.answers = Answers(rules.size, rules.ttl, shelf)
         self.flights = Flights(rules.size)
         self.hits = self.misses = self.shared = 0
