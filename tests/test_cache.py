@@ -582,6 +582,20 @@ async def test_an_answer_that_was_shared_is_kept_once() -> None:
     assert (cache.hits, cache.misses, cache.shared) == (1, 1, 2)
 
 
+@pytest.mark.parametrize(("first", "second", "asked"), [("shared", "on", 2), ("on", "shared", 1)])
+async def test_who_wants_it_kept_shares_only_what_is_kept(first: str, second: str, asked: int) -> None:
+    provider, body = Provider(*CHUNKS), b'{"model":"m","seed":1}'
+    provider.hold.clear()
+    async with cached(enabled=False) as cache:
+        calls = [call(body, {"x-pillion-cache": word}) for word in (first, second)]
+        waiting = [asyncio.ensure_future(asking(cache, provider, each)) for each in calls]
+        await asyncio.sleep(0.001)
+        provider.hold.set()
+        await asyncio.gather(*waiting)
+        assert provider.asked == asked
+        assert (await asking(cache, provider, call(body, dict([ON])))).cache == "hit"
+
+
 async def test_a_shared_call_is_booked_once_under_the_first() -> None:
     provider = Provider(*CHUNKS)
     provider.headers = [("content-type", "x/y"), ("x-pillion-cost-usd", "0.1"), ("x-ratelimit-remaining-tokens", "5")]

@@ -97,7 +97,7 @@ class Cache:
         if mode.keeps:
             handler = partial(self._keeping, key, handler)
         if call.timeout is None and (mode.shares or (mode.recalls and is_deterministic(call.envelope))):
-            return await self._together_with_others(key, call, handler)
+            return await self._together_with_others(key, mode.keeps, call, handler)
         return await self._asked(call, handler)
 
     def _mode(self, call: Call) -> Mode:
@@ -128,14 +128,15 @@ class Cache:
         self.misses += 1
         return await _marked(handler(call), MISS)
 
-    async def _together_with_others(self, key: str, call: Call, handler: Handler) -> Reply:
+    async def _together_with_others(self, key: str, keeps: bool, call: Call, handler: Handler) -> Reply:
         """Calls share an answer only where they have the same limit of cost, and none of time: whoever has come later
         has more of that left than the first one, at whose end the answer would be cut off.
 
-        Where it is refused to the client that was to pay for it, the next one pays.
+        Whoever wants it to be kept joins only those for whom it is. Where it is refused to the client that was to pay
+        for it, the next one pays.
         """
-        whose = (key, call.wishes.cost_limit)
-        while (first := self.flights.first(whose)) is not None:
+        kept, mine = ((key, call.wishes.cost_limit, is_kept) for is_kept in (True, keeps))
+        while (first := self.flights.first(whose := kept) or self.flights.first(whose := mine)) is not None:
             self.shared += 1
             call.cached = SHARED[1]
             try:
