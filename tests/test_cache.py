@@ -364,6 +364,8 @@ def test_what_an_answer_depends_on_makes_another_question(changes: dict[str, Any
         {"headers": {"Idempotency-Key": "x", "Accept-Encoding": "gzip", "amz-sdk-invocation-id": "1"}},
         {"headers": {"X-Amz-Date": "20261124T022500Z", "X-Amz-Content-SHA256": "0" * 64}},  # of a signature
         {"headers": {"Date": "Tue, 24 Nov 2026 02:25:00 GMT", "X-Ms-Client-Request-Id": "1"}},
+        {"headers": {"Uber-Trace-Id": "1:2:0:1", "Elastic-Apm-Traceparent": "00-1", "X-Instana-T": "1", "sw8": "1-x"}},
+        {"headers": {"X-Dynatrace": "1", "X-NewRelic-Transaction": "", "ot-tracer-traceid": "", "Request-Context": ""}},
     ],
     ids=str,
 )

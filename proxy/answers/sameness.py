@@ -27,7 +27,8 @@ _changes_nothing = re.compile(
     r"user-agent|accept|x-stainless-.+|x-fern-.+|x-goog-api-client|amz-sdk-(?:invocation-id|request)|via|priority"
     r"|date|x-amz-date|x-amz-content-sha256|(?:x-)?(?:client-|amzn-|ms-client-)?request-id|(?:x-)?correlation-id"
     r"|(?:x-)?idempotency-key|traceparent|tracestate|baggage|sentry-trace|b3|x-b3-.+|x-amzn-trace-id"
-    r"|x-cloud-trace-context|x-datadog-.+|newrelic|cache-control|pragma"
+    r"|x-cloud-trace-context|x-datadog-.+|(?:x-)?newrelic(?:-.+)?|uber-trace-id|elastic-apm-traceparent|x-instana-[lst]"
+    r"|x-dynatrace|sw8(?:-.+)?|ot-tracer-.+|request-context|cache-control|pragma"
 ).fullmatch
 # Where Google's, Amazon's and Ollama's wires say how to sample; all others say it beside the messages.
 _SAMPLERS = ("generationConfig", "generation_config", "inferenceConfig", "options")
