@@ -39,7 +39,7 @@ def need_of(call: Call) -> Need:
     body, bounds = call.envelope.body, call.dialect.bounds
     read = len(body) // BYTES_PER_TOKEN if len(body) < LARGE else _read(body)
     write = next(filter(is_length, said_length(call.envelope, bounds)), None)
-    if bounds.choices and (said := said_choices(call.envelope, bounds)):
+    if not call.envelope.lacks(bounds.extras) and (said := said_choices(call.envelope, bounds)):
         answers = max(filter(is_length, said), default=1)
         return Need(read, min((write or ANSWER) * answers, MOST), write is not None)
     return Need(read, ANSWER, False) if write is None else Need(read, write if write < MOST else MOST)
