@@ -399,6 +399,23 @@ def test_what_is_known_is_not_refused() -> None:
     assert priced(unknown="refuse").of("openai", "gpt-5", NOW.timestamp(), "default").is_known
 
 
+@pytest.mark.parametrize(("provider", "source"), [("openai", "dearest of openai"), ("nobody", "dearest of nobody")])
+def test_an_unknown_model_costs_no_less_than_one_with_a_price_of_the_operators(provider: str, source: str) -> None:
+    said = {
+        f"{provider}/dear": schema.Price(input=3000, output=5000),
+        f"{provider}/cheap": schema.Price(input=1, output=1),
+    }
+    prices = Prices(
+        {"openai": "openai", "nobody": ""}, {**said, "other/x": schema.Price(input=9000, output=9000)}, [], "dearest"
+    )
+    price = prices.of(provider, "mystery", NOW.timestamp())
+    assert (price.source, price.is_known) == (source, False)
+    assert price.cost(Usage(input=1000, output=1000)) == 8_000_000_000
+    assert prices.of(provider, "cheap", NOW.timestamp()).cost(Usage(input=1000)) == 1_000_000
+    alone = Prices({provider: "openai"}, {f"{provider}/cheap": schema.Price(input=1, output=1)}, [], "dearest")
+    assert alone.of(provider, "mystery", NOW.timestamp()).source == "dearest of openai"
+
+
 def test_a_hole_costs_what_the_dearest_does() -> None:
     """An embedding model has no price for output: should one ever write, it is no gift."""
     price = every_list.of("openai", "text-embedding-3-small", NOW.timestamp())

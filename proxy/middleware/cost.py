@@ -19,7 +19,7 @@ from proxy.edge.aside import aside
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, GatewayError
 from proxy.ports import Bill, Call, Handler, Reply, Target
-from proxy.prices import Price, Prices, UnknownPrice
+from proxy.prices import EVEN, Price, Prices, UnknownPrice
 from proxy.reports.outcome import outcome
 from proxy.spending.brake import Brake
 from proxy.spending.extent import Longest, extent, named_tier, own_tier, tier
@@ -30,8 +30,6 @@ from proxy.spending.used import is_unheard, unheard, used, used_so_far
 from proxy.store import ESTIMATED, STREAM, UNPRICED, Ledger, Row
 
 LEAST = 16  # tokens: OpenAI's Responses API takes no lower limit, and is asked for so many in its place
-
-_EVEN = (1000, 1000)  # tokens read and written, by which prices are compared
 
 # Nano-dollars for one attempt; was the price a guess, has the target answered, and what tokens has it counted?
 Paid = Callable[[Target, int, bool, bool, Usage | None], None]
@@ -203,7 +201,7 @@ class Cost:
         there = {name: self._of_other(call, target, name, price) for name in names} | {target.model: price}
         dated = {plain(name): its for name, its in there.items()}
         found = there.get(answered) or dated.get(plain(answered)) or self._of_other(call, target, answered, price)
-        return found if found.is_known else max(there.values(), key=lambda each: each.bound(*_EVEN)).guessed()
+        return found if found.is_known else max(there.values(), key=lambda each: each.bound(*EVEN)).guessed()
 
     def _of_other(self, call: Call, target: Target, model: str, price: Price) -> Price:
         """What another model costs there; where that must be known and is not, a guess at what the target's costs."""

@@ -19,7 +19,7 @@ from proxy.prices.lists import Catalogue, Model, UnknownList
 from proxy.prices.price import CHEAPER, MOST, OTHER, STANDARD, Price
 from proxy.prices.rates import Rates, Row, times
 
-__all__ = ["Price", "Prices", "UnknownPrice", "is_absurd"]
+__all__ = ["EVEN", "Price", "Prices", "UnknownPrice", "is_absurd"]
 
 # Of a list, the place to which inference may be kept, and how much dearer all tokens are there:
 # https://platform.claude.com/docs/en/about-claude/pricing#data-residency-pricing
@@ -33,6 +33,8 @@ FREE_ROUTES = {"openrouter": "free"}  # and the one that is free for every model
 
 REMEMBERED = 1000  # names of models that are kept; clients choose them
 LONGEST = 256  # characters; no list has a longer name
+
+EVEN = (1000, 1000)  # tokens read and written, by which prices are compared
 
 _NOTHING = Rates({"input": "0", "output": "0"})
 _FREE, _TAKEN_FOR_FREE = Price("free", _NOTHING), Price("free", _NOTHING, is_known=False)
@@ -140,7 +142,7 @@ class Prices:
             return Span(_FREE)
         name, model = self._lists.get(provider, ""), self._alike.get((provider, model), model)
         if not name or len(model) > LONGEST:
-            return Span(self._guess(name))
+            return Span(self._unlisted(provider, name))
         if found := self._catalogue.find(name, model):
             return self._listed(name, *found, when)
         return self._routed(provider, name, model, when)
@@ -156,7 +158,7 @@ class Prices:
                 return span
             if not span.price.is_free:
                 return Span(span.price.guessed(), span.since, span.until)
-        return Span(self._guess(name))
+        return Span(self._unlisted(provider, name))
 
     def _listed(self, name: str, of: str, row: Model, when: float) -> Span:
         """Of a row, which may be in a list (`of`) that the provider's falls back on. Remembered for all its models."""
@@ -189,6 +191,15 @@ class Prices:
         source, is_whole = self._catalogue.source, {"input", "output"} <= row.keys()
         rates = Rates(row, self._catalogue.lists[name].dearest)
         return Price(source if is_whole else f"{source} and dearest of {name}", rates, is_whole, tiers)
+
+    def _unlisted(self, provider: str, name: str) -> Price:
+        """What an unknown model costs: no less than one to which the operator has given a price there."""
+        guess = self._guess(name)
+        if guess is _TAKEN_FOR_FREE:
+            return guess
+        said = [price for model, price in self._overrides.items() if model.partition("/")[0] == provider]
+        dearest = max([guess, *said], key=lambda price: price.bound(*EVEN))
+        return guess if dearest is guess else Price(f"dearest of {provider}", dearest.rates, False)
 
     def _guess(self, name: str) -> Price:
         """What an unknown model costs. `name`: its provider's list; "" where there is none."""
