@@ -757,6 +757,21 @@ def test_a_price_for_a_single_token_is_told_of(tmp_path: Path) -> None:
     assert load(file, {}).warnings == (said,)
 
 
+def test_what_a_strict_budget_can_never_set_aside_is_told_of(tmp_path: Path) -> None:
+    """One that is lenient lets such a request in as long as anything is left."""
+    file = tmp_path / "config.yaml"
+    file.write_text(
+        "budgets: {a: {usd: 5, unbounded_usd: 5.5}, b: {usd: 5, unbounded_usd: 5, window: day},"
+        " c: {usd: 5, unbounded_usd: 9, window: total, mode: lenient}}\n"
+        "keys: {k: {key: x, budget: {usd: 1, unbounded_usd: 2}}}\n"
+    )
+    said = "is more than the whole budget of {} dollars, so that it refuses all requests without a bound"
+    assert load(file, {}).warnings == (
+        f"budgets.a.unbounded_usd {said.format(5)}",
+        f"keys.k.budget.unbounded_usd {said.format(1)}",
+    )
+
+
 def test_an_upstream_without_a_model_is_told_of() -> None:
     said = "upstream: openai has no default model, so every request is refused: make it openai/MODEL, or set"
     assert given(PILLION_UPSTREAM="openai", OPENAI_API_KEY=KEY).warnings == (f"{said} PILLION_OPENAI_MODEL",)

@@ -20,7 +20,16 @@ from proxy.config.models import Around, with_cards
 from proxy.config.reading import contents, read
 from proxy.config.schema import File, Preset, Presets
 from proxy.config.unknown import unknown
-from proxy.config.useless import misled, mistaken_keys, mixed_up, per_token, untrusted, without_key, without_model
+from proxy.config.useless import (
+    misled,
+    mistaken_keys,
+    mixed_up,
+    per_token,
+    too_much,
+    untrusted,
+    without_key,
+    without_model,
+)
 from proxy.config.values import (
     DEFAULT,
     Keys,
@@ -108,6 +117,7 @@ def gathered(
         *untrusted(environ),
         *misled(said, {name: row.preset.base_url or "" for name, row in rows.items()}),
         *per_token(said),
+        *too_much(said),
         *without_model(said, data.presets),
         *without_key(said, data.presets, {name: row.key_names for name, row in rows.items()}, conversion.origins),
     )

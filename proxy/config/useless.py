@@ -1,7 +1,7 @@
 """What is configured so that it can hardly be meant?
 
-Keys, certificates, prices, and providers whose requests can only fail. None of it keeps pillion from starting: it may
-be meant after all, and the rest is of use.
+Keys, certificates, prices, budgets, and providers whose requests can only fail. None of it keeps pillion from
+starting: it may be meant after all, and the rest is of use.
 """
 
 import re
@@ -160,6 +160,18 @@ def per_token(file: File) -> Iterator[str]:
             if name != "request" and dollars and dollars < _CHEAPEST:
                 said = f"prices.{model}.{name} is {dollars:g} dollars for a million tokens, not for one"
                 yield f"{said}: is it {dollars * 1e6:g}?"
+
+
+def too_much(file: File) -> Iterator[str]:
+    """A sentence for each strict budget that is to set aside more for a request than it has."""
+    rows = {f"budgets.{name}": row for name, row in file.budgets.items()}
+    keys = {f"keys.{name}.budget": row.budget for name, row in file.keys.items() if row.budget is not None}
+    for place, row in (rows | keys).items():
+        if row.mode == "strict" and row.usd and (row.unbounded_usd or 0) > row.usd:
+            how = (
+                f"is more than the whole budget of {row.usd:g} dollars, so that it refuses all requests without a bound"
+            )
+            yield f"{place}.unbounded_usd {how}"
 
 
 def without_key(
