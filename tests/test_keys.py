@@ -272,6 +272,18 @@ def test_a_revoked_key_is_gone_and_its_name_is_free(folder: Path, typed: Typed) 
     assert "clients still need one. To let in everybody, delete" in complaint
 
 
+def test_a_minted_key_is_revoked_also_where_the_configuration_has_its_name(
+    folder: Path, typed: Typed, tmp_path: Path
+) -> None:
+    """It counts for nothing as long as that is there, and would come back with its end."""
+    typed.add("ann")
+    (tmp_path / "c.yaml").write_text("keys: {ann: {key: canary}}")
+    told = "pillion: ann of the configuration is another key, and still counts\n"
+    assert typed("revoke", "ann", "--config", str(tmp_path / "c.yaml")) == (0, "revoked ann\n", told)
+    assert read(folder / FILE) == ()
+    assert typed("revoke", "ann", "--config", str(tmp_path / "c.yaml"))[0] == 2
+
+
 # --- the file --------------------------------------------------------------------------------------------------------
 
 

@@ -106,11 +106,14 @@ def _told(key: str, rows: Rows) -> Rows:
 
 
 def _revoke(config: Config, name: str) -> None:
-    if any(each.client.name == name for each in configured_keys(config)):
+    is_configured = any(each.client.name == name for each in configured_keys(config))
+    if is_configured and not any(row.name == name for row in _minted(config)):
         raise ConfigError(f"{name} is a key of the configuration: remove it there")
     folder = _folder(config)
     change(folder, lambda rows: _without(rows, name))
     print(f"revoked {name}")
+    if is_configured:  # which hid the other, until it is removed
+        print(f"pillion: {name} of the configuration is another key, and still counts", file=sys.stderr)
     if not (_minted(config) or config.has_keys):
         left = f"that was the last key, but clients still need one. To let in everybody, delete {folder / FILE}"
         print(f"pillion: {left} and restart pillion.", file=sys.stderr)
