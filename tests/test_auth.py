@@ -190,8 +190,9 @@ async def test_a_key_ends_with_its_last_day(tmp_path: Path) -> None:
     last = 1769903999.0  # 2026-01-31T23:59:59Z
     assert (await auth(held, last)(call({"x-api-key": "hers"}), fine)).status == 200
     with pytest.raises(Unauthorized) as caught:
-        await auth(held, last + 1)(call({"x-api-key": "hers"}), fine)
+        await auth(held, last + 1)(asked := call({"x-api-key": "hers"}), fine)
     assert (caught.value.status, caught.value.code) == (401, "expired_api_key")
+    assert (asked.client, asked.key) == ("ann", None)  # the log says whose it is
 
 
 @pytest.mark.parametrize("speech", SPEECHES, ids=lane_name)

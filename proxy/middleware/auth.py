@@ -49,6 +49,7 @@ class Auth:
     def _let_in(self, call: Call, client: ClientKey) -> None:
         """Raises Unauthorized."""
         if client.expires is not None and self._clock() >= client.expires:
+            call.client = client.name  # so that operators read in the log whose key it is
             raise Unauthorized("The API key has expired.", code="expired_api_key")
         call.key, call.client = client, client.name
         if is_restricted(client):
