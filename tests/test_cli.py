@@ -326,8 +326,14 @@ def test_check_says_what_would_be_served() -> None:
 )
 @pytest.mark.parametrize("command", ["check", "serve --log-format human", "--log-format human"])
 def test_a_mistake_in_the_configuration_is_one_line_and_code_2(
-    command: str, text: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    command: str,
+    text: str,
+    said: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.delenv("PILLION_SOAK", raising=False)  # which would be told as well, as a variable without an effect
     file = tmp_path / "config.yaml"
     file.write_text(text)
     assert main([*command.split(), "--config", str(file)]) == 2

@@ -738,11 +738,12 @@ TEXT = st.builds(Text, text=WORDS, citations=NOTES, logprobs=SCORES, extra=PHASE
 REFUSAL = st.builds(Refusal, text=WORDS, extra=PHASE)
 THINKING = st.builds(Thinking, id=st.uuids().map(str), text=WORDS, signature=st.sampled_from(["", "gAAA"]))
 REDACTED = st.builds(Thinking, id=st.uuids().map(str), redacted=WORDS)
+ARGUMENTS = WORDS.filter(lambda text: not text.startswith("null"))  # which stands for none
 CALL = st.builds(
     ToolCall,
     id=st.uuids().map(str),
     name=WORDS,
-    arguments=WORDS,
+    arguments=ARGUMENTS,
     extra=st.sampled_from([{}, {"namespace": "n"}]),
 )
 CUSTOM = st.builds(replace, CALL, arguments=WORDS | st.just(""), kind=st.just("custom"))
