@@ -146,5 +146,7 @@ def in_header(names: Sequence[str]) -> Iterator[str]:
 
 def names_in(body: Object, spelled: Mapping[str, str], by_key: Mapping[str, Mapping[str, str]]) -> Mapping[str, str]:
     """What this client calls our fields. `by_key`: other names for some, where the body has that key."""
+    if body.keys().isdisjoint(by_key):
+        return spelled
     found = [more for key, more in by_key.items() if key in body]
-    return {key: name for names in (spelled, *found) for key, name in names.items()} if found else spelled
+    return {key: name for names in (spelled, *found) for key, name in names.items()}

@@ -24,17 +24,19 @@ def ending_of(stop: Stop, refused: bool, start: Start) -> Object:
 
 def feedback_of(start: Start) -> Object:
     """What Google said about the prompt before the answer."""
-    feedback = as_object(start.extra.get("promptFeedback"))
+    feedback = as_object(start.extra.get("promptFeedback")) if start.extra else None
     return {"promptFeedback": feedback} if feedback else {}
 
 
 def late_feedback(start: Start, stops: Iterable[Stop]) -> Object:
     """What Google said about the prompt once the answer had begun."""
-    said = [stop.extra["promptFeedback"] for stop in stops if start.wire == NAME and "promptFeedback" in stop.extra]
+    if start.wire != NAME:
+        return {}
+    said = [stop.extra["promptFeedback"] for stop in stops if "promptFeedback" in stop.extra]
     return {"promptFeedback": said[-1]} if said else {}
 
 
 def is_blocked(start: Start, stops: Iterable[Stop], said: bool) -> bool:
     """Was the prompt blocked? Then the answer has no candidates."""
-    reason = as_object(start.extra.get("promptFeedback")).get("blockReason")
+    reason = as_object(start.extra.get("promptFeedback")).get("blockReason") if start.extra else None
     return bool(reason) and not said and {stop.reason for stop in stops} == {"content_filter"}

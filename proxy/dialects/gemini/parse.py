@@ -4,7 +4,7 @@ A body in, a Request out. A wrong type raises BadRequest with the field's path, 
 lost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 from proxy.canon import Format, Reasoning, Request, Tool, ToolChoice, Turn, WebSearch
@@ -41,8 +41,10 @@ def parse_request(body: Object, peek: Peek) -> Request:
     check_model(top, peek.model)
     config = top.inner("generationConfig")
     names = names_in(config.rest, SPELLED, SPELLED_BY)
-    knobs: Object = {name: _number(config, key) for name, key in NUMBERS.items() if key in config.rest}
-    knobs |= {name: _count(config, key) for name, key in COUNTS.items() if key in config.rest}
+    knobs: Object = {}
+    for key in [each for each in config.rest if each in _KNOBS]:
+        name, read = _KNOBS[key]
+        knobs[name] = read(config, key)
     request = Request(
         wire=NAME,
         model=peek.model,
@@ -123,6 +125,13 @@ def _count(fields: Fields, key: str) -> int | None:
     return int(value)
 
 
+# By Google's name, ours, and how it is read.
+_KNOBS: Mapping[str, tuple[str, Callable[[Fields, str], float | None]]] = {
+    **{key: (name, _number) for name, key in NUMBERS.items()},
+    **{key: (name, _count) for name, key in COUNTS.items()},
+}
+
+
 def _word(value: object, at: str, words: Sequence[str]) -> str:
     """An enum's word in upper case. Google takes any case, and the enum's number as well."""
     if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < len(words):
@@ -133,6 +142,8 @@ def _word(value: object, at: str, words: Sequence[str]) -> str:
 
 
 def _modalities(config: Fields) -> list[str] | None:
+    if "responseModalities" not in config.rest:
+        return None
     values = config.items("responseModalities")
     return [_word(value, at, MODALITIES).lower() for value, at in values] or None
 
@@ -141,7 +152,7 @@ def _format(config: Fields) -> Format | None:
     """The format, if it is JSON or plain text; any other stays where it is, and becomes a demand."""
     schemas = [key for key in SCHEMAS if key in config.rest]
     if not schemas and "responseMimeType" not in config.rest:
-        return _newer_format(config)
+        return _newer_format(config) if "responseFormat" in config.rest else None
     media_type = config.rest.get("responseMimeType", "application/json")
     if len(schemas) > 1:
         at = config.path(schemas[1])
@@ -203,7 +214,9 @@ def _reasoning(config: Fields) -> Reasoning | None:
 
 def _tools(top: Fields) -> list[Tool]:
     """The functions, and each of Google's own tools as a tool of its own kind."""
-    if isinstance(top.rest.get("tools"), dict):
+    if "tools" not in top.rest:
+        return []
+    if isinstance(top.rest["tools"], dict):
         top.rest["tools"] = [top.rest["tools"]]
     tools: list[Tool] = []
     for value, at in top.items("tools"):

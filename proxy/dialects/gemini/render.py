@@ -190,11 +190,14 @@ class WholeRenderer(whole.Renderer):
     def spell(self, completion: Completion) -> bytes:
         said = any(choice.parts for choice in completion.choices)
         start, stops = completion.start, [choice.stop for choice in completion.choices]
-        body = feedback_of(start) | late_feedback(start, stops)
+        body = feedback_of(start)
+        body |= late_feedback(start, stops)
         if not is_blocked(start, stops, said):
             numbered = enumerate(completion.choices)
             body["candidates"] = [_candidate(number, choice, start) for number, choice in numbered]
-        return dump(body | _metered(completion.usage) | _head_of(start, self._model))
+        body |= _metered(completion.usage)
+        body |= _head_of(start, self._model)
+        return dump(body)
 
 
 def _head_of(start: Start, model: str) -> Object:

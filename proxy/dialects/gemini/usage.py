@@ -120,19 +120,20 @@ def usage_fields(usage: Usage) -> Object:
     said = {key: usage.extra[key] for key in _TOLD_ONLY_HERE if key in usage.extra} if usage.extra else {}
     read, spoken = usage.total_input, usage.output + usage.audio_output
     tools = min(count_of(said.get("toolUsePromptTokenCount")), read)
-    told = {
-        "promptTokenCount": read - tools,
-        **({"cachedContentTokenCount": usage.cache_read} if usage.cache_read else {}),
-        "candidatesTokenCount": spoken,
-        **({"thoughtsTokenCount": usage.reasoning} if usage.reasoning else {}),
-        "totalTokenCount": read + usage.total_output,
-    }
-    inputs, outputs = (read - tools, usage.audio_input), (spoken, usage.audio_output)
-    return told | _details("promptTokensDetails", *inputs) | _details("candidatesTokensDetails", *outputs) | said
+    told: Object = {"promptTokenCount": read - tools}
+    if usage.cache_read:
+        told["cachedContentTokenCount"] = usage.cache_read
+    told["candidatesTokenCount"] = spoken
+    if usage.reasoning:
+        told["thoughtsTokenCount"] = usage.reasoning
+    told["totalTokenCount"] = read + usage.total_output
+    if usage.audio_input:
+        told["promptTokensDetails"] = _details(read - tools, usage.audio_input)
+    if usage.audio_output:
+        told["candidatesTokensDetails"] = _details(spoken, usage.audio_output)
+    return told | said if said else told
 
 
-def _details(key: str, tokens: int, sound: int) -> Object:
-    if not sound:
-        return {}
-    text = [{"modality": "TEXT", "tokenCount": tokens - sound}] if tokens > sound else []
-    return {key: [*text, {"modality": "AUDIO", "tokenCount": sound}]}
+def _details(tokens: int, sound: int) -> list[Object]:
+    text: list[Object] = [{"modality": "TEXT", "tokenCount": tokens - sound}] if tokens > sound else []
+    return [*text, {"modality": "AUDIO", "tokenCount": sound}]
