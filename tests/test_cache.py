@@ -591,7 +591,7 @@ async def test_who_wants_it_kept_shares_only_what_is_kept(first: str, second: st
     async with cached(enabled=False) as cache:
         calls = [call(body, {"x-pillion-cache": word}) for word in (first, second)]
         waiting = [asyncio.ensure_future(asking(cache, provider, each)) for each in calls]
-        await asyncio.sleep(0.001)
+        await soon(lambda: provider.asked + cache.shared == 2)
         provider.hold.set()
         await asyncio.gather(*waiting)
         assert provider.asked == asked
