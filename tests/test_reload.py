@@ -83,7 +83,10 @@ class Changing(Gateway):
         self.reloads = reloads
 
     def write(self, **settings: Any) -> None:
-        self.file.write_text(json.dumps(settings))
+        """As the documentation asks for: a reload that is under way reads the old one or the new one."""
+        new = self.file.with_suffix(".new")
+        new.write_text(json.dumps(settings))
+        new.replace(self.file)
 
     async def reload(self) -> str:
         """As a SIGHUP does: how it ended."""
@@ -308,6 +311,22 @@ async def test_no_part_of_a_line_is_ever_in_force(tmp_path: Path, caplog: pytest
     lines = YAML.splitlines(keepends=True)
     assert {*taken} <= {"".join(lines[:n]) for n in range(1, len(lines))}
     assert "config.yaml: half written? Its last line has no line end, as it had before: add one" in caplog.text
+
+
+@pytest.mark.parametrize("before", [YAML, YAML.rstrip()])
+@pytest.mark.parametrize("empty", ["", "\n"])
+async def test_an_empty_file_is_never_in_force_where_one_was_not(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, before: str, empty: str
+) -> None:
+    """As one is for a moment that is written in place, while a SIGHUP is on its way."""
+    async with changing(tmp_path) as gateway:
+        gateway.file.write_text(before)
+        assert await gateway.reload() == SUCCESS
+        now = gateway.app.now
+        gateway.file.write_text(empty)
+        assert await gateway.reload() == FAILURE
+        assert gateway.app.now is now
+    assert "config.yaml: half written? It is empty" in caplog.text
 
 
 async def test_a_file_whose_last_line_never_had_an_end_needs_none(tmp_path: Path) -> None:

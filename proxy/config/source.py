@@ -2,8 +2,8 @@
 
 Flags and environment stay the same as long as the process lives; the file does not. It counts as changed once it
 differs from what was read and has stayed the same from one look to the next, because it may be half written. Nor may
-its last line have lost its end: half a number is a number. Symbolic links are followed: Kubernetes puts a new version
-of a ConfigMap behind one.
+it be empty where it was not, nor its last line have lost its end: half a number is a number. Symbolic links are
+followed: Kubernetes puts a new version of a ConfigMap behind one.
 """
 
 import os
@@ -47,7 +47,8 @@ class Source:
         self._read: _Stamp | None = None
         self._seen: _Stamp | None = None
         self._is_loaded = False
-        self._is_ended = False  # the last line of what was loaded had an end
+        self._had_text = False  # what was loaded was not empty
+        self._is_ended = False  # its last line had an end
         self._is_missing = False
 
     def __repr__(self) -> str:
@@ -67,12 +68,13 @@ class Source:
         self._is_loaded = True
         self._read = self._seen = self._stamp()  # before it is read: what is written meanwhile is a change
         text = "" if self._path is None else contents(self._path)
-        is_ended = text.endswith("\n")
+        is_empty, is_ended = not text.strip(), text.endswith("\n")
+        if self._had_text and is_empty:
+            raise ConfigError(f"{self._path}: half written? It is empty")
         if self._is_ended and not is_ended:
-            what = "its last line has no line end, as it had before: add one" if text.strip() else "it is empty"
-            raise ConfigError(f"{self._path}: half written? {what[0].upper()}{what[1:]}")
+            raise ConfigError(f"{self._path}: half written? Its last line has no line end, as it had before: add one")
         config = load(self._path, self._environ, self._flags, self._no_adapter, text)
-        self._is_ended = is_ended
+        self._had_text, self._is_ended = not is_empty, is_ended
         return config
 
     def layered(self) -> Layers:
