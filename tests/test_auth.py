@@ -489,7 +489,16 @@ async def test_no_field_of_a_host_of_openais_wire_reaches_a_model_that_is_not_al
 
 
 @pytest.mark.parametrize("path", [("generationConfig", "routingConfig", "manualMode", "modelName")])
-@pytest.mark.parametrize("spelled", [str, lambda key: re.sub("([A-Z])", r"_\1", key).lower()], ids=["camel", "snake"])
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        str,
+        lambda key: re.sub("([A-Z])", r"_\1", key).lower(),
+        str.upper,
+        lambda key: key.replace("model", "mod\ue000l"),  # \u0065, once it is JSON
+    ],
+    ids=["camel", "snake", "capitals", "escape"],
+)
 async def test_nor_does_vertex_ai_choose_one_by_the_clients_word(
     path: tuple[str, ...], spelled: Callable[[str], str]
 ) -> None:
@@ -500,7 +509,7 @@ async def test_nor_does_vertex_ai_choose_one_by_the_clients_word(
         said: Any = name
         for key in reversed(path):
             said = {spelled(key): said}
-        asked.envelope = Envelope(json.dumps(said).encode())
+        asked.envelope = Envelope(json.dumps(said).replace(r"\ue000", r"\u0065").encode())
         with nullcontext() if name == "small" else pytest.raises(GatewayError, match="may not use"):
             await ALLOWED.reserve(asked)
 

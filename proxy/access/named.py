@@ -26,6 +26,7 @@ _ALTERNATIVES: Sequence[Path] = (
     ("fallbacks",),
 )
 _FIRST = frozenset(path[0] for path in _ALTERNATIVES)
+_DEEP = frozenset(path[0] for path in _ALTERNATIVES if len(path) > 1)
 # The models that work for the one that is asked.
 _WORKERS: Sequence[Path] = (
     ("compound_custom", "models", "*"),  # https://console.groq.com/docs/compound/systems
@@ -56,11 +57,29 @@ def others(call: Call, target: Target) -> list[str]:
 
 
 def alternatives(call: Call, target: Target) -> Sequence[str]:
-    """Which models may answer in the place of the one that is asked?"""
-    if call.envelope.is_plain and call.envelope.lacks(_FIRST):  # as hardly any request has one
+    """Which models may answer in the place of the one that is asked?
+
+    Looked for once, as rights, budgets, bounds and costs all ask.
+    """
+    names = call.envelope.alternatives
+    if names is None:
+        names = call.envelope.alternatives = _alternatives(call.envelope)
+    return names if names and _passes(call, target) else ()
+
+
+def _alternatives(envelope: Envelope) -> Sequence[str]:
+    if envelope.is_plain and envelope.lacks(_FIRST):  # as hardly any request has one
         return ()
-    keys = [key for key in call.envelope.members if key.casefold() in _FIRST]
-    return _found(call.envelope, keys, _ALTERNATIVES) if keys and _passes(call, target) else ()
+    keys = dict(zip(map(str.casefold, envelope.members), envelope.members, strict=True))
+    words = sorted(keys.keys() & _FIRST)
+    there = [keys[word] for word in words if word not in _DEEP or _may_name(envelope, keys[word])]
+    return _found(envelope, there, _ALTERNATIVES) if there else ()
+
+
+def _may_name(envelope: Envelope, key: str) -> bool:
+    """Does an object in it have a key with `model`, in letters of any size, or with an escape that could spell it?"""
+    text = bytes(envelope.members[key]).lower()
+    return b"model" in text or b"\\u" in text
 
 
 def _workers(call: Call, target: Target) -> list[str]:

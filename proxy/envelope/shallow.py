@@ -48,16 +48,18 @@ def _check_unicode(body: bytes) -> None:
 
 class Envelope:
     """A JSON object, and where each of its values stands. `members`: by key, the bytes of each value.
-    `is_plain`: all keys are in small letters. `lengths`: what it says of its answer's length, once somebody has looked.
+    `is_plain`: all keys are in small letters. Once somebody has looked: `lengths`: what it says of its answer's length;
+    `alternatives`: the models that it names besides its own.
 
     Raises BadRequest: malformed, no object, too deep, too many keys, or a key twice (upper and lower case are one).
     """
 
-    __slots__ = ("_spans", "body", "is_plain", "lengths", "members")
+    __slots__ = ("_spans", "alternatives", "body", "is_plain", "lengths", "members")
 
     def __init__(self, body: bytes) -> None:
         self.body = body
         self.lengths: Sequence[Any] | None = None
+        self.alternatives: Sequence[str] | None = None
         try:
             self.members = _decode(body)
         except msgspec.ValidationError:
