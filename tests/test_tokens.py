@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -434,9 +435,12 @@ async def test_while_the_identity_provider_is_away_its_keys_are_good_for_an_hour
     assert await source.of("r")
     await source.settled()
     clock.now += 1
-    with pytest.raises(GatewayError) as caught:
-        await source.of("r")
-    assert (caught.value.status, caught.value.code) == (503, "jwks_unavailable")
+    for waited in (0, 10.5):
+        clock.now += waited
+        with pytest.raises(GatewayError) as caught:
+            await source.of("r")
+        assert (caught.value.status, caught.value.code) == (503, "jwks_unavailable")
+        assert caught.value.headers == [("retry-after", str(ceil(PAUSE - 1 - waited)))]
     clock.now += PAUSE
     source.said = SET
     assert await source.of("r")

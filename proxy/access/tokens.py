@@ -13,6 +13,7 @@ import re
 import time
 from collections.abc import Callable, Mapping
 from hashlib import sha256
+from math import ceil
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
@@ -110,7 +111,13 @@ class KeySet:
         if self._asking is not None:
             await asyncio.shield(self._asking)  # others may wait for it when this client leaves
         if not self._keys:
-            raise GatewayError("The identity provider's keys are not available.", status=503, code="jwks_unavailable")
+            wait = max(1, ceil(self._tried + PAUSE - monotonic()))  # seconds, until they are asked for again
+            raise GatewayError(
+                "The identity provider's keys are not available.",
+                status=503,
+                code="jwks_unavailable",
+                headers=[("retry-after", str(wait))],
+            )
         return _named(self._keys, kid)
 
     def _may_seek(self, now: float) -> bool:

@@ -32,10 +32,11 @@ _type_of = cache(inspect.type_info)
 
 
 class Conversion:
-    """`origins` fills with the place of every value."""
+    """`origins` fills with the place of every value, `nulls` with the keys of those that were a null."""
 
     def __init__(self, mistakes: Mistakes) -> None:
         self.origins: dict[Keys, Origin] = {}
+        self.nulls: set[Keys] = set()
         self._mistakes = mistakes
         self._whole: inspect.Type = _ANY
 
@@ -72,7 +73,9 @@ class Conversion:
         for key, item in node.entries.items():
             if key not in fields:
                 self._mistakes.add(item.origin, (*keys, key), f"unknown key; {meant(key, wanted, self._whole)}")
-            elif not is_null(item):
+            elif is_null(item):
+                self.nulls.add((*keys, key))
+            else:
                 values[key] = self._of(item, fields[key].type, (*keys, key))
         missing = [name for name, field in fields.items() if field.required and name not in values]
         for name in missing:

@@ -4,7 +4,7 @@ From the bottom up: the defaults, a preset, the vendor's own variables, the file
 laid over each other as trees, key by key, before anything is converted, so that each value still knows its origin.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -67,6 +67,7 @@ class Layers(NamedTuple):
     rows: Mapping[str, Row]
     presets: Presets
     origins: Mapping[Keys, Origin]
+    nulls: Collection[Keys]  # the keys of what was a null, and so has its default
     mistakes: Mistakes
     unheeded: tuple[str, ...]  # variables without an effect, a sentence each; they are no mistakes
     doubtful: tuple[str, ...]  # likewise what can hardly be meant
@@ -121,9 +122,8 @@ def gathered(
         *without_model(said, data.presets),
         *without_key(said, data.presets, {name: row.key_names for name, row in rows.items()}, conversion.origins),
     )
-    return _apart(
-        Layers(said, rows, data.presets, conversion.origins, mistakes, unheeded, doubtful, _state_dir(environ))
-    )
+    places = conversion.origins, conversion.nulls
+    return _apart(Layers(said, rows, data.presets, *places, mistakes, unheeded, doubtful, _state_dir(environ)))
 
 
 def _without_proxy(file: File, rows: Mapping[str, Row]) -> list[str]:

@@ -93,7 +93,7 @@ def _keys(layers: Layers, there: Collection[str]) -> None:
         if (digest := _digest(row.key, row.sha256)) is not None and (same := whose.setdefault(digest, name)) != name:
             note(layers, keys, f"has the same key as {same}")
         for list_name in ("models", "providers"):  # without one all are allowed, which nobody means by an empty one
-            if not getattr(row, list_name) and (*keys, list_name) in layers.origins:
+            if not getattr(row, list_name) and _is_said(layers, (*keys, list_name)):
                 note(layers, (*keys, list_name), _EMPTY)
         for n, provider in enumerate(row.providers):
             if provider not in there:
@@ -121,6 +121,10 @@ def _digest(key: str | None, sha256: str | None) -> bytes | None:
     if key is not None:
         return digest_of(key.strip()) if key.strip() and sendable(key.strip()) else None
     return bytes.fromhex(sha256) if sha256 is not None and _DIGEST.fullmatch(sha256) else None
+
+
+def _is_said(layers: Layers, keys: Keys) -> bool:
+    return keys in layers.origins or keys in layers.nulls
 
 
 def _is_moment(text: str) -> bool:
@@ -153,7 +157,7 @@ def _tokens(layers: Layers) -> None:
         note(layers, ("jwt", "jwks"), "must be https://HOST[:PORT][/PATH][?QUERY], without a user or a password")
     if not jwt.algorithms:
         note(layers, ("jwt", "algorithms"), "is empty: no token would be accepted")
-    if not jwt.keys and ("jwt", "keys") in layers.origins:
+    if not jwt.keys and _is_said(layers, ("jwt", "keys")):
         note(layers, ("jwt", "keys"), "is empty: leave it out to let in every valid token")
     if weak := [name for name in jwt.algorithms if name.lower() == "none" or name.startswith("HS")]:
         note(layers, ("jwt", "algorithms"), f"must not contain {', '.join(weak)}: with it, anybody could sign tokens")
