@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.envelope import Envelope
+from proxy.envelope import Envelope, Lengths
 from proxy.registry import DIALECTS, dialect
-from proxy.spending.extent import IMAGE, TEMPLATE, TOOL, WORDING, Extent, Longest, _marked, _marks, extent, said_length
+from proxy.spending.extent import IMAGE, TEMPLATE, TOOL, WORDING, Extent, Longest, _marked, _marks, extent, said_lengths
 
 SAID = {"max_tokens": 7}
 
@@ -76,9 +76,9 @@ def test_however_many_ask_how_long_an_answer_may_be_the_request_is_read_once(mon
 
     monkeypatch.setattr(Envelope, "get", noted)
     envelope = Envelope(b'{"generationConfig":{"maxOutputTokens":9,"responseSchema":{"type":"object"}}}')
-    assert [list(said_length(envelope, dialect("gemini").bounds)) for _ in range(3)] == [[9]] * 3
+    assert [said_lengths(envelope, dialect("gemini").bounds) for _ in range(3)] == [Lengths(True, 9, 9)] * 3
     many = len(read)
-    assert said_length(envelope, dialect("gemini").bounds) == [9]
+    assert said_lengths(envelope, dialect("gemini").bounds) == Lengths(True, 9, 9)
     assert len(read) == many <= 2
 
 

@@ -10,8 +10,8 @@ in it.
     refusals  what a client is told of a body that cannot be read
 """
 
-from proxy.envelope.shallow import LONGEST_KEY, MEMBERS, Envelope
+from proxy.envelope.shallow import LONGEST_KEY, MEMBERS, Envelope, Lengths
 from proxy.envelope.values import check_values
 from proxy.envelope.whole import parse_object
 
-__all__ = ["LONGEST_KEY", "MEMBERS", "Envelope", "check_values", "parse_object"]
+__all__ = ["LONGEST_KEY", "MEMBERS", "Envelope", "Lengths", "check_values", "parse_object"]

@@ -46,6 +46,17 @@ def _check_unicode(body: bytes) -> None:
             raise unreadable("The request body", body, error) from None
 
 
+class Lengths(msgspec.Struct, frozen=True, gc=False):
+    """How long an answer may be, in tokens, by each place of a request that says it: the `least` and the `most`.
+
+    None where none says it, and for the most where one says what is no length.
+    """
+
+    is_said: bool = False
+    least: int | None = None
+    most: int | None = None
+
+
 class Envelope:
     """A JSON object, and where each of its values stands. `members`: by key, the bytes of each value.
     `is_plain`: all keys are in small letters. Once somebody has looked: `lengths`: what it says of its answer's length;
@@ -58,7 +69,7 @@ class Envelope:
 
     def __init__(self, body: bytes) -> None:
         self.body = body
-        self.lengths: Sequence[Any] | None = None
+        self.lengths: Lengths | None = None
         self.alternatives: Sequence[str] | None = None
         try:
             self.members = _decode(body)

@@ -8,7 +8,7 @@ later, so it need not be exact; but it must not be so large that a reasonable re
 from msgspec import Struct
 
 from proxy.ports import Call
-from proxy.spending.extent import is_length, said_choices, said_length
+from proxy.spending.extent import is_length, said_choices, said_lengths
 from proxy.spending.tokens import ANSWER, BYTES_PER_TOKEN, IMAGE
 
 MOST = 10**9  # tokens; limits go no higher
@@ -38,7 +38,8 @@ def need_of(call: Call) -> Need:
         return NO_TOKENS
     body, bounds = call.envelope.body, call.dialect.bounds
     read = len(body) // BYTES_PER_TOKEN if len(body) < LARGE else _read(body)
-    write = next(filter(is_length, said_length(call.envelope, bounds)), None)
+    lengths = said_lengths(call.envelope, bounds)
+    write = lengths.most or lengths.least
     if not call.envelope.lacks(bounds.extras) and (said := said_choices(call.envelope, bounds)):
         answers = max(filter(is_length, said), default=1)
         return Need(read, min((write or ANSWER) * answers, MOST), write is not None)

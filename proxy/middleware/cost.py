@@ -15,7 +15,7 @@ from msgspec.structs import astuple, replace
 from proxy.access.named import alternatives
 from proxy.budgets import Budgets, Leases, Reservation
 from proxy.canon import BUCKETS, NO_USAGE, Usage
-from proxy.edge.aside import aside
+from proxy.edge.aside import LARGE, aside
 from proxy.envelope import Envelope
 from proxy.errors import BadRequest, GatewayError
 from proxy.ports import Bill, Call, Handler, Reply, Target
@@ -103,7 +103,8 @@ class Cost:
                 raise error
         reservation = None
         if self._budgets.is_there or call.wishes.cost_limit is not None:
-            bound = await aside(len(call.envelope.body), self._bound, call, call.target, price)
+            size, asked = len(call.envelope.body), (call, call.target, price)
+            bound = self._bound(*asked) if size <= LARGE else await aside(size, self._bound, *asked)
             _check_limit(call, bound)
             if self._leases is not None:
                 await self._leases.provide(self._budgets.counters(call.client, provider, model, now), bound, call)

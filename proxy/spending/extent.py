@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from proxy.envelope import Envelope
+from proxy.envelope import Envelope, Lengths
 from proxy.grammar.counts import placed
 from proxy.grammar.fields import as_text
 from proxy.ports import Bounds
@@ -102,7 +102,7 @@ def extent(envelope: Envelope, bounds: Bounds, longest: Longest, model: str = ""
     read = len(envelope.body) + TEMPLATE + (tools or 0) * TOOL + (WORDING if marks["wording"] else 0)
     if marks["image"]:
         read += marks["image"] * image_of(model)
-    return Extent(read, _written(said_length(envelope, bounds), counts, longest), is_open)
+    return Extent(read, _written(said_lengths(envelope, bounds), counts, longest), is_open)
 
 
 @lru_cache(maxsize=256)
@@ -115,14 +115,24 @@ def image_of(model: str) -> int:
     return _DEAR_IMAGE if _has_dear_images(model.lower()) else IMAGE
 
 
-def said_length(envelope: Envelope, bounds: Bounds) -> Sequence[Any]:
-    """What the request says about its answer's length, in each place where its wire allows it. Raises BadRequest.
+def said_lengths(envelope: Envelope, bounds: Bounds) -> Lengths:
+    """What the request says about its answer's length. Raises BadRequest.
 
-    Cached, as limits, budgets and the ledger all ask, and on some wires it stands beside a schema of many kilobytes.
+    Looked for once, as limits, budgets and the ledger all ask, and on some wires it stands beside a schema of many
+    kilobytes.
     """
     if envelope.lengths is None:
-        envelope.lengths = _found(envelope, bounds.output)
+        said = _found(envelope, bounds.output)
+        envelope.lengths = _lengths(said) if said else _NO_LENGTHS
     return envelope.lengths
+
+
+def _lengths(said: Sequence[Any]) -> Lengths:
+    good = [value for value in said if is_length(value)]
+    return Lengths(True, min(good, default=None), max(good) if len(good) == len(said) else None)
+
+
+_NO_LENGTHS = Lengths()
 
 
 def said_choices(envelope: Envelope, bounds: Bounds) -> Sequence[Any]:
@@ -156,11 +166,9 @@ def named_tier(headers: Mapping[str, str], bounds: Bounds) -> str:
     return next((word for word in there if word != "standard"), there[0] if there else "")
 
 
-def _written(lengths: Sequence[Any], counts: Sequence[Any], longest: Longest) -> int | None:
+def _written(lengths: Lengths, counts: Sequence[Any], longest: Longest) -> int | None:
     """For all choices together. If the length is given twice, hosts differ in which one they use."""
-    output = longest.ever if lengths else longest.unsaid
-    if lengths and all(map(is_length, lengths)):
-        output = lengths[0] if len(lengths) == 1 else max(lengths)
+    output = lengths.most or (longest.ever if lengths.is_said else longest.unsaid)
     if output is None or not counts:
         return output
     return output * max(1, *counts) if all(type(count) is int for count in counts) else None  # some read "8" as 8

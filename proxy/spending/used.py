@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from proxy.canon import NO_USAGE, Usage
 from proxy.errors import BadRequest, Down, UpstreamError
 from proxy.ports import Call, Target
-from proxy.spending.extent import is_length, said_length
+from proxy.spending.extent import said_lengths
 from proxy.spending.heard import tokens_of
 from proxy.spending.tokens import ANSWER, BYTES_PER_TOKEN
 from proxy.store import ABSURD, ESTIMATED
@@ -69,10 +69,11 @@ def is_unheard(call: Call, error: BaseException | None) -> bool:
 def unheard(call: Call, target: Target) -> int:
     """Tokens of an answer of which nobody has heard a word: a guess, and no more than it was allowed."""
     try:
-        lengths = [said for said in said_length(call.envelope, call.dialect.bounds) if is_length(said)]
+        most = said_lengths(call.envelope, call.dialect.bounds).least
     except BadRequest:  # of a length that nobody can read
         return ANSWER
-    most = min(lengths) if lengths else target.adapter.hints(target.model).max_tokens
+    if most is None:
+        most = target.adapter.hints(target.model).max_tokens
     return most if most is not None and most < ANSWER else ANSWER
 
 
