@@ -681,7 +681,7 @@ def hedged(first: Evil, second: Evil, folder: Path) -> AbstractAsyncContextManag
         "PILLION_OPENAI_CA": str(first.ca_pem),
         "PILLION_ANTHROPIC_CA": str(second.ca_pem),
         "PILLION_HEDGE_ENABLED": "true",
-        "PILLION_HEDGE_AFTER": "0.01",
+        "PILLION_HEDGE_AFTER": "0.25",  # a handshake of TLS takes longer than a few milliseconds on a busy machine
         "PILLION_HEDGE_SHARE": "1",
     }
     return pillion(**said)
