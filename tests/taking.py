@@ -5,8 +5,6 @@ from contextlib import aclosing, asynccontextmanager
 from time import monotonic
 from typing import Any
 
-from multidict import CIMultiDict
-
 from proxy import registry
 from proxy.dispatch import chain
 from proxy.edge.onlookers import conclude, show
@@ -24,7 +22,7 @@ def call(
     async def receive() -> bytes:
         return body
 
-    lines = CIMultiDict({name.lower(): value for name, value in (headers or {}).items()})
+    lines = {name.lower(): value for name, value in (headers or {}).items()}
     said: dict[str, Any] = {"id": "req_1", "operation": "chat", "query": {}, "started": monotonic()} | fields
     return Call(dialect=registry.dialect(dialect), headers=lines, receive=receive, **said)
 

@@ -5,7 +5,6 @@ from time import monotonic
 from urllib.parse import urlencode
 
 import pytest
-from multidict import CIMultiDict
 
 from proxy import registry
 from proxy.errors import BadRequest
@@ -22,7 +21,7 @@ def call(headers: Mapping[str, str] | None = None, query: Mapping[str, str] | No
         id="req_1",
         operation="chat",
         dialect=registry.dialect("openai_chat"),
-        headers=CIMultiDict(headers or {}),
+        headers={name.lower(): value for name, value in (headers or {}).items()},
         query=query or {},
         raw_query=urlencode(query or {}),
         receive=receive,

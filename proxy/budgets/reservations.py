@@ -11,6 +11,8 @@ from heapq import nlargest
 from math import inf
 from typing import NamedTuple
 
+from msgspec import Struct
+
 from proxy.budgets.counter import Alert, Counter, News, Statement, Terms, terms_of
 from proxy.budgets.purse import KEPT, Make, Purse
 from proxy.budgets.refusal import refusal
@@ -37,17 +39,14 @@ class Spent(NamedTuple):
     nanos: int
 
 
-class Reservation:
+class Reservation(Struct, eq=False):
     """What is set aside for one attempt, in all the budgets that it falls under."""
 
-    __slots__ = ("at", "bound", "counters", "is_open", "place")
-
-    def __init__(self, place: Place, at: float, bound: int | None, counters: list[Counter]) -> None:
-        self.place = place
-        self.at = at
-        self.bound = bound
-        self.counters = counters
-        self.is_open = True
+    place: Place
+    at: float
+    bound: int | None
+    counters: list[Counter]
+    is_open: bool = True
 
     def __repr__(self) -> str:
         what = "something" if self.bound is None else f"{dollars(self.bound)} dollars"
@@ -189,7 +188,8 @@ class Budgets:
 
     def counters(self, client: str, provider: str, model: str, at: float | None = None) -> list[Counter]:
         """The counters that an attempt falls under, `at` that time; None: now."""
-        now, counters = self._clock() if at is None else at, list[Counter]()
+        now = self._clock() if at is None else at
+        counters: list[Counter] = []
         for purse in self._of(client, provider, model):
             counter = purse.current
             counters.append(counter if counter.start <= now < counter.end else purse.turn(now))

@@ -22,15 +22,11 @@ from proxy.limits.shared import Claim, Shared
 LOOK_AGAIN = 0.05  # seconds, while too many are under way: nobody tells us when one ends on another sidecar
 
 
-class Taken(Held):
+class Taken(Held, eq=False):
     """What a request holds that the store has let pass: `told` of each scope, and its `own` of limits not shared."""
 
-    __slots__ = ("own", "told")
-
-    def __init__(self, scopes: Sequence[Shared], told: Sequence[Mark | None], need: Need, own: Held) -> None:
-        super().__init__(scopes, (), need)
-        self.told = told
-        self.own = own
+    told: Sequence[Mark | None]
+    own: Held
 
 
 class Denied(NamedTuple):
@@ -205,7 +201,7 @@ class FleetAdmission(Admission):
             return self._worst(claims)
         for scope in scopes:
             scope.enter(need, now)
-        return Taken(scopes, [marks.get(scope) for scope in scopes], need, own)
+        return Taken(scopes, (), need, [marks.get(scope) for scope in scopes], own)
 
     def _worst(self, claims: Claims, ahead: int = 0) -> Denied:
         """The limit with the longest wait, as last heard."""

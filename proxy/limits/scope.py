@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Literal
 
+from msgspec import Struct
+
 from proxy.access.allowance import Limits
 from proxy.limits.gcra import Bucket
 from proxy.limits.need import Need
@@ -150,15 +152,12 @@ class Limited(Scope):
         return not (self._under_way or self.queue or any(full_in for *_, full_in in self.levels(now)))
 
 
-class Held:
+class Held(Struct, eq=False):
     """What a request has taken: `marks` has one for each scope."""
 
-    __slots__ = ("marks", "need", "scopes")
-
-    def __init__(self, scopes: Sequence[Scope], marks: Sequence[int], need: Need) -> None:
-        self.scopes = scopes
-        self.marks = marks
-        self.need = need
+    scopes: Sequence[Scope]
+    marks: Sequence[int]
+    need: Need
 
     def __repr__(self) -> str:
         return f"<Held of {', '.join(scope.name for scope in self.scopes) or 'nobody'}>"

@@ -101,7 +101,7 @@ class Cost:
             bound = 0 if self._prices.of(provider, name, now, tier).is_free else None
             if error := self._budgets.refusal(call.client, provider, name, bound, now):
                 raise error
-        reservation = None
+        reservation, uncounted = None, None
         if self._budgets.is_there or call.wishes.cost_limit is not None:
             size, asked = len(call.envelope.body), (call, call.target, price)
             bound = self._bound(*asked) if size <= LARGE else await aside(size, self._bound, *asked)
@@ -109,10 +109,8 @@ class Cost:
             if self._leases is not None:
                 await self._leases.provide(self._budgets.counters(call.client, provider, model, now), bound, call)
             reservation = self._budgets.reserve(call.client, provider, model, bound, now)
-            call.stop_at = reservation.stop_at
-        row, slot = _row(call, call.target, price, now), None
-        if reservation is not None and (uncounted := reservation.uncounted) is not None:
-            row.nanos = uncounted  # for whoever finds it after a crash
+            call.stop_at, uncounted = reservation.stop_at, reservation.uncounted
+        row, slot = _row(call, call.target, price, now, uncounted), None
         try:
             slot = self._ledger.intend(row)
             await self._ledger.durable(slot)
@@ -222,11 +220,13 @@ class Cost:
         names = alternatives(call, target)
         if price.is_free and all(self._of_other(call, target, name, price).is_free for name in names):
             return 0
+        if names:  # each may read it anew, and write as much
+            return None
         hints, ever = target.adapter.hints(target.model), target.adapter.abilities(target.model).max_output
         longest = Longest(hints.max_tokens or hints.needed or ever, ever)
         asked = Envelope(call.envelope.filled(hints.fields)) if hints.fields else call.envelope  # as it will be sent
         known = extent(asked, call.dialect.bounds, longest, hints.like or target.model)
-        if known.is_open or known.output is None or names:  # each may read it anew, and write as much
+        if known.is_open or known.output is None:
             return None
         return price.bound(known.input, known.output if known.output > LEAST else LEAST)
 
@@ -245,15 +245,15 @@ def _check_limit(call: Call, bound: int | None) -> None:
     )
 
 
-def _row(call: Call, target: Target, price: Price, now: float) -> Row:
-    """An intent: what the attempt will cost, by a guess."""
+def _row(call: Call, target: Target, price: Price, now: float, uncounted: int | None) -> Row:
+    """An intent: what the attempt will cost, by a guess. `uncounted`: what is booked in its place after a crash."""
     read, written = len(call.envelope.body) // BYTES_PER_TOKEN, unheard(call, target)
     flags = (STREAM if call.stream else 0) | (0 if price.is_known else UNPRICED)
     return Row(  # by their names, the fields would take seven times as long
         0, now, call.id, call.attempts, call.client, call.dialect.name, call.operation,
         target.adapter.name, target.model,
         read, 0, 0, 0, 0, written, 0, 0,  # tokens
-        price.bound(read, written), price.source,
+        price.bound(read, written) if uncounted is None else uncounted, price.source,
         0.0, 0.0, 200, "",  # until it is settled: its times, its status, its error
         flags,
     )  # fmt: skip

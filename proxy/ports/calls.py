@@ -82,7 +82,7 @@ class Call(Struct, kw_only=True):
     id: str
     operation: str  # what the route is for, such as `chat` or `models`
     dialect: Dialect
-    headers: Mapping[str, str]  # the client's; names match in any case
+    headers: Mapping[str, str]  # the client's; names in small letters
     query: Mapping[str, str]
     receive: Callable[[], Awaitable[bytes]]  # reads the body, once; raises BadRequest
     started: float  # seconds, time.monotonic: the loop's own clock counts in whole milliseconds
