@@ -167,6 +167,13 @@ POINTED: dict[str, Json] = {
 OTHER = {"type": "function", "function": {"name": "g", "parameters": SCHEMA}}
 
 
+def called_by_ollama(**more: object) -> list[Json]:
+    """A chat in which a client brings a call back as the answer had it, or as OpenAI has it (LangChain.js)."""
+    call = {"type": "function", "id": "c", "function": {"name": "f", "arguments": {}, **more}}
+    asked = {"role": "assistant", "content": "", "tool_calls": [call]}
+    return [{"role": "user", "content": "Hi"}, asked, {"role": "tool", "content": "r", "tool_call_id": "c"}]
+
+
 @pytest.mark.parametrize(
     ("wire", "target", "asks", "named"),
     [
@@ -273,6 +280,12 @@ OTHER = {"type": "function", "function": {"name": "g", "parameters": SCHEMA}}
         ("openai_responses", "anthropic", {"truncation": "disabled", "background": False}, set()),
         ("openai_responses", "anthropic", {"truncation": "auto"}, {"truncation"}),
         ("bedrock", "anthropic", {"performanceConfig": {"latency": "standard"}}, set()),
+        ("ollama", "anthropic", {"suffix": "", "template": "", "context": []}, set()),  # Ollama's in Go
+        ("ollama", "openai_chat", {"messages": called_by_ollama(index=1)}, set()),
+        ("ollama", "gemini", {"messages": called_by_ollama(index="1")}, {"function.index"}),
+        ("ollama", "cohere", {"messages": called_by_ollama(index=0, odd=1)}, {"function.index", "function.odd"}),
+        ("cohere", "openai_chat", {"priority": 0}, set()),
+        ("cohere", "openai_chat", {"priority": 1}, {"priority"}),
     ],
     ids=in_short,
 )  # fmt: skip

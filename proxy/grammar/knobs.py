@@ -51,9 +51,15 @@ IDLE_FIELDS: Knobs = {
     "mediaResolution": ("MEDIA_RESOLUTION_UNSPECIFIED",),
     "truncate": (True,),
     "shift": (True,),
+    "template": ("",),
+    "suffix": ("",),
+    "context": ([],),
+    "_debug_render_only": (False,),
+    "type": ("function",),  # of a call, as OpenAI's has it and Ollama's has not
     "safety_mode": ("CONTEXTUAL",),
     "strict_tools": (False,),
     "raw_prompting": (False,),
+    "priority": (0,),
 }
 
 

@@ -27,7 +27,17 @@ from proxy.canon import (
     Turn,
 )
 from proxy.dialects.ollama.words import DEMANDS, NAME, OPTIONS, OWN_EFFORT, SPELLED, TOOL_NAMES
-from proxy.grammar.fields import Fields, Object, as_object, dump, is_number, standard_base64, wrong, wrong_word
+from proxy.grammar.fields import (
+    Fields,
+    Object,
+    Verbatim,
+    as_object,
+    dump,
+    is_number,
+    standard_base64,
+    wrong,
+    wrong_word,
+)
 from proxy.grammar.filetypes import media_type_of_base64
 from proxy.grammar.functions import function_tool
 
@@ -181,7 +191,10 @@ def _call(fields: Fields) -> ToolCall:
         arguments=dump(inner.object("arguments") or {}).decode(),
         at=fields.at,
     )
-    fields.keep("function", inner)
+    if type(inner.rest.get("index")) is int and len(inner.rest) == 1:  # its place, which Ollama tells in its answers
+        fields.rest["function"] = Verbatim(inner.rest)
+    else:
+        fields.keep("function", inner)
     call.extra = fields.rest
     return call
 
