@@ -99,7 +99,8 @@ class Admin:
     async def show(self, call: Call) -> Reply:
         """One model, named in the body. Raises BadRequest, UnknownModel."""
         asked = Fields(parse_object(await call.receive()), "")
-        call.rest = asked.text("model") or asked.need_name("name")
+        is_older = bool(asked.rest.get("name")) and not asked.rest.get("model")
+        call.rest = asked.need_name("name" if is_older else "model")
         return await self.model(call)
 
     async def version(self, call: Call) -> Reply:

@@ -211,8 +211,14 @@ def lists(admin: Admin) -> list[Route]:
     return [
         Route("GET", "/models", "models", admin.models),
         Route("GET", "/models", "model", admin.model, tail=True),
-        Route("GET", "/openai/v1/models", "models", admin.models, "openai_chat", versions=BARE),
-        Route("GET", "/openai/models", "models", admin.models, "openai_chat", versions=BARE),
+        *(
+            route
+            for start in ("/openai/v1/models", "/openai/models")
+            for route in (
+                Route("GET", start, "models", admin.models, "openai_chat", versions=BARE),
+                Route("GET", start, "model", admin.model, "openai_chat", tail=True, versions=BARE),
+            )
+        ),
         Route("GET", "/models", "models", admin.models, "gemini", versions=GOOGLES[2:]),
         Route("GET", "/models", "model", admin.model, "gemini", tail=True, versions=GOOGLES[2:]),
         Route("GET", OF_GOOGLE, "models", admin.models, "gemini_vertex", versions=GOOGLES),

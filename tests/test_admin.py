@@ -247,6 +247,38 @@ async def test_one_model_is_described_where_it_is_known(name: str, status: int) 
         assert OPENAI.error(got.body)["code"] == "model_not_found"
 
 
+@pytest.mark.parametrize("path", ["/openai/models", "/openai/v1/models"])
+async def test_azures_clients_find_the_models_and_each_of_them(path: str) -> None:
+    async with Evil(LISTED) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        for name in ("gpt-6", "openai/gpt-6"):
+            got = await ask(gateway, "GET", f"{path}/{name}?api-version=2024-10-21", headers=[("api-key", "k")])
+            assert (got.status, json.loads(got.body)["id"]) == (200, name)
+        missing = await ask(gateway, "GET", f"{path}/gpt-7?api-version=2024-10-21", headers=[("api-key", "k")])
+        known = json.loads((await ask(gateway, "GET", path)).body)["data"]
+    assert OPENAI.error(missing.body)["code"] == "model_not_found"
+    assert [row["id"] for row in known][:2] == ["openai/gpt-5", "openai/gpt-6"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"model": "echo"}, 200, "echo"),
+        ({"name": "echo"}, 200, "echo"),  # as older clients of Ollama have it
+        ({"model": "", "name": "echo"}, 200, "echo"),
+        ({"model": "echo", "name": "other"}, 200, "echo"),
+        ({}, 400, "model must be a non-empty string"),
+        ({"model": 1, "name": ""}, 400, "model must be a string"),
+        ({"name": 1}, 400, "name must be a string"),
+    ],
+)
+async def test_ollamas_show_takes_a_name_under_either_key(body: dict[str, object], status: int, said: str) -> None:
+    async with pillion() as gateway:
+        got = await ask(gateway, "POST", "/api/show", json.dumps(body).encode())
+    told = json.loads(got.body)
+    assert got.status == status
+    assert said in (told["model_info"]["general.basename"] if status == 200 else told["error"])
+
+
 @pytest.mark.parametrize("name", ["openai/gpt-7", "gpt-7"])
 async def test_a_model_is_described_where_its_provider_has_no_list(name: str) -> None:
     """LlamaIndex's GoogleGenAI asks for the model before all else, and a chat with it would be sent on."""

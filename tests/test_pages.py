@@ -93,6 +93,13 @@ async def test_coheres_pages_name_the_next_one() -> None:
         assert seen == known
 
 
+@pytest.mark.parametrize(("endpoint", "all_of_them"), [("chat", True), ("", True), ("embed", False), ("rerank", False)])
+async def test_cohere_lists_the_models_of_an_endpoint(endpoint: str, all_of_them: bool) -> None:
+    async with pillion() as gateway:
+        page = await listed(gateway, f"/v1/models?endpoint={endpoint}&page_size=1000", COHERE)
+        assert [model["name"] for model in page["models"]] == (await names(gateway) if all_of_them else [])
+
+
 @pytest.mark.parametrize(
     ("path", "headers", "param"),
     [

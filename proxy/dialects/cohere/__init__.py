@@ -66,6 +66,8 @@ from proxy.ports import (
     ToolNames,
 )
 
+CHATS = "chat"  # the endpoint that every model here is for
+
 
 class Cohere:
     """The dialect."""
@@ -120,7 +122,8 @@ class Cohere:
         return dump({"models": [_model_card(name) for name in names]})
 
     def model_page(self, names: Sequence[str], query: Mapping[str, str]) -> bytes:
-        """https://docs.cohere.com/reference/list-models"""
+        """https://docs.cohere.com/reference/list-models: those of one endpoint, if it is named. Ours all chat."""
+        names = names if query.get("endpoint", CHATS) in ("", CHATS) else []
         page = page_of(names, query, "page_size", "page_token")
         more = {"next_page_token": page.names[-1]} if page.more else {}
         return dump({"models": [_model_card(name) for name in page.names], **more})
@@ -149,4 +152,4 @@ class Cohere:
 def _model_card(name: str, abilities: Abilities = UNKNOWN) -> Object:
     """https://docs.cohere.com/reference/get-model"""
     known = without_nulls({"context_length": abilities.context})
-    return {"name": name, "endpoints": ["chat"], "default_endpoints": [], "finetuned": False, **known}
+    return {"name": name, "endpoints": [CHATS], "default_endpoints": [], "finetuned": False, **known}
