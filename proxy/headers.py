@@ -73,11 +73,18 @@ READ_BY_US = frozenset((TIMEOUT, COST_LIMIT, CACHE, SUMMARY, FAULT))
 # What InvokeModel (where Converse has fields in the body) and Vertex AI say in headers. Only their own hosts read them.
 _CLOUDS_OWN = (
     "x-amzn-bedrock-performanceconfig-latency",
+    "x-amzn-bedrock-request-metadata",
     "x-amzn-bedrock-service-tier",
     "x-amzn-bedrock-trace",
     "x-vertex-ai-llm-request-type",
     "x-vertex-ai-llm-shared-request-type",
 )
+# The value with which each asks for what is so anyway.
+_IDLE = {
+    "x-amzn-bedrock-performanceconfig-latency": "standard",
+    "x-amzn-bedrock-service-tier": "default",
+    "x-amzn-bedrock-trace": "DISABLED",
+}
 _GUARDS = ("x-amzn-bedrock-guardrailidentifier", "x-amzn-bedrock-guardrailversion")  # these limit what may be answered
 # What changes the answer of a provider that speaks the body's dialect.
 _VENDORS_OWN = ("openai-beta", "openai-organization", "openai-project")
@@ -106,7 +113,9 @@ def untranslatable(client: Mapping[str, str], own: bool) -> tuple[str, ...]:
         if name in client:
             raise Unrepresentable(f"{name}: guardrails cannot be sent to this provider.", param=name)
     names = _CLOUDS_OWN if own else _LOST
-    return () if client.keys().isdisjoint(names) else tuple(name for name in names if name in client)
+    if client.keys().isdisjoint(names):
+        return ()
+    return tuple(name for name in names if name in client and client[name] != _IDLE.get(name))
 
 
 def unheeded(client: Mapping[str, str]) -> tuple[str, ...]:

@@ -684,6 +684,27 @@ async def test_what_invoke_says_in_headers_is_no_more_lost_than_what_converse_sa
     assert b"x-amzn-bedrock-guardrailidentifier" in refused.body
 
 
+@pytest.mark.parametrize("provider", [OPENAI, ANTHROPIC])
+@pytest.mark.parametrize(
+    ("said", "dropped"),
+    [
+        (("X-Amzn-Bedrock-Request-Metadata", '{"team":"a"}'), "x-amzn-bedrock-request-metadata"),
+        (("X-Amzn-Bedrock-Trace", "ENABLED"), "x-amzn-bedrock-trace"),
+        (("X-Amzn-Bedrock-Trace", "DISABLED"), None),
+        (("X-Amzn-Bedrock-Service-Tier", "default"), None),
+        (("X-Amzn-Bedrock-PerformanceConfig-Latency", "standard"), None),
+    ],
+    ids=str,
+)
+async def test_a_header_of_invokes_is_on_the_receipt_where_it_asks_for_something(
+    provider: Speech, said: tuple[str, str], dropped: str | None
+) -> None:
+    whole = Scenario(headers=[("content-type", "application/json")], body=provider.whole)
+    async with Evil(whole) as evil, pillion(**provider.environ(evil.url)) as gateway:
+        got = await ask(gateway, "POST", f"/model/{provider.provider}%2Fm/invoke", json.dumps(BODY).encode(), [said])
+    assert (got.status, got.header("x-pillion-dropped")) == (200, dropped)
+
+
 async def test_a_seal_that_we_marked_goes_back_to_bedrock_as_it_was(aws: Environ) -> None:
     """What a client of another wire was given comes back in a body that is not passed through as it is."""
     aws()
