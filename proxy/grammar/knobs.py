@@ -49,6 +49,7 @@ IDLE_FIELDS: Knobs = {
     "audioTimestamp": (False,),
     "streamFunctionCallArguments": (False,),
     "mediaResolution": ("MEDIA_RESOLUTION_UNSPECIFIED",),
+    "enable_search": (False,),
     "truncate": (True,),
     "shift": (True,),
     "template": ("",),

@@ -61,7 +61,7 @@ def parse_request(top: Fields) -> Request:
 
 def _is_demand(key: str, value: object) -> bool:
     """Would the answer be a different one without it?"""
-    return key in DEMANDS or key in _FORMS or (key == "moderation" and blocks(value))
+    return (key in DEMANDS and value is not False) or key in _FORMS or (key == "moderation" and blocks(value))
 
 
 _FORMS = ("tool_choice", "function_call", "response_format")  # left over if the canon lacks the form

@@ -38,8 +38,11 @@ DEMANDS = {
     "search_parameters",  # xAI: the same
     "search_domain_filter",  # Perplexity: where to search
     "search_recency_filter",
+    "enable_search",  # Alibaba: the same, unless it is false
     "plugins",  # OpenRouter: web search, file parsing
     "documents",  # vLLM: what the answer is grounded in
+    "data_sources",  # Azure: the same; its older spelling was the other
+    "dataSources",
     "guided_json",  # vLLM: the shape of the answer, before `response_format`
     "guided_regex",
     "guided_choice",
