@@ -1,6 +1,7 @@
 """Does the operator's word count where the client is silent, and nowhere else?"""
 
 import json
+from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
 
@@ -13,7 +14,7 @@ from proxy.errors import BadRequest
 from proxy.ports import Hints, Peek
 from tests.client import ANTHROPIC, OPENAI, Speech, ask, chat
 from tests.evil import Evil, Scenario
-from tests.gateway import pillion
+from tests.gateway import config_file, pillion
 
 JSON = [("content-type", "application/json")]
 HINTS = Hints("m", max_tokens=77, temperature=0.5)
@@ -255,3 +256,64 @@ async def test_a_client_of_nova_gets_the_effort_that_it_asks_for(client: str) ->
         await ask(gateway, "POST", path, json.dumps(body).encode())
         received = json.loads((await evil.received(1)).body)
     assert received == {"messages": BLOCKS, "additionalModelRequestFields": config}
+
+
+GOOGLES = {
+    "safetySettings": [{"category": "A", "threshold": "B"}],
+    "generation_config": {"topK": 5, "temperature": 0.1, "thinking_config": {"includeThoughts": True}},
+    "labels": {"a_b": "c"},
+}
+
+
+@pytest.mark.parametrize(
+    ("said", "sent"),
+    [
+        ({}, GOOGLES),
+        ({"safety_settings": []}, {**GOOGLES, "safety_settings": [], "safetySettings": None}),
+        (
+            {"generationConfig": {"top_k": 9, "thinkingConfig": {"include_thoughts": False}}, "labels": {"aB": "d"}},
+            {
+                **GOOGLES,
+                "generation_config": None,
+                "generationConfig": {
+                    "top_k": 9,
+                    "temperature": 0.1,
+                    "thinkingConfig": {"include_thoughts": False},
+                },
+                "labels": {"aB": "d", "a_b": "c"},
+            },
+        ),
+        ({"generation_config": None}, GOOGLES),
+    ],
+    ids=str,
+)
+async def test_what_the_operator_says_in_googles_words_is_spelled_as_the_client_spells_it(
+    said: dict[str, Any], sent: dict[str, Any], tmp_path: Path
+) -> None:
+    """Google refuses a body in which a field stands in both of its spellings, or takes either for what was meant."""
+    asked = {"contents": [{"parts": [{"text": "Hi"}]}], **said}
+    async with Evil(Scenario(body=b"{}", headers=JSON)) as evil:
+        row = {"base_url": evil.url, "api_key": "k", "body": GOOGLES}
+        config = config_file(json.dumps({"providers": {"gemini": row}}), tmp_path)
+        async with pillion(**config) as gateway:
+            await ask(gateway, "POST", "/v1beta/models/gemini-2.5-flash:generateContent", json.dumps(asked).encode())
+        received = json.loads((await evil.received(1)).body)
+    assert received == {
+        "contents": asked["contents"],
+        **{key: value for key, value in sent.items() if value is not None},
+    }
+
+
+async def test_nor_does_another_wires_client_make_two_of_it(tmp_path: Path) -> None:
+    async with Evil(Scenario(body=b"{}", headers=JSON)) as evil:
+        row = {"base_url": evil.url, "api_key": "k", "body": GOOGLES}
+        async with pillion(**config_file(json.dumps({"providers": {"gemini": row}}), tmp_path)) as gateway:
+            asked = {"model": "gemini/gemini-2.5-flash", "messages": USER, "temperature": 0.7}
+            await ask(gateway, "POST", "/v1/chat/completions", json.dumps(asked).encode())
+        received = json.loads((await evil.received(1)).body)
+    assert received["generationConfig"] == {
+        "temperature": 0.7,
+        "topK": 5,
+        "thinking_config": {"includeThoughts": True},
+    }
+    assert "generation_config" not in received

@@ -11,7 +11,6 @@ from msgspec.structs import replace
 
 from proxy import headers
 from proxy.edge.aside import SKIMMED, aside
-from proxy.envelope import Envelope
 from proxy.errors import BadRequest, Down, UpstreamError
 from proxy.lanes.asking import (
     Find,
@@ -28,6 +27,7 @@ from proxy.lanes.asking import (
 from proxy.lanes.begun import Begun
 from proxy.lanes.heeding import Heeding
 from proxy.lanes.relaying import Relay, note
+from proxy.lanes.respelling import filled
 from proxy.lanes.translating import Translation
 from proxy.lanes.windows import window
 from proxy.ports import Answer, Call, Forward, HeadCounting, Meter, Outgoing, Reply, Strip, Target
@@ -117,7 +117,7 @@ def _forward(call: Call, target: Target, asks_usage: bool) -> Forward:
     hints = target.adapter.hints(target.model)
     if hints.says_something:
         for fields in filter(None, (call.dialect.hinted(call.envelope, hints), hints.fields)):
-            forward = replace(forward, body=Envelope(forward.body).filled(fields))
+            forward = replace(forward, body=filled(forward.body, fields, call.dialect))
     return forward
 
 

@@ -1,11 +1,13 @@
 """By what name does the client know a field, where its wire reads more than one?
 
-Receipts and refusals name a field as the client's own body spells it.
+Receipts and refusals name a field as the client's own body spells it, and what is added to that body is spelled so.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from typing import Any
 
+from proxy.envelope import Envelope
 from proxy.errors import BadRequest
 from proxy.ports import Call, Dialect, Respelling
 
@@ -24,6 +26,12 @@ def respelled(call: Call, error: BadRequest) -> BadRequest:
         (param,) = as_sent(call, [error.param])
         error.message, error.param = error.message.replace(error.param, param), param
     return error
+
+
+def filled(body: bytes, fields: Mapping[str, Any], dialect: Dialect) -> bytes:
+    """The body of this dialect, with those of the fields that it lacks."""
+    envelope, respelling = Envelope(body), _respelling(dialect)
+    return envelope.filled(fields if respelling is None else respelling.as_spelled(fields, envelope))
 
 
 @lru_cache(maxsize=64)

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from proxy import headers
 from proxy.canon import Reasoning, Request
 from proxy.edge.aside import aside
-from proxy.envelope import Envelope
 from proxy.errors import Unrepresentable, UpstreamError
 from proxy.grammar.claude.betas import HEADER, named_in
 from proxy.grammar.named import called
@@ -31,7 +30,7 @@ from proxy.lanes.heeding import Heeding
 from proxy.lanes.naming import Names, named
 from proxy.lanes.pairing import pair
 from proxy.lanes.prefill import go_on
-from proxy.lanes.respelling import as_sent
+from proxy.lanes.respelling import as_sent, filled
 from proxy.lanes.windows import window
 from proxy.ports import Answer, Call, Dialect, Encoded, Hints, Loading, Outgoing, Peek, Reply, Target
 from proxy.sealing.provenance import Provenance
@@ -154,7 +153,7 @@ class Translation:
             kept.advise(error, request)
             raise
         for fields in filter(None, (wished, hints.fields)):
-            encoded = encoded._replace(body=Envelope(encoded.body).filled(fields))
+            encoded = encoded._replace(body=filled(encoded.body, fields, dialect))
         return encoded, names
 
 

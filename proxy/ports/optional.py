@@ -95,6 +95,10 @@ class Respelling(Protocol):
         """A field's path in our spelling, as the client's own body spells it."""
         ...
 
+    def as_spelled(self, fields: Mapping[str, Any], envelope: Envelope) -> Mapping[str, Any]:
+        """These fields, each under the key that the body has for it, if it has one."""
+        ...
+
 
 class Wishes(Struct, frozen=True):
     """What a client says to pillion itself, in headers or in fields of its body that no provider ever sees."""

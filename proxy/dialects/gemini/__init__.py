@@ -44,6 +44,7 @@ The same chats under other paths:
 import re
 from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import Any
 
 from proxy.canon import Request, ToolCall
 from proxy.dialects.gemini.count import WHOLE, counted, counting_body, parse_count
@@ -54,7 +55,7 @@ from proxy.dialects.gemini.frames import ChunkGate, has_chunk
 from proxy.dialects.gemini.meter import StreamMeter, WholeMeter
 from proxy.dialects.gemini.parse import bare, check_model, parse_request, published
 from proxy.dialects.gemini.render import ArrayRenderer, StreamRenderer, WholeRenderer
-from proxy.dialects.gemini.spelling import as_sent, camel, in_camel, may_be_snake
+from proxy.dialects.gemini.spelling import as_sent, as_spelled, camel, in_camel, may_be_snake
 from proxy.dialects.gemini.words import NAME, VERBS
 from proxy.envelope import Envelope, parse_object
 from proxy.errors import BadRequest, GatewayError, Unrepresentable, UpstreamError
@@ -149,6 +150,9 @@ class Gemini:
 
     def as_sent(self, path: str, body: bytes) -> str:
         return as_sent(path, body)
+
+    def as_spelled(self, fields: Mapping[str, Any], envelope: Envelope) -> Object:
+        return as_spelled(fields, envelope)
 
     def error_headers(self, error: GatewayError) -> Headers:
         return []

@@ -6,8 +6,10 @@ are the client's own are left as they are.
 """
 
 import re
+from collections.abc import Mapping
 from typing import Any
 
+from proxy.envelope import Envelope
 from proxy.errors import BadRequest
 from proxy.grammar.fields import Object
 
@@ -36,6 +38,18 @@ def _key_as_sent(key: str, body: bytes) -> str:
     snake = _capital(lambda found: "_" + found[0].lower(), key)
     is_snake = b'"%b"' % snake.encode() in body and b'"%b"' % key.encode() not in body
     return snake if snake != key and is_snake else key
+
+
+def as_spelled(fields: Mapping[str, Any], envelope: Envelope) -> Object:
+    """Fields of the operator's, each under the key that the client has for it: two spellings of one are refused."""
+    theirs = {camel(key): key for key in envelope.members}
+    spelled: Object = {}
+    for key, value in fields.items():
+        name = theirs.get(camel(key), key)
+        there = envelope.raw(name) or b""
+        both = isinstance(value, Mapping) and there.startswith(b"{") and camel(key) not in _FREE
+        spelled[name] = as_spelled(value, Envelope(there)) if both else value
+    return spelled
 
 
 def may_be_snake(body: bytes) -> bool:
