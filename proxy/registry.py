@@ -42,6 +42,7 @@ DIALECTS = {
     "bedrock": "proxy.dialects.bedrock:Bedrock",
     "bedrock_invoke": "proxy.dialects.anthropic.invoke:Invoke",
     "ollama": "proxy.dialects.ollama:Ollama",
+    "ollama_chat": "proxy.dialects.ollama:OllamaChat",
     "cohere": "proxy.dialects.cohere:Cohere",
 }
 

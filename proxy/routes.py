@@ -176,7 +176,7 @@ def chats(chat: Handler) -> list[Route]:
         tail("/model", "/count-tokens", "bedrock", "count_tokens"),
         tail("/model", "/invoke", "bedrock_invoke"),
         tail("/model", "/invoke-with-response-stream", "bedrock_invoke"),
-        Route("POST", "/api/chat", "chat", chat, "ollama", versions=BARE),
+        Route("POST", "/api/chat", "chat", chat, "ollama_chat", versions=BARE),
         Route("POST", "/api/generate", "generate", chat, "ollama", versions=BARE),
         Route("POST", "/v2/chat", "chat", chat, "cohere", versions=BARE),
     ]

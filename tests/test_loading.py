@@ -36,6 +36,8 @@ async def said(gateway: Gateway, path: str, **fields: Any) -> dict[str, Any]:
         (GENERATE, {"system": "Be kind.", "keep_alive": -1}, "load"),
         (GENERATE, {"keep_alive": 0}, "unload"),
         (CHAT, {"messages": []}, "load"),
+        (CHAT, {}, "load"),  # as ollama-js leaves them out, and Ollama's client in Go says null
+        (CHAT, {"messages": None, "keep_alive": 0}, "unload"),
         (CHAT, {"messages": [], "keep_alive": "0s"}, "unload"),
     ],
 )

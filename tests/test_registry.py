@@ -19,6 +19,7 @@ FACES = {
     "unified_chat": "openai_chat",
     "anthropic_vertex": "anthropic",
     "gemini_vertex": "gemini",
+    "ollama_chat": "ollama",
 }
 
 

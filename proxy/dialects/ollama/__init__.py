@@ -164,6 +164,15 @@ class Ollama:
         return fault_of_body(status, headers, body)
 
 
+class OllamaChat(Ollama):
+    """For clients of /api/chat, whose `messages` may be missing. (A body in itself is then one of /api/generate.)"""
+
+    def parse(self, body: bytes, peek: Peek) -> Request:
+        top = Fields(parse_object(body), "")
+        top.rest.setdefault("messages", [])
+        return parse_request(top)
+
+
 _DETAILS: Object = {
     "parent_model": "",
     "format": "",
