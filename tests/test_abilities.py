@@ -113,6 +113,8 @@ def test_a_vendors_own_tools_are_its_wires_to_refuse() -> None:
         (Reasoning(effort="high"), ["thinking"]),
         (Reasoning(budget=2048), ["thinking"]),
         (Reasoning(off=True), []),
+        (Reasoning(), []),  # Google's thinkingConfig that only says not to show the thoughts
+        (Reasoning(summary="auto"), ["thinking"]),
     ],
 )
 def test_a_wish_to_think_is_left_out_and_one_not_to_is_granted(

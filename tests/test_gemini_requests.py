@@ -1354,3 +1354,13 @@ def test_a_count_of_nothing_is_refused(given: dict[str, Any]) -> None:
 def test_an_answer_that_is_no_count_is_an_upstream_error(data: bytes) -> None:
     with pytest.raises(Down):
         WIRE.count_read(data)
+
+
+def test_a_default_of_protobufs_is_no_wish_and_comes_back_to_google() -> None:
+    """To Google an empty string, or an enum's first word, is the same as absence, and some of its SDKs write them."""
+    config = {"responseMimeType": "", "responseModalities": ["MODALITY_UNSPECIFIED"]}
+    said = {"serviceTier": "SERVICE_TIER_UNSPECIFIED", "cachedContent": "", "generationConfig": config}
+    contents = [{"role": "user", "parts": [{"text": "Hi"}]}]
+    request = WIRE.parse(json.dumps({"contents": contents, **said}).encode(), Peek("gemini-2.5-flash", False))
+    assert (request.service_tier, request.modalities, request.format, request.demands) == (None, None, None, {})
+    assert json.loads(WIRE.encode(request).body) == {"contents": contents, **said}

@@ -167,6 +167,10 @@ POINTED: dict[str, Json] = {
 OTHER = {"type": "function", "function": {"name": "g", "parameters": SCHEMA}}
 
 
+# What clients write into each message whose classes have these fields.
+NOTHING_CALLED: Json = {"tool_calls": [], "thinking": "", "tool_name": "", "tool_plan": "", "citations": []}
+
+
 def called_by_ollama(**more: object) -> list[Json]:
     """A chat in which a client brings a call back as the answer had it, or as OpenAI has it (LangChain.js)."""
     call = {"type": "function", "id": "c", "function": {"name": "f", "arguments": {}, **more}}
@@ -286,6 +290,14 @@ def called_by_ollama(**more: object) -> list[Json]:
         ("ollama", "cohere", {"messages": called_by_ollama(index=0, odd=1)}, {"function.index", "function.odd"}),
         ("cohere", "openai_chat", {"priority": 0}, set()),
         ("openai_chat", "anthropic", {"enable_search": False}, set()),
+        ("gemini", "anthropic", {"cachedContent": "", "serviceTier": "unspecified", "generationConfig": {
+            "responseMimeType": "", "responseModalities": ["MODALITY_UNSPECIFIED"]}}, set()),
+        ("ollama", "gemini", {"messages": [{**HI["ollama"]["messages"][0], **NOTHING_CALLED}]}, set()),
+        ("cohere", "gemini", {"messages": [{**HI["cohere"]["messages"][0], **NOTHING_CALLED}]}, set()),
+        ("ollama", "anthropic", {"options": {"repeat_penalty": 1.0, "min_p": 0.0, "tfs_z": 1, "typical_p": 1.0,
+                                             "mirostat": 0}}, set()),
+        ("ollama", "anthropic", {"options": {"repeat_penalty": 1.1, "min_p": 0.05}},
+         {"options.repeat_penalty", "options.min_p"}),
         ("cohere", "openai_chat", {"priority": 1}, {"priority"}),
     ],
     ids=in_short,

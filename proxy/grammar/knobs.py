@@ -50,6 +50,13 @@ IDLE_FIELDS: Knobs = {
     "streamFunctionCallArguments": (False,),
     "mediaResolution": ("MEDIA_RESOLUTION_UNSPECIFIED",),
     "enable_search": (False,),
+    "serviceTier": ("", "unspecified", "SERVICE_TIER_UNSPECIFIED"),
+    "responseModalities": (["MODALITY_UNSPECIFIED"],),
+    "cachedContent": ("",),
+    "continuationToken": ("",),
+    "responseMimeType": ("",),
+    "enableEnhancedCivicAnswers": (False,),
+    "includeServerSideToolInvocations": (False,),
     "truncate": (True,),
     "shift": (True,),
     "template": ("",),
@@ -57,10 +64,21 @@ IDLE_FIELDS: Knobs = {
     "context": ([],),
     "_debug_render_only": (False,),
     "type": ("function",),  # of a call, as OpenAI's has it and Ollama's has not
+    "tool_calls": ([],),  # of a message that is not the assistant's, as the next five
+    "tool_call_id": ("",),
+    "tool_name": ("",),
+    "tool_plan": ("",),
+    "thinking": ("",),
+    "citations": ([],),
     "safety_mode": ("CONTEXTUAL",),
     "strict_tools": (False,),
     "raw_prompting": (False,),
     "priority": (0,),
+    "repeat_penalty": (1,),  # this and the next four: samplers of Ollama's that are switched off
+    "min_p": (0,),
+    "tfs_z": (1,),
+    "typical_p": (1,),
+    "mirostat": (0,),
 }
 
 

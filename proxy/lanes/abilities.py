@@ -13,7 +13,7 @@ from typing import NamedTuple, NoReturn
 
 from msgspec.structs import astuple
 
-from proxy.canon import Document, Image, Part, Request, ToolCall, ToolResult
+from proxy.canon import Document, Image, Part, Reasoning, Request, ToolCall, ToolResult
 from proxy.errors import Unrepresentable
 from proxy.grammar.textual import document_as_text
 from proxy.grammar.thinking import moot
@@ -27,6 +27,7 @@ class _Lack(NamedTuple):
     said: str  # of the model
 
 
+_NO_WISH = Reasoning()
 _CALLS = _Lack("tools", "does not support tools")
 _SYSTEM = _Lack("system", "does not support a system prompt")
 _of_content = attrgetter("system", "tools", "images", "documents")
@@ -81,9 +82,9 @@ def _within_reach(request: Request, most: int | None) -> list[str]:
 
 
 def _without_thinking(request: Request) -> list[str]:
-    """Take out the wish to think; the wish that it should not is granted anyway."""
+    """Take out the wish to think; the wish that it should not is granted anyway, and so is none at all."""
     asked, request.reasoning = request.reasoning, None
-    if asked is None:
+    if asked in (None, _NO_WISH):
         return []
     return list(map(request.name_of, moot(asked) if asked.off else ["reasoning"]))
 

@@ -71,11 +71,11 @@ def parse_request(body: Object, peek: Peek) -> Request:
 
 
 def _keep_rest(request: Request, top: Fields, config: Fields) -> None:
-    """Keep the fields that were not read, each under its own key."""
+    """Keep the fields that were not read, each under its own key. Protobuf's default, such as "", is none."""
     for key, value in top.rest.items():
-        (request.demands if key in DEMANDS else request.extra)[key] = value
+        (request.demands if key in DEMANDS and value != "" else request.extra)[key] = value
     for key, value in config.rest.items():
-        kept = request.demands if key in CONFIG_DEMANDS else request.extra
+        kept = request.demands if key in CONFIG_DEMANDS and value != "" else request.extra
         kept.setdefault("generationConfig", Left())[key] = value
 
 
@@ -144,8 +144,12 @@ def _word(value: object, at: str, words: Sequence[str]) -> str:
 def _modalities(config: Fields) -> list[str] | None:
     if "responseModalities" not in config.rest:
         return None
-    values = config.items("responseModalities")
-    return [_word(value, at, MODALITIES).lower() for value, at in values] or None
+    asked = config.rest["responseModalities"]
+    words = [_word(value, at, MODALITIES) for value, at in config.items("responseModalities")]
+    if words == [MODALITIES[0]]:
+        config.rest["responseModalities"] = asked
+        return None
+    return [word.lower() for word in words] or None
 
 
 def _format(config: Fields) -> Format | None:
@@ -290,6 +294,9 @@ def _choice(mode: str, names: list[str]) -> ToolChoice | None:
 
 def _tier(top: Fields) -> str | None:
     word = top.text("serviceTier")
+    if word is not None and word.lower().removeprefix(TIER_BEGINS) in ("", "unspecified"):
+        top.rest["serviceTier"] = word
+        return None
     return None if word is None else TIERS_READ.get(word.lower().removeprefix(TIER_BEGINS), word)
 
 
