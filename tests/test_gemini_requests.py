@@ -1364,3 +1364,24 @@ def test_a_default_of_protobufs_is_no_wish_and_comes_back_to_google() -> None:
     request = WIRE.parse(json.dumps({"contents": contents, **said}).encode(), Peek("gemini-2.5-flash", False))
     assert (request.service_tier, request.modalities, request.format, request.demands) == (None, None, None, {})
     assert json.loads(WIRE.encode(request).body) == {"contents": contents, **said}
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        (
+            {"type": "INTEGER", "format": "enum", "enum": ["101", "-2"]},
+            {"type": "integer", "enum": [101, -2]},
+        ),
+        ({"type": "NUMBER", "enum": ["0.5", "x"]}, {"type": "number", "enum": [0.5, "x"]}),
+        (
+            {"type": "INTEGER", "enum": ["1"], "nullable": True},
+            {"type": ["integer", "null"], "enum": [1, None]},
+        ),
+        ({"type": "STRING", "format": "enum", "enum": ["1"]}, {"type": "string", "enum": ["1"]}),
+        ({"type": "INTEGER", "format": "int32"}, {"type": "integer", "format": "int32"}),
+    ],
+)
+def test_an_enum_of_numbers_is_of_numbers_elsewhere(said: Any, meant: Any) -> None:
+    """Google writes them as strings, among which JSON Schema finds no number."""
+    assert json_schema(said, "schema") == meant

@@ -36,6 +36,8 @@ def json_schema(value: object, at: str) -> Object:
             schema[name] = _keyword(name, item, f"{at}.{name}")
     if schema.get("type") in ("", []):
         del schema["type"]
+    if isinstance(schema.get("enum"), list):
+        _enum(schema)
     _order(schema)
     return _nullable(schema)
 
@@ -69,6 +71,16 @@ def _type(item: Any, at: str) -> Any:
     if word not in _TYPES:
         raise wrong_word(at, f"one of {', '.join(_TYPES.values())}", item)
     return word
+
+
+def _enum(schema: Object) -> None:
+    """An enum is of strings to Google, those of numbers too: `{"type": "INTEGER", "format": "enum", "enum": ["101"]}`.
+    To JSON Schema no integer is among those. https://cloud.google.com/vertex-ai/docs/reference/rest/v1/Schema
+    """
+    if schema.get("format") == "enum":
+        del schema["format"]
+    if schema.get("type") in ("integer", "number"):
+        schema["enum"] = [unquoted(word) for word in schema["enum"]]
 
 
 def _order(schema: Object) -> None:
