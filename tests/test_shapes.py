@@ -62,6 +62,17 @@ def test_a_bound_is_told_in_words(bound: str) -> None:
     assert taken({"properties": {bound: NAME}}) == ({"properties": {bound: NAME}, **CLOSED}, True)
 
 
+@pytest.mark.parametrize(
+    ("format_", "is_taken"), [("date-time", True), ("uri", True), ("int32", False), ("double", False), ("regex", False)]
+)
+def test_a_format_is_taken_or_told_in_words(format_: str, is_taken: bool) -> None:
+    """As the SDK has it, which says what it leaves out in the description: `transform_schema` of anthropic."""
+    schema = {"type": "x", "format": format_}
+    told = schema if is_taken else {"type": "x", "description": f"(format: {format_})"}
+    assert taken(schema) == (told, is_taken)
+    assert taken({"properties": {"format": NAME}}) == ({"properties": {"format": NAME}, **CLOSED}, True)
+
+
 def test_several_bounds_are_told_together() -> None:
     assert taken({"minimum": 1, "maximum": 9}) == ({"description": "(minimum: 1, maximum: 9)"}, False)
 

@@ -3,9 +3,10 @@
 Anthropic and Bedrock compile a schema, and refuse one with anything that the compiler does not support, or without what
 it needs (https://platform.claude.com/docs/en/build-with-claude/structured-outputs#json-schema-limitations and
 https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html). Every object must be closed, which schemas
-of other wires leave open, and numbers, strings and arrays may have no bounds. So an object that names its properties is
-closed, bounds go into the description, and `oneOf` becomes `anyOf`, as in Anthropic's own SDKs. Anything else is left
-for the provider to refuse: an object that is explicitly open would mean something else if it were closed.
+of other wires leave open, and numbers, strings and arrays may have no bounds, and only some formats. So an object that
+names its properties is closed, bounds and formats go into the description, and `oneOf` becomes `anyOf`, as in
+Anthropic's own SDKs. Anything else is left for the provider to refuse: an object that is explicitly open would mean
+something else if it were closed.
 
 At OpenAI's a strict schema has every member of an object among the required ones, and only some of JSON Schema's words
 (https://platform.openai.com/docs/guides/structured-outputs#supported-schemas). On other wires a strict tool may have
@@ -27,7 +28,10 @@ BOUNDS = frozenset(
     "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf minLength maxLength minItems maxItems uniqueItems"
     " minProperties maxProperties".split()
 )
-_TAKEN = {"minItems": (0, 1)}
+_FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")
+# What Anthropic and Bedrock take of those words. OpenAPI's formats of numbers (`int32`, `double`) are none.
+_TAKEN: dict[str, tuple[object, ...]] = {"minItems": (0, 1), "format": (*_FORMATS, "uri")}
+_TOLD = BOUNDS | {"format"}
 _NAMED = ("properties", "$defs", "definitions")  # schemas under names that the client chose
 _LISTED = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE = ("items", "additionalProperties")
@@ -37,7 +41,6 @@ _KNOWN = frozenset(
     "type properties required additionalProperties items anyOf $ref $defs definitions $schema enum const title"
     " description pattern format multipleOf minimum maximum exclusiveMinimum exclusiveMaximum minItems maxItems".split()
 )
-_FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid")
 
 
 def labelled(form: Format, dropped: Receipt) -> Object:
@@ -81,8 +84,8 @@ def taken(schema: Object) -> tuple[Object, bool]:
 
 
 def _unbound(schema: Object) -> bool:
-    """Move the schema's bounds into its description. Had it none?"""
-    bounds = {key: value for key, value in schema.items() if key in BOUNDS and value not in _TAKEN.get(key, ())}
+    """Move the schema's bounds, and a format that is not taken, into its description. Had it none?"""
+    bounds = {key: value for key, value in schema.items() if key in _TOLD and value not in _TAKEN.get(key, ())}
     described = schema.get("description", "")
     if not bounds or not isinstance(described, str):
         return True
