@@ -296,6 +296,8 @@ def called_by_ollama(**more: object) -> list[Json]:
         ("cohere", "gemini", {"messages": [{**HI["cohere"]["messages"][0], **NOTHING_CALLED}]}, set()),
         ("ollama", "anthropic", {"options": {"repeat_penalty": 1.0, "min_p": 0.0, "tfs_z": 1, "typical_p": 1.0,
                                              "mirostat": 0}}, set()),
+        ("ollama", "anthropic", {"options": {"num_predict": -1}}, set()),
+        ("ollama", "openai_chat", {"options": {"num_predict": -2}}, set()),
         ("ollama", "anthropic", {"options": {"repeat_penalty": 1.1, "min_p": 0.05}},
          {"options.repeat_penalty", "options.min_p"}),
         ("cohere", "openai_chat", {"priority": 1}, {"priority"}),

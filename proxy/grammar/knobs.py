@@ -74,6 +74,7 @@ IDLE_FIELDS: Knobs = {
     "strict_tools": (False,),
     "raw_prompting": (False,),
     "priority": (0,),
+    "num_predict": (-1, -2),  # no limit but the model's own
     "repeat_penalty": (1,),  # this and the next four: samplers of Ollama's that are switched off
     "min_p": (0,),
     "tfs_z": (1,),
