@@ -1385,3 +1385,32 @@ def test_a_default_of_protobufs_is_no_wish_and_comes_back_to_google() -> None:
 def test_an_enum_of_numbers_is_of_numbers_elsewhere(said: Any, meant: Any) -> None:
     """Google writes them as strings, among which JSON Schema finds no number."""
     assert json_schema(said, "schema") == meant
+
+
+@pytest.mark.parametrize(
+    ("level", "detail"),
+    [
+        ("MEDIA_RESOLUTION_LOW", "low"),
+        ("MEDIA_RESOLUTION_HIGH", "high"),
+        ("MEDIA_RESOLUTION_MEDIUM", None),
+        ("MEDIA_RESOLUTION_ULTRA_HIGH", None),
+    ],
+)
+@pytest.mark.parametrize("model", ["gemini-2.5-flash", NEWER])
+def test_how_closely_an_image_is_to_be_looked_at_is_read_as_it_is_told(
+    level: str, detail: str | None, model: str
+) -> None:
+    """In a user's part, and in a tool's result; and Google hears it again, whichever of its models is asked."""
+    seen = {"inlineData": {"mimeType": "image/png", "data": "aGk="}, "mediaResolution": {"level": level}}
+    result = {"name": "f", "response": {}, "parts": [seen]}
+    contents = [
+        {"role": "user", "parts": [seen]},
+        {"role": "model", "parts": [{"functionCall": {"name": "f"}, "thoughtSignature": "c2VhbA=="}]},
+        {"role": "user", "parts": [{"functionResponse": result}]},
+    ]
+    request = WIRE.parse(json.dumps({"contents": contents}).encode(), Peek(model, False))
+    images = [part for turn in request.turns for part in turn.parts if isinstance(part, Image)]
+    images += [one for turn in request.turns for part in turn.parts if isinstance(part, ToolResult)
+               for one in part.parts if isinstance(one, Image)]  # fmt: skip
+    assert [image.detail for image in images] == [detail, detail]
+    assert json.loads(WIRE.encode(request).body)["contents"] == contents

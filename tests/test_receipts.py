@@ -167,6 +167,8 @@ POINTED: dict[str, Json] = {
 OTHER = {"type": "function", "function": {"name": "g", "parameters": SCHEMA}}
 
 
+PICTURE: Json = {"inlineData": {"mimeType": "image/png", "data": "iVBORw0KGgo="}}
+LOW = {"level": "MEDIA_RESOLUTION_LOW"}
 # What clients write into each message whose classes have these fields.
 NOTHING_CALLED: Json = {"tool_calls": [], "thinking": "", "tool_name": "", "tool_plan": "", "citations": []}
 
@@ -296,6 +298,8 @@ def called_by_ollama(**more: object) -> list[Json]:
         ("cohere", "gemini", {"messages": [{**HI["cohere"]["messages"][0], **NOTHING_CALLED}]}, set()),
         ("ollama", "anthropic", {"options": {"repeat_penalty": 1.0, "min_p": 0.0, "tfs_z": 1, "typical_p": 1.0,
                                              "mirostat": 0}}, set()),
+        ("gemini", "openai_chat", {"contents": [{"parts": [PICTURE | {"mediaResolution": LOW}]}]}, set()),
+        ("gemini", "anthropic", {"contents": [{"parts": [PICTURE | {"mediaResolution": LOW}]}]}, {"mediaResolution"}),
         ("ollama", "anthropic", {"options": {"num_predict": -1}}, set()),
         ("ollama", "openai_chat", {"options": {"num_predict": -2}}, set()),
         ("ollama", "anthropic", {"options": {"repeat_penalty": 1.1, "min_p": 0.05}},

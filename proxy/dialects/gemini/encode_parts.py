@@ -182,7 +182,8 @@ class Contents:
 
         https://ai.google.dev/gemini-api/docs/media-resolution
         """
-        level = None if detail is None or in_result or not self._newer else RESOLUTIONS.get(detail)
+        takes_it = self._own or (self._newer and not in_result)
+        level = RESOLUTIONS.get(detail or "") if takes_it else None
         if level is None:
             self._dropped.add("image.detail")
             return {}

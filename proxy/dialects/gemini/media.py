@@ -9,7 +9,7 @@ import re
 from mimetypes import guess_type
 
 from proxy.canon import Audio, Document, Image, Inline, Remote, Source, Stored, Video
-from proxy.dialects.gemini.words import AUDIO, DOCUMENT, IMAGE, VIDEO
+from proxy.dialects.gemini.words import AUDIO, DOCUMENT, IMAGE, RESOLUTIONS, VIDEO
 from proxy.grammar.fields import Fields, Object, as_object, as_text, standard_base64
 
 Medium = Image | Audio | Video | Document
@@ -49,8 +49,16 @@ def read_file(fields: Fields) -> Medium:
 def _named(part: Medium, fields: Fields, key: str, inner: Fields) -> Medium:
     if isinstance(part, Document):
         part.name = inner.text("displayName")
+    if isinstance(part, Image) and (detail := _detail(fields.rest.get("mediaResolution"))):
+        part.detail = detail
+        del fields.rest["mediaResolution"]
     fields.keep(key, inner)
     return part
+
+
+def _detail(said: object) -> str | None:
+    """How closely an image is to be looked at, where other wires have that level too; any other stays."""
+    return next((word for word, level in RESOLUTIONS.items() if said == {"level": level}), None)
 
 
 def heard(part: Object) -> Medium | None:

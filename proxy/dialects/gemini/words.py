@@ -64,6 +64,7 @@ SPELLED = {name: f"generationConfig.{key}" for name, key in (NUMBERS | COUNTS).i
     "reasoning.adaptive": "generationConfig.thinkingConfig.thinkingBudget",
     "reasoning.summary": "generationConfig.thinkingConfig.includeThoughts",
     "document.name": "inlineData.displayName",
+    "image.detail": "mediaResolution",
     "thinking": "contents.parts.thought",
     "thinking.signature": "contents.parts.thoughtSignature",
     "thinking.redacted": "contents.parts.thoughtSignature",
