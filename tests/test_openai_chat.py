@@ -963,8 +963,19 @@ def test_only_its_own_clients_ask_for_more_than_text(modalities: list[str]) -> N
     assert encode(parse(asked(modalities=modalities)))["modalities"] == modalities
 
 
-def test_the_labels_of_another_wire_are_carried() -> None:
-    assert encode(foreign(said("user", Text(text="x")), metadata={"a": "b"}))["metadata"] == {"a": "b"}
+@pytest.mark.parametrize(
+    ("model", "store", "is_told"),
+    [("gpt-4.1", None, False), ("o3", False, False), ("gpt-4.1", True, True), ("m", None, True)],
+)
+def test_the_labels_of_another_wire_are_carried_where_openai_takes_them(
+    model: str, store: bool | None, is_told: bool
+) -> None:
+    """Beside `store` alone. Compatible hosts have no such rule."""
+    request = foreign(said("user", Text(text="x")), metadata={"a": "b"}, store=store)
+    request.model = model
+    encoded = CHAT.encode(request)
+    assert json.loads(encoded.body).get("metadata") == ({"a": "b"} if is_told else None)
+    assert ("metadata" in encoded.dropped) is not is_told
 
 
 def test_only_its_own_clients_show_a_video() -> None:

@@ -91,6 +91,7 @@ _WITH_ANY_VALUE = (
     r"this model doesn't support the (?:toolConfig\.)?(?P<name>\w+)(?:\.\w+)? field",  # Bedrock, and the next one
     r"extraneous key \[(?P<name>\w+)\] is not permitted",
     r"`temperature` and `(?P<name>top_p)` cannot both be specified",  # Claude
+    r"the '(?P<name>\w+)' parameter is only allowed when 'store' is enabled",  # OpenAI, Azure, of `metadata`
 )
 _WITH_THIS_VALUE = (
     r"unsupported value: '(?P<name>[\w.]+)' does not support",  # OpenAI, Azure

@@ -57,7 +57,7 @@ class Encoding:
             "stop": self._stop(),
             "logit_bias": request.logit_bias,
             "modalities": request.modalities if self._own else None,  # the default is text, and few hosts know others
-            "metadata": request.metadata,
+            "metadata": request.metadata and self._metadata(),  # few have any
             **self._reasoning(),
             **self._knobs(),
         }
@@ -89,6 +89,17 @@ class Encoding:
             self.dropped.add("service_tier")
             del said["service_tier"]
         return {name: value for name, value in said.items() if name not in KNOBS_LACKED}
+
+    def _metadata(self) -> dict[str, str] | None:
+        """OpenAI takes it only beside `store`, and clients of other wires keep no chats there.
+
+        https://community.openai.com/t/metadata-parameter-in-chat-completion-api-reference-documentation-needs-to-be-updated/1119240
+        """
+        request = self._request
+        if self._own or request.store or not is_gpt(request.model):
+            return request.metadata
+        self.dropped.add("metadata")
+        return None
 
     def _stop(self) -> list[str] | None:
         """OpenAI refuses more than four, and an empty list. (https://platform.openai.com/docs/api-reference/chat/create)
