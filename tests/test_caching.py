@@ -7,8 +7,11 @@ import pytest
 
 from proxy import registry
 from proxy.errors import Unrepresentable
+from proxy.grammar.searching import leave_kept
 from proxy.ports import Encoded, Peek
 
+SPEC = {"toolSpec": {"name": "f", "inputSchema": {"json": {"type": "object"}}}}
+POINT = {"cachePoint": {"type": "default"}}
 MODELS = {
     "openai_chat": "gpt-6.1-sol",
     "openai_responses": "gpt-6.1-sol",
@@ -186,3 +189,22 @@ def test_on_its_own_wire_it_is_said_once() -> None:
 
 def test_where_there_are_none_it_is_on_the_receipt() -> None:
     assert ended("openai_responses").dropped == ("cache_control",)
+
+
+@pytest.mark.parametrize(
+    "tools",
+    [
+        [POINT, SPEC],
+        [SPEC, POINT, POINT],
+        [SPEC, {"cachePoint": {"type": "new"}}],
+    ],
+)
+def test_a_cache_point_that_marks_no_tool_is_no_tool_elsewhere(tools: list[dict[str, Any]]) -> None:
+    """It was refused as a tool of Bedrock's own. Bedrock itself gets it where it stood."""
+    bedrock = registry.dialect("bedrock")
+    asked = {"messages": [{"role": "user", "content": [{"text": "Hi"}]}], "toolConfig": {"tools": tools}}
+    request = bedrock.parse(json.dumps(asked).encode(), Peek("m", False))
+    assert json.loads(bedrock.encode(request).body)["toolConfig"]["tools"] == tools
+    assert leave_kept(request) == ["cachePoint"]
+    assert [tool.name for tool in request.tools] == ["f"]
+    registry.dialect("gemini").encode(request)

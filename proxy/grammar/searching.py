@@ -12,6 +12,7 @@ from proxy.grammar.fields import Fields, Object
 from proxy.grammar.receipts import Receipt
 from proxy.grammar.refusals import foreign_tool
 
+_POINT = "cachePoint"  # one that marks no tool: it stands before them all, or behind another
 PLACE = ("city", "region", "country", "timezone")
 _LIMITS = ("allowed", "blocked")  # of WebSearch: where it may look
 _WISHES = ("place", "most", "size")
@@ -51,14 +52,15 @@ def sought(tool: Tool, request: Request, api: str, dropped: Receipt, says: Colle
 
 def leave_kept(request: Request) -> list[str]:
     """Offer no search that may only read what its own vendor has kept of the web, since nobody else has that, nor one
-    for tools, since all of them are on offer. The names for the receipt.
+    for tools, since all of them are on offer; nor what Bedrock lists among the tools and is none. The names for the
+    receipt.
     """
     left = [tool for tool in request.tools if _is_of_its_vendor(tool)]
     if not left:
         return []
     request.tools = [tool for tool in request.tools if tool not in left]
     names = [tool.kind for tool in left]
-    if any(tool.search is None for tool in left):
+    if any(map(_finds, left)):
         names.append("tools")
     choice = request.tool_choice
     chosen = choice is not None and choice.name in [tool.name for tool in left]
@@ -69,9 +71,12 @@ def leave_kept(request: Request) -> list[str]:
 
 
 def _is_of_its_vendor(tool: Tool) -> bool:
+    return _finds(tool) or tool.kind == _POINT or (tool.search is not None and tool.search.kept)
+
+
+def _finds(tool: Tool) -> bool:
     """OpenAI's `tool_search` may be run by the client, which then knows of tools that are not on offer yet."""
-    finds = tool.kind.startswith("tool_search") and tool.extra.get("execution") != "client"
-    return finds or (tool.search is not None and tool.search.kept)
+    return tool.kind.startswith("tool_search") and tool.extra.get("execution") != "client"
 
 
 def located(search: WebSearch) -> Object | None:
