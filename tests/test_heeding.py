@@ -73,6 +73,7 @@ SAID = [
      ["stop"]),
     ("Invalid 'metadata.a': string too long. Expected a string with maximum length 512, but got a string with length"
      " 600 instead.", ["metadata"]),
+    ('Invalid JSON payload received. Unknown name "labels": Cannot find field.', ["metadata"]),
     ("The 'metadata' parameter is only allowed when 'store' is enabled.", ["metadata"]),
 ]  # fmt: skip
 NOT_FOR_US = [

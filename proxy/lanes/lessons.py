@@ -40,6 +40,8 @@ _FIELDS = {
     "user": "user",
     "safetyidentifier": "safety_identifier",
     "metadata": "metadata",
+    "labels": "metadata",
+    "requestmetadata": "metadata",
     "store": "store",
     "promptcachekey": "prompt_cache_key",
     "promptcacheretention": "prompt_cache_retention",
