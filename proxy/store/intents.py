@@ -22,7 +22,7 @@ lock: a dict's `pop` and `copy` are one step each under the interpreter's.
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from errno import ENOSPC
 from pathlib import Path
@@ -95,7 +95,7 @@ class Intents:
 
     def write(self, slot: int) -> None:
         """One that waits, and no other. Raises OSError."""
-        self._write([slot], {slot: self._waiting.pop(slot)})
+        self._write(slot, self._waiting.pop(slot).ljust(SLOT, b"\0"))
 
     @property
     def is_waiting(self) -> bool:
@@ -106,12 +106,13 @@ class Intents:
         waiting, self._waiting = self._waiting, {}
         failed: dict[int, OSError] = {}
         for run in _runs(sorted(waiting)):
+            data = [waiting[slot].ljust(SLOT, b"\0") for slot in run]
             try:
-                self._write(run, waiting)
+                self._write(run[0], b"".join(data))
             except OSError:
-                for slot in run:  # its neighbours must not suffer
+                for slot, its in zip(run, data, strict=True):  # its neighbours must not suffer
                     try:
-                        self._write([slot], waiting)
+                        self._write(slot, its)
                     except OSError as error:
                         failed[slot] = error
         return failed
@@ -178,9 +179,9 @@ class Intents:
         data = _HEAD.pack(crc32(said, state), len(said), VERSION, state) + said
         self._held[slot] = self._waiting[slot] = data
 
-    def _write(self, run: Sequence[int], waiting: Mapping[int, bytes]) -> None:
-        data = b"".join([waiting[slot].ljust(SLOT, b"\0") for slot in run])
-        if os.pwrite(self._fd, data, run[0] * SLOT) < len(data):
+    def _write(self, slot: int, data: bytes) -> None:
+        """Write this slot, and those behind it that are in the data."""
+        if os.pwrite(self._fd, data, slot * SLOT) < len(data):
             raise OSError(ENOSPC, os.strerror(ENOSPC))
 
     def _made(self, held: dict[int, bytes]) -> int:
