@@ -55,7 +55,7 @@ _marks = re.compile(
 )
 # How each of these begins: other keys are ruled out by their first letters, which halves the time.
 _beginnings_of_marks = re.compile(
-    rb"""["](?<!\\")(?:i(?:mage|nput_audio) | d(?:[aA][tT][aA]: | ocuments) | D[aA][tT][aA]:
+    rb"""["](?=[acdDfijorstuv\s])(?<!\\")(?:i(?:mage|nput_audio) | d(?:[aA][tT][aA]: | ocuments) | D[aA][tT][aA]:
     | \s++(?:image|[dD][aA][tT][aA]:) | ur[il] | f(?:ile|ormat|unctions) | s(?:3|chema)
     | t(?:ype"\s*+:\s*+"(?:co|ad|item_r|tool_d) | ool(?:s|_?[cC]on)) | a(?:udio|pplication/) | video | citations
     | response | output | json_schema)""",
@@ -260,7 +260,7 @@ def _marked(body: bytes) -> dict[str, int]:
 
 
 def _undisguised(body: bytes) -> bytes:
-    if not (b"\\/" in body or b"\\u00" in body) or not _is_disguised(body):
+    if b"\\" not in body or not (b"\\/" in body or b"\\u00" in body) or not _is_disguised(body):
         return body
     # An escaped backslash is no part of a mark, and without it each other backslash begins an escape.
     return _escapes.sub(_plain, body.replace(b"\\\\", b"__").replace(b"\\/", b"/"))
