@@ -129,7 +129,11 @@ def said_lengths(envelope: Envelope, bounds: Bounds) -> Lengths:
 
 def _lengths(said: Sequence[Any]) -> Lengths:
     good = [value for value in said if is_length(value)]
-    return Lengths(True, min(good, default=None), max(good) if len(good) == len(said) else None)
+    if not good:
+        return Lengths(True)
+    if len(said) == 1:  # nearly always
+        return Lengths(True, good[0], good[0])
+    return Lengths(True, min(good), max(good) if len(good) == len(said) else None)
 
 
 _NO_LENGTHS = Lengths()
