@@ -195,6 +195,7 @@ def test_google_s_clients_are_told_a_new_word_beside_theirs() -> None:
         ("openai_chat", "end_turn", "stop"),
         ("anthropic", "stop", "stop"),
         ("anthropic", "length", "length"),
+        ("openai_responses", "max_messages", "length"),
         ("bedrock", "length", "length"),
         ("ollama", "unload", "other"),
         ("cohere", "complete", "stop"),
@@ -202,6 +203,24 @@ def test_google_s_clients_are_told_a_new_word_beside_theirs() -> None:
 )
 def test_a_host_may_say_another_wire_s_word(wire: str, word: str, reason: Reason) -> None:
     assert reason_of(word, import_module(f"proxy.dialects.{wire}.words").REASONS) == reason
+
+
+# What the SDKs' types say that an answer may end with.
+LISTED: dict[str, set[str]] = {
+    "openai_chat": set(get_args(chat_types.Choice.model_fields["finish_reason"].annotation)),
+    "openai_responses": {
+        word
+        for words in get_args(response_types.IncompleteDetails.model_fields["reason"].annotation)
+        for word in get_args(words)
+    },
+    "anthropic": set(get_args(anthropic.types.beta.BetaStopReason)),
+    "gemini": {word.value for word in google.genai.types.FinishReason} - {"FINISH_REASON_UNSPECIFIED"},
+}
+
+
+@pytest.mark.parametrize("wire", LISTED)
+def test_every_word_of_the_sdk_is_in_the_table(wire: str) -> None:
+    assert LISTED[wire] - set(import_module(f"proxy.dialects.{wire}.words").REASONS) == set()
 
 
 WITHHELD = {

@@ -118,6 +118,7 @@ REASONS: dict[str, Reason] = {
     "tool_use": "tool_use",
     "refusal": "refusal",
     "pause_turn": "pause",
+    "compaction": "other",  # it has summed the chat up, and said nothing else
 }
 
 # The reverse. Anthropic's SDKs take any word, and its page asks clients to be ready for new ones.

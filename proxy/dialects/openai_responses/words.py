@@ -135,7 +135,12 @@ CLIENT_SIDE = ("_output", "_response")
 # --- the answer ------------------------------------------------------------------------------------------------------
 
 # The reasons why an answer is incomplete (`incomplete_details.reason`).
-REASONS: dict[str, Reason] = {"max_output_tokens": "length", "content_filter": "content_filter"}
+REASONS: dict[str, Reason] = {
+    "max_output_tokens": "length",
+    "max_messages": "length",
+    "content_filter": "content_filter",
+    "steered": "other",  # by a websocket: another response goes on
+}
 
 COMPLETE = "completed"
 
