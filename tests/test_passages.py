@@ -238,3 +238,18 @@ async def test_a_document_of_texts_and_images_is_told_piece_by_piece(by_tool: bo
     assert [sent.index(text) for text in said] == sorted(sent.index(text) for text in said)
     assert PIXEL in sent
     assert (got.status, got.header("x-pillion-dropped")) == (200, "cache_control, document, messages")
+
+
+@pytest.mark.parametrize("by_tool", [False, True])
+async def test_so_is_what_a_search_has_found_with_a_cache_point_within(by_tool: bool) -> None:
+    texts = [MIXED[0], MIXED[2] | {"citations": [{"type": "page_location", "cited_text": "pints"}]}]
+    found = {"type": "search_result", "source": PLACE, "title": "Milk", "content": texts, **QUOTED}
+    asked = {"model": "openai/gpt-4.1", "max_tokens": 9, "messages": turns_of("anthropic", found, by_tool)}
+    answer = Scenario(body=OPENAI.whole, headers=[("content-type", "application/json")])
+    async with Evil(answer) as evil, pillion(**OPENAI.environ(evil.url)) as gateway:
+        got = await ask(gateway, "POST", "/v1/messages", json.dumps(asked).encode(), ANTHROPIC.headers)
+        sent = evil.requests[-1].body.decode()
+    said = [f'<document name=\\"Milk\\" source=\\"{PLACE}\\">', "Buy milk.", "Two pints.", "</document>"]
+    assert [sent.index(text) for text in said] == sorted(sent.index(text) for text in said)
+    dropped = "cache_control, messages, search_result, text.citations"
+    assert (got.status, got.header("x-pillion-dropped")) == (200, dropped)

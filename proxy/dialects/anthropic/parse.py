@@ -280,21 +280,32 @@ def _opaque(kind: str, value: Object, at: str) -> Opaque:
         is_mark=kind == "fallback",
         is_search=kind == FOUND or name == "web_search",
         told=told if isinstance(told, str) else None,
-        parts=_mixed(value, at) if kind == "document" else [],
+        parts=_mixed(kind, value, at) if kind in ("document", "search_result") else [],
         at=at,
     )
 
 
-def _mixed(document: Object, at: str) -> list[Part]:
-    """What stands in a document of texts and images, in the frame that a text has. Empty where it is another one."""
-    source = as_object(document.get("source"))
-    blocks = list(map(as_object, as_list(source.get("content")))) if source.get("type") == "content" else []
-    if not blocks or any(block.get("type") not in ("text", "image") for block in blocks):
+def _mixed(kind: str, whole: Object, at: str) -> list[Part]:
+    """What stands in a document of texts and images, or in what a search has found, in the frame that a text has.
+    Empty where it is another one.
+    """
+    found = kind == "search_result"
+    source = {} if found else as_object(whole.get("source"))
+    content = whole.get("content") if found else source.get("content") if source.get("type") == "content" else None
+    blocks = list(map(as_object, as_list(content)))
+    if not blocks or not all(map(_is_text_or_image, blocks)):
         return []
-    begun = opening(as_text(document.get("title")), None, as_text(document.get("context")))
-    within = [_part(block, f"{at}.source.content[{number}]") for number, block in enumerate(blocks)]
-    cache = as_object(document.get("cache_control")) or None
+    origin = as_text(whole.get("source")) if found else None
+    begun = opening(as_text(whole.get("title")), origin, as_text(whole.get("context")))
+    place = f"{at}.content" if found else f"{at}.source.content"
+    within = [_part(block, f"{place}[{number}]") for number, block in enumerate(blocks)]
+    cache = as_object(whole.get("cache_control")) or None
     return [Text(text=begun, at=at), *within, Text(text=CLOSING, cache=cache, at=at)]
+
+
+def _is_text_or_image(block: Object) -> bool:
+    kind = block.get("type")
+    return kind == "image" or (kind == "text" and isinstance(block.get("text"), str))
 
 
 _DIRECT = {"type": "direct"}  # the model itself called, as on every wire; Claude's answers say so of each call
