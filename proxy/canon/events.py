@@ -125,7 +125,12 @@ class Stop(Struct, frozen=True, kw_only=True):
 
 
 class Finish(Struct, frozen=True, kw_only=True):
+    """`moderation`: what OpenAI has found in the request and in the answer, where it was asked to look, in the words of
+    Chat Completions.
+    """
+
     stops: tuple[Stop, ...] = (Stop(),)  # by choice
+    moderation: dict[str, Any] | None = None
 
 
 Event = Start | Open | Delta | Close | Usage | Finish
@@ -142,3 +147,4 @@ class Completion(Struct, kw_only=True):
     start: Start
     choices: list[Choice]
     usage: Usage | None = None
+    moderation: dict[str, Any] | None = None  # as of Finish

@@ -5,7 +5,7 @@ from typing import assert_never
 
 from msgspec.structs import replace
 
-from proxy.canon.events import Choice, Close, Completion, Delta, Event, Finish, Open, Start, Stop, Usage
+from proxy.canon.events import Choice, Close, Completion, Delta, Event, Finish, Open, Start, Usage
 from proxy.canon.parts import (
     Audio,
     Document,
@@ -31,7 +31,7 @@ def fold(events: Iterable[Event]) -> Completion:
     start: Start | None = None
     usage: Usage | None = None
     blocks: dict[int, tuple[int, Part, list[Delta]]] = {}
-    stops: tuple[Stop, ...] | None = None
+    finish: Finish | None = None
     for event in events:  # no `match`: it asks up to six times for the class, which is slow with a Struct
         if type(event) is Delta:
             blocks[event.index][2].append(event)
@@ -42,13 +42,13 @@ def fold(events: Iterable[Event]) -> Completion:
         elif type(event) is Usage:
             usage = event
         elif type(event) is Finish:
-            stops = event.stops
-    if start is None or stops is None:
+            finish = event
+    if start is None or finish is None:
         raise Ungrammatical("the sentence has no beginning, or no end")
-    choices = [Choice(parts=[], stop=stop) for stop in stops]
+    choices = [Choice(parts=[], stop=stop) for stop in finish.stops]
     for choice, part, deltas in blocks.values():
         choices[choice].parts.append(_sum(part, deltas))
-    return Completion(start=start, choices=choices, usage=usage)
+    return Completion(start=start, choices=choices, usage=usage, moderation=finish.moderation)
 
 
 def unfold(completion: Completion) -> Iterator[Event]:
@@ -65,7 +65,7 @@ def unfold(completion: Completion) -> Iterator[Event]:
             index += 1
     if completion.usage is not None:
         yield completion.usage
-    yield Finish(stops=tuple(choice.stop for choice in completion.choices))
+    yield Finish(stops=tuple(choice.stop for choice in completion.choices), moderation=completion.moderation)
 
 
 def grammatical(events: Iterable[Event]) -> Iterator[Event]:

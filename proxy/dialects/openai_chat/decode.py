@@ -51,7 +51,7 @@ from proxy.grammar.halves import Halves
 from proxy.grammar.repeats import Repeats
 
 # The known keys of a chunk; other keys go to `extra`. `obfuscation` and `p` are padding.
-_OF_CHUNK = frozenset("id object created model choices usage error obfuscation p".split())
+_OF_CHUNK = frozenset("id object created model choices usage moderation error obfuscation p".split())
 _TEXT_KEYS = frozenset("role content refusal annotations".split())  # a message with no other keys is text alone
 
 
@@ -122,6 +122,7 @@ class _Answer(Voices):
         self._head: Object = {}
         self._voices: dict[int, Voice] = {}
         self._usage: Usage | None = None
+        self._moderation: Object | None = None
         self._noted: object = None  # an error that came together with choices
         self._sources: list[Citation] = []  # for the texts that name none themselves
         self._cited = False
@@ -140,6 +141,8 @@ class _Answer(Voices):
         self._noted = error or self._noted
         if "citations" in chunk or "search_results" in chunk:
             self._sources = sources_of(chunk) or self._sources
+        if "moderation" in chunk:
+            self._moderation = as_object(chunk["moderation"]) or self._moderation
         usage, told = None, told_usage(chunk.get("usage"), choices)
         if told or "x_groq" in chunk:
             usage = said_usage(told, chunk.get("x_groq"), chunk.get("service_tier"), chunk.get("model"))
@@ -172,7 +175,7 @@ class _Answer(Voices):
             self._close(voice)
             self._out += [Close(index=call.index) for call in voice.calls if call.index is not None]
         stops = (_stop_of(self._voices.get(number)) for number in range(max(self._voices) + 1))
-        self._out.append(Finish(stops=tuple(stops)))
+        self._out.append(Finish(stops=tuple(stops), moderation=self._moderation))
         return self._out
 
     def _start(self, chunk: Object, ready: bool) -> None:

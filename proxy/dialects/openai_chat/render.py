@@ -275,6 +275,9 @@ class StreamRenderer:
             reason = encode_json(said.pop("finish_reason"))
             finish = b"%b,%b" % (reason, encode_json(said)[1:-1]) if said else reason
             frames += [self._begin(choice), self._frame(choice, b"{}", finish=finish)]
+        if event.moderation is not None:
+            found = {"choices": [], "moderation": event.moderation}
+            frames.append(b"%b,%b%b" % (self._head, encode_json(found)[1:-1], self._tail))
         if self._request.include_usage and self._usage is not None:
             told = {"choices": [], "usage": usage_fields(self._usage)} | tier_beside(self._said, self._usage)
             frames.append(b"%b,%b\n\n" % (self._head, encode_json(told)[1:]))

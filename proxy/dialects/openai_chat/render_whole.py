@@ -50,6 +50,8 @@ class WholeRenderer(whole.Renderer):
         if completion.usage is not None:
             body["usage"] = usage_fields(completion.usage)
             body |= tier_beside(completion.start, completion.usage)
+        if completion.moderation is not None:
+            body["moderation"] = completion.moderation
         return dump(body)
 
 

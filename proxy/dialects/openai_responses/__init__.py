@@ -29,6 +29,7 @@ Both ways:
     words            the wire's words and ours
     seals            the signatures of thoughts, calls and texts
     citations        the sources of a text
+    moderation       what was found in request and answer
     usage            tokens
     faults           errors
 """

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from proxy.canon import Event, Finish, Refusal, Start, Stop, Text, ToolCall
 from proxy.dialects.openai_responses.decode_item import Item, Sentence
 from proxy.dialects.openai_responses.faults import error_in, fault
+from proxy.dialects.openai_responses.moderation import heard
 from proxy.dialects.openai_responses.usage import said_usage
 from proxy.dialects.openai_responses.words import NAME, REASONS
 from proxy.framing import Frame, FrameTooLong, ServerSentEvents
@@ -122,7 +123,8 @@ class _Answer:
             yield usage
         if response.get("status") in ("failed", "cancelled"):
             raise fault(response.get("error") or "The provider did not complete the answer.")
-        yield Finish(stops=(self._stop(response),))
+        moderation = heard(response["moderation"]) if "moderation" in response else None
+        yield Finish(stops=(self._stop(response),), moderation=moderation)
 
     def _start(self, response: Object) -> None:
         created = response.get("created_at")

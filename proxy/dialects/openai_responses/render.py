@@ -114,7 +114,7 @@ class StreamRenderer:
         stop = only(event.stops)
         done = self._settle(status_of(stop))
         output = [self._output[number] for number in sorted(self._output)]
-        response = ended(self._response, output, stop, self._usage, int(self._clock()))
+        response = ended(self._response, output, stop, self._usage, int(self._clock()), event.moderation)
         return done + self._frame(f"response.{response['status']}", response=response)
 
     def _frame(self, kind: str, **fields: object) -> bytes:
@@ -230,7 +230,8 @@ class WholeRenderer(whole.Renderer):
             output.append(item_of(part, names, len(output), status))
             if (seal := seal_of(part, output[-1], names, len(output))) is not None:
                 output.append(seal)
-        return dump(ended(head, output, choice.stop, completion.usage, int(self._clock())))
+        now = int(self._clock())
+        return dump(ended(head, output, choice.stop, completion.usage, now, completion.moderation))
 
 
 _SPOKEN: dict[type[Part], str] = {Text: "output_text", Refusal: "refusal", Thinking: "reasoning_summary_text"}

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from proxy.canon import Request, Start, Stop, Usage
 from proxy.dialects.openai_responses.encode import Encoding
+from proxy.dialects.openai_responses.moderation import told
 from proxy.dialects.openai_responses.usage import usage_fields
 from proxy.dialects.openai_responses.words import COMPLETE, ECHOED, STOP_WORDS
 from proxy.grammar.endings import word_for
@@ -60,14 +61,18 @@ def status_of(stop: Stop) -> str:
     return COMPLETE if word_for(stop, STOP_WORDS) == COMPLETE else "incomplete"
 
 
-def ended(head: Object, output: list[Object], stop: Stop, usage: Usage | None, now: int) -> Object:
+def ended(
+    head: Object, output: list[Object], stop: Stop, usage: Usage | None, now: int, moderation: Object | None
+) -> Object:
     """The response at its end."""
     status = status_of(stop)
     complete = status == COMPLETE
+    found = {} if moderation is None else {"moderation": told(moderation)}
     served = {"service_tier": usage.tier} if usage is not None and usage.tier in TIERS else {}
     return {
         **head,
         **served,
+        **found,
         "completed_at": now if complete else None,
         "status": status,
         "incomplete_details": None if complete else {"reason": word_for(stop, STOP_WORDS)},
