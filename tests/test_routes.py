@@ -1,6 +1,9 @@
 """Does a route that is not served say so on the wire of its vendor, and does no route answer on another's?"""
 
 import json
+import re
+from importlib import import_module
+from pathlib import Path
 
 import cohere
 import httpx
@@ -45,6 +48,29 @@ async def test_what_is_not_served_is_told_on_its_own_wire(dialect: str, path: st
     assert [type(value) for value in said.values()] == [type(value) for value in expected.values()]
     if isinstance(expected.get("error"), dict):
         assert said["error"].keys() == expected["error"].keys()
+
+
+def beginnings(sdk: str) -> set[str]:
+    """The first segments of all paths that the resources of an SDK ask."""
+    folder = Path(str(import_module(sdk).__file__)).parent / "resources"
+    sources = [file.read_text() for file in folder.rglob("*.py")]
+    asks = r"""self\._(?:get|post|put|patch|delete|get_api_list)\(\s*(?:path_template\()?f?"(?:/v1)?(/\w+)"""
+    return {path for source in sources for path in re.findall(asks, source)}
+
+
+@pytest.mark.parametrize(
+    ("sdk", "served"), [("openai", "/models /chat /responses"), ("anthropic", "/models /messages")]
+)
+async def test_whatever_an_sdk_asks_for_is_known(sdk: str, served: str) -> None:
+    """Else a 404 looks like a mistake in the base URL."""
+    headers = ANTHROPIC.headers if sdk == "anthropic" else []
+    asked = beginnings(sdk)
+    assert set(served.split()) < asked
+    async with pillion() as gateway:
+        for path in sorted(asked - set(served.split())):
+            for more in ("", "/x/y"):
+                got = await ask(gateway, "POST", f"/v1{path}{more}", b"{}", headers)
+                assert (path, got.status, got.header("x-should-retry")) == (path, 501, "false")
 
 
 async def test_a_client_of_coheres_old_api_hears_which_is_served() -> None:
