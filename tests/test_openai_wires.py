@@ -289,3 +289,13 @@ def test_the_wire_of_an_answer_shows_wherever_its_sign_stands(asked: Dialect, ot
         held = b'{"id":"%b",%b}' % (b"x" * before, sign)
         assert dialect_of(held, asked, [asked.name, other.name], find) is wire
     assert dialect_of(b'{"id":"x"}', asked, [asked.name, other.name], find) is asked
+
+
+@pytest.mark.parametrize("field", ["max_tokens", "max_completion_tokens"])
+@pytest.mark.parametrize("target", [RESPONSES, GEMINI, Anthropic(), Bedrock(), Ollama(), Cohere()])
+def test_a_limit_below_nought_is_none(target: Dialect, field: str) -> None:
+    """So LM Studio and llama.cpp have it. OpenAI was asked for an answer of 16 tokens, and others refused."""
+    body, dropped = crossed(CHAT, target, **{field: -1})
+    assert dropped == (field,)
+    assert body == crossed(CHAT, target)[0]
+    assert crossed(CHAT, CHAT, **{field: -1}) == (crossed(CHAT, CHAT)[0] | {field: -1}, ())

@@ -56,6 +56,8 @@ def parse_request(top: Fields) -> Request:
         cache_at_the_end(top, request.turns)
     for key, value in top.rest.items():
         (request.demands if _is_demand(key, value) else request.extra)[key] = value
+    if request.max_tokens is not None and request.max_tokens < 0:  # no limit: LM Studio and llama.cpp
+        request.extra[limit_field], request.max_tokens = request.max_tokens, None
     return request
 
 
