@@ -115,3 +115,18 @@ def test_whose_hosts_do() -> None:
     rows = load(environ=environ | {"PILLION_GROQ_THOUGHTS": "demanded"}).providers
     assert {name for name, row in rows.items() if row.thoughts == "demanded"} == DEMANDED | {"groq"}
     assert {name for name, row in rows.items() if row.thoughts == "taken"} == TAKEN
+
+
+@pytest.mark.parametrize("thoughts", ["refused", "taken", "demanded"])
+@pytest.mark.parametrize("wire", ["anthropic", "openai_responses"])
+def test_a_turn_of_thoughts_alone_is_no_empty_message(wire: str, thoughts: str) -> None:
+    """An answer that met its limit while the model thought: Mistral takes no empty message, DeepSeek none of null."""
+    turns = [
+        Turn(role="user", parts=[Text(text="Hi")]),
+        Turn(role="assistant", parts=[Thinking(text="Hm.")]),
+        Turn(role="user", parts=[Text(text="Go on.")]),
+    ]
+    body = CHAT.encode(Request(wire=wire, model="m", turns=turns, thoughts=thoughts)).body
+    kept = [] if thoughts == "refused" else [{"role": "assistant", "reasoning_content": "Hm.", "content": ""}]
+    expected = [{"role": "user", "content": "Hi"}, *kept, {"role": "user", "content": "Go on."}]
+    assert json.loads(body)["messages"] == expected

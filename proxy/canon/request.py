@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from msgspec import Struct, field
 
-from proxy.canon.parts import Image, Part, Text
+from proxy.canon.parts import Image, Part, Text, Thinking
 
 Role = Literal["system", "developer", "user", "assistant"]
 
@@ -48,6 +48,11 @@ class Turn(Struct, kw_only=True):
     def is_order(self) -> bool:
         """Does it say nothing, and tells what holds from here on: an effort, which its own wire alone knows?"""
         return not self.parts and self.role in ("system", "developer")
+
+    @property
+    def is_mere_thought(self) -> bool:
+        """Is it an answer that met its limit, or was left, before it said anything?"""
+        return self.role == "assistant" and all(type(part) is Thinking for part in self.parts)
 
 
 class WebSearch(Struct, kw_only=True):

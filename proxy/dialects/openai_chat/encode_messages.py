@@ -97,7 +97,9 @@ class Messages:
         if turn.role == "assistant":
             if "thoughtless" in self._ways:  # not even an empty one
                 extra = {key: value for key, value in extra.items() if key not in THOUGHTS}
-            return [self._spoken(turn) | extra]
+            spoken = self._spoken(turn)
+            mute = turn.is_mere_thought and not self._own and not spoken.keys() & set(THOUGHTS)
+            return [] if mute else [spoken | extra]
         messages = [self._result(part, turn) for part in turn.parts if isinstance(part, ToolResult)]
         rest = [part for part in turn.parts if not isinstance(part, ToolResult)]
         if rest or not messages:
@@ -146,7 +148,7 @@ class Messages:
             else:
                 content.append(part)
         self._add_thoughts(thoughts, message)
-        silent = not content and len(message) > 1
+        silent = not content and len(message) > 1 and (self._own or not turn.is_mere_thought)
         return {**message, "content": None if silent else self._parts.content(content, turn)}
 
     def _replay(self, part: Audio, message: Object) -> None:
