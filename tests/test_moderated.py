@@ -98,6 +98,29 @@ def test_one_side_may_be_missing(source: str, target: str) -> None:
     assert json.loads(said)["moderation"] == FOUND[target] | {"output": None}
 
 
+ODD: list[Json] = [
+    {"type": "odd"},
+    {"type": "error", "code": 1, "message": "It failed."},
+    {"type": "moderation_result", "model": "omni", "flagged": True},
+    result(True) | {"categories": {"violence": {}}},
+    result(True) | {"category_scores": {"violence": "much"}},
+    result(True) | {"category_applied_input_types": {"violence": [["text"]]}},
+    result(True) | {"category_applied_input_types": {"violence": ["odd"]}},
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(("source", "target"), [tuple(FOUND), tuple(reversed(FOUND))])
+def test_what_no_sdk_could_read_is_not_told(source: str, target: str, stream: bool, odd: Json) -> None:
+    found = results(odd) if source == "openai_chat" and odd["type"] == "moderation_result" else odd
+    heard = laws.decoded(
+        registry.dialect(source).decoder(stream), answer(source, stream, FOUND[source] | {"input": found})
+    )
+    request = Request(wire=target, model="m", turns=[], stream=stream)
+    assert b"moderation" not in laws.say(registry.dialect(target).renderer(request), heard)
+
+
 @pytest.mark.parametrize("nothing", [None, {}, [], "odd"])
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize(("source", "target"), [tuple(FOUND), tuple(reversed(FOUND))])

@@ -33,6 +33,7 @@ The answer:
     single        wires with one choice, and one block at a time
     gathering     all that a block has said
     annotations   citations in OpenAI's two wires
+    moderation    what these have found in request and answer
     ids           ids where the provider gives none
     endings       why an answer ended
     choices       whether every choice has ended

@@ -48,6 +48,7 @@ from proxy.grammar.fields import (
     text_in,
 )
 from proxy.grammar.halves import Halves
+from proxy.grammar.moderation import readable
 from proxy.grammar.repeats import Repeats
 
 # The known keys of a chunk; other keys go to `extra`. `obfuscation` and `p` are padding.
@@ -142,7 +143,7 @@ class _Answer(Voices):
         if "citations" in chunk or "search_results" in chunk:
             self._sources = sources_of(chunk) or self._sources
         if "moderation" in chunk:
-            self._moderation = as_object(chunk["moderation"]) or self._moderation
+            self._moderation = readable(as_object(chunk["moderation"])) or self._moderation
         usage, told = None, told_usage(chunk.get("usage"), choices)
         if told or "x_groq" in chunk:
             usage = said_usage(told, chunk.get("x_groq"), chunk.get("service_tier"), chunk.get("model"))

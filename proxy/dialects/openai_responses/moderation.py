@@ -4,13 +4,13 @@ A response has one result for each of the two. Chat Completions, and with it the
 chat may have several answers. https://platform.openai.com/docs/api-reference/responses/object
 """
 
-from proxy.grammar.fields import Object, as_list, as_object, as_text
+from proxy.grammar.fields import Object, as_object, as_text
+from proxy.grammar.moderation import readable
 
 
 def heard(said: object) -> Object | None:
-    """What a response says of it, as the canon has it."""
-    sides = as_object(said).items()
-    return {side: _listed(as_object(result)) for side, result in sides} or None
+    """What a response says of it, as the canon has it; None where that cannot be read."""
+    return readable({side: _listed(as_object(result)) for side, result in as_object(said).items()})
 
 
 def told(moderation: Object) -> Object:
@@ -28,5 +28,5 @@ def _single(results: Object) -> Object | None:
     """Of several results the first that flags something."""
     if results.get("type") != "moderation_results":
         return results or None
-    found = [as_object(result) for result in as_list(results.get("results"))]
-    return next((result for result in found if result.get("flagged")), found[0] if found else None)
+    found: list[Object] = results["results"]
+    return next((result for result in found if result["flagged"]), found[0] if found else None)
