@@ -245,7 +245,9 @@ def _provider(layers: Layers, row: Row, value: ProviderRow, ours: Collection[Add
 
 
 def _sent(layers: Layers, keys: Keys, value: ProviderRow) -> None:
-    """What is sent to the provider with each request: its key, headers, fields of the body."""
+    """What is sent to the provider with each request: its key and who pays, headers, fields of the body, and the
+    version, which is a segment of some providers' paths.
+    """
     for n, variable in enumerate(value.keys):
         if not _VARIABLE.fullmatch(variable):  # a key in its place would be shown by `config show`
             note(layers, (*keys, "keys", f"[{n}]"), "must be a variable's name; a key itself belongs in api_key")
@@ -256,8 +258,11 @@ def _sent(layers: Layers, keys: Keys, value: ProviderRow) -> None:
             note(layers, (*keys, "headers", header), UNSENDABLE)
         elif header.lower() in _OURS:
             note(layers, (*keys, "headers", header), "is set by pillion itself: leave it out")
-    if not sendable((value.api_key or "").strip()):
-        note(layers, (*keys, "api_key"), UNSENDABLE)
+    shown = {"api_key": (value.api_key or "").strip(), "org_id": value.org_id or "", "project": value.project or ""}
+    for key in (key for key, text in shown.items() if not sendable(text)):
+        note(layers, (*keys, key), UNSENDABLE)
+    if value.api_version and not _NAME.fullmatch(value.api_version):
+        note(layers, (*keys, "api_version"), "must consist of letters, digits, dots, dashes and underscores")
 
 
 def _missing(row: Row, value: ProviderRow) -> tuple[str, str] | None:
