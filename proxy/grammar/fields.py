@@ -7,6 +7,7 @@ provider's answer is read by `as_object` and the like, which skip what they cann
 """
 
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from math import isfinite
 from typing import Any, TypeGuard, TypeVar
@@ -23,14 +24,16 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what m
 
 encode_json = msgspec.json.encode
 decode_json = msgspec.json.Decoder().decode
+_halves = re.compile("[\ud800-\udfff]")
 
 
 def dump(value: object) -> bytes:
     """The value's JSON. Raises BadRequest where it is nested too deeply."""
     try:
         return encode_json(value)
-    except UnicodeEncodeError:  # an error may quote a header whose bytes are no UTF-8; json.dumps escapes even those
-        return json.dumps(value, separators=(",", ":")).encode()
+    except UnicodeEncodeError:  # an error may quote a path or a header whose bytes are no UTF-8
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return _halves.sub("\ufffd", text).encode()  # escapes of those are JSON that strict readers refuse
     except RecursionError:
         raise BadRequest("The body is nested too deeply.", code="invalid_json") from None
 
