@@ -748,6 +748,16 @@ def test_a_variable_as_a_shell_writes_it_is_sent_as_it_is_and_warned_of(tmp_path
     )
 
 
+@pytest.mark.parametrize("key", ["${OPENAI_KEY}", "${OPENAI_KEY:-none}", "$(OPENAI_KEY)"])
+def test_what_nobody_has_put_a_key_in_for_is_warned_of(key: str, tmp_path: Path) -> None:
+    """As a unit of systemd's or an env file leaves it, and Kubernetes where there is no such variable."""
+    (tmp_path / "key").write_text(f"{key}\n")
+    told = f"is {key[:2]}...{key[-1]} as it stands: nothing is put in its place in a variable or a key's file"
+    assert given(OPENAI_API_KEY=key).warnings == (f"the key of openai {told}",)
+    assert given(PILLION_CLIENT_KEY_FILE=str(tmp_path / "key")).warnings == (f"client_key {told}",)
+    assert given(OPENAI_API_KEY=f"a{key}", GROQ_API_KEY="$(date)}", PILLION_CLIENT_KEY="${").warnings == ()
+
+
 def test_a_price_for_a_single_token_is_told_of(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(

@@ -28,6 +28,7 @@ _NO_RESOURCES = {"portal.azure.com", "ai.azure.com", "oai.azure.com", "openai.az
 _NOT_AZURES = ("/openai/deployments", "/anthropic", "/models", "/v1")
 _CHEAPEST = 0.0001  # dollars for a million tokens: in our list, none costs less than 0.0016
 _A_VARIABLES = re.compile(r"(\$|os\.environ/)[A-Za-z_][A-Za-z0-9_]*\Z")  # a shell's, and LiteLLM's
+_UNFILLED = re.compile(r"\$(?:\{[A-Za-z_][A-Za-z0-9_]*(?::-[^}]*)?\}|\([A-Za-z_][A-Za-z0-9_]*\))\Z")  # (): Kubernetes'
 _A_LINE = re.compile(r"(?:export )?([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)*_(?:KEY|TOKEN)=).")  # of an env file
 _A_HEADERS = re.compile(r"((?:Authorization: *)?(?:Bearer|Basic)) ", re.IGNORECASE)
 _SHOWING = {"authorization", "x-api-key", "api-key", "x-goog-api-key"}  # headers that may hold the key
@@ -35,7 +36,7 @@ _SHOWING = {"authorization", "x-api-key", "api-key", "x-goog-api-key"}  # header
 
 def mistaken_keys(file: File) -> Iterator[str]:
     """A sentence for each key that came with the quotes around it, as from an env file of docker's, or with its name or
-    its header's word in front, or that is a shell's name for a variable, or LiteLLM's.
+    its header's word in front, or that is a shell's name for a variable, or LiteLLM's, or one that was to be filled in.
     """
     for whose, key in _held(file):
         if len(key) > 1 and key[0] == key[-1] and key[0] in "\"'":
@@ -43,6 +44,9 @@ def mistaken_keys(file: File) -> Iterator[str]:
         elif found := _A_VARIABLES.match(key):
             how = "for what a variable holds, write ${NAME}"
             yield f"{whose} begins with {found[1]}, and is taken as it stands: {how}"
+        elif _UNFILLED.match(key):
+            where = "nothing is put in its place in a variable or a key's file"
+            yield f"{whose} is {key[:2]}...{key[-1]} as it stands: {where}"
         elif found := _A_HEADERS.match(key):
             yield f"{whose} begins with {found[1]}, which is a header's and taken for a part of it: leave that out"
         elif found := _A_LINE.match(key):
