@@ -9,8 +9,10 @@ import signal
 import sys
 
 from proxy import registry
+from proxy.errors import ConfigError
 from proxy.reports import probe
 
+NO_LIBRARY = 2
 CUT_OFF = 141  # what a shell reports for SIGPIPE: `pillion spend | head`
 STOPPED = 143  # and for SIGTERM
 
@@ -30,7 +32,12 @@ def main(argv: list[str] | None = None) -> int:
     if os.getpid() == 1:  # the kernel drops signals that process 1 has no handler for, and we have none while we start
         signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(STOPPED))
     try:
-        code: int = registry.command("any")(words)
+        do = registry.command("any")
+    except ConfigError as error:  # what all commands need is not there, as where another Python was typed
+        print(f"pillion: {error}", file=sys.stderr)
+        return NO_LIBRARY
+    try:
+        code: int = do(words)
         _flush()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end

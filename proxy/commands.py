@@ -68,15 +68,7 @@ def _carry_out(arguments: argparse.Namespace, typed: dict[str, str]) -> int:
 def _run(command: str, source: Source, *more: argparse.Namespace | Source) -> int:
     """`more`: the command's further arguments. Raises ConfigError."""
     loaded = source.load()  # before the libraries, so that its mistakes are shown at once
-    try:
-        do = registry.command(command)
-    except ImportError as error:
-        library = (error.name or "a library").partition(".")[0]
-        if library == "proxy":
-            raise
-        how = "reinstall what pillion needs with pip install --upgrade pillion"
-        raise ConfigError(f"{library} cannot be imported ({error.msg}): {how}") from None
-    code: int = do(loaded, *more)
+    code: int = registry.command(command)(loaded, *more)
     return code
 
 

@@ -79,8 +79,18 @@ def no_adapter(kind: str) -> str:
 
 
 def command(name: str) -> Any:
-    """The function that runs a command, from Config to the exit code; `any` finds the command in what was typed."""
-    return _load(COMMANDS, "pillion.commands", name)
+    """The function that runs a command, from Config to the exit code; `any` finds the command in what was typed.
+
+    Raises ConfigError where a library that it needs is missing.
+    """
+    try:
+        return _load(COMMANDS, "pillion.commands", name)
+    except ImportError as error:
+        library = (error.name or "a library").partition(".")[0]
+        if library == "proxy":
+            raise
+        how = "reinstall what pillion needs with pip install --upgrade pillion"
+        raise ConfigError(f"{library} cannot be imported ({error.msg}): {how}") from None
 
 
 def tokens() -> "type[Tokens]":

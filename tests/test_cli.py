@@ -407,7 +407,9 @@ def with_python(script: str, **more: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-@pytest.mark.parametrize(("library", "command"), [("uvloop", "serve"), ("aiohttp", "check")])
+@pytest.mark.parametrize(
+    ("library", "command"), [("uvloop", "serve"), ("aiohttp", "check"), ("msgspec", "serve"), ("yaml", "version")]
+)
 def test_a_library_that_is_missing_is_named_with_what_to_do(library: str, command: str) -> None:
     script = f"import sys; sys.modules[{library!r}] = None; from proxy.cli import main; sys.exit(main([{command!r}]))"
     code, _, complaints = with_python(script)
