@@ -48,7 +48,19 @@ def test_a_base_url(url: str) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["", "h", "ftp://h", "http://", "http://u@h", "http://h?q", "http://h#f", "http://h:0", "http://h é", "http://h\n"],
+    [
+        "",
+        "h",
+        "ftp://h",
+        "http://",
+        "http://u@h",
+        "http://h?q",
+        "http://h#f",
+        "http://h:0",
+        "http://h é",
+        "http://h\n",
+        "http://h\\x/v1",
+    ],
 )
 def test_what_is_no_base_url(url: str) -> None:
     assert not is_base(url)
@@ -57,6 +69,7 @@ def test_what_is_no_base_url(url: str) -> None:
 def test_a_proxy_may_have_a_user_and_no_path() -> None:
     assert [is_proxy(url) for url in ("http://h:1", "http://u:p@h:1/", "https://u:p%40@h:1")] == [True, True, True]
     assert [is_proxy(url) for url in ("http://h:1/x", "http://u:p@", "h:1", "http://u:p@h?x")] == [False] * 4
+    assert [is_proxy(f"http://u:p{special}@h:1") for special in "/?#[]\\"] == [False] * 6
 
 
 OURS = [

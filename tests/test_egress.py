@@ -18,6 +18,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from proxy.config import Timers, load
+from proxy.edge.origins import Proxy
 from proxy.edge.trust import trusting
 from proxy.errors import ConfigError, Down, Timeout, UpstreamError
 from proxy.upstream import Upstream
@@ -126,6 +127,15 @@ async def test_calls_and_lists_go_by_the_proxy(tls: bool, with_key: bool) -> Non
             assert {request.method for request in evil.requests} == {"GET", "POST"}
             assert all(request.target.startswith(f"{evil.url}/v1/") for request in evil.requests)
             assert {request.header("proxy-authorization") for request in evil.requests} == {SHOWN if with_key else None}
+
+
+async def test_a_proxy_that_wants_a_password_alone_is_shown_it() -> None:
+    shown = "Basic " + base64.b64encode(b":canary").decode()
+    async with Evil(LISTED, ANSWER) as evil, relay(key=shown) as one, pool() as upstream:
+        proxy = f"http://:canary@127.0.0.1:{one.port}"
+        assert "canary" not in repr(Proxy.at(proxy))
+        assert await get(upstream, evil.url, proxy=proxy) == 200
+        assert await post(upstream, evil.url, proxy=proxy) == OPENAI.whole
 
 
 async def test_a_proxy_that_refuses_is_named_and_its_password_is_not() -> None:

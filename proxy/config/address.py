@@ -17,7 +17,7 @@ def is_base(url: str) -> bool:
     """
     try:
         parts = urlsplit(url)
-        extra = parts.query or parts.fragment or "@" in parts.netloc or parts.port == 0
+        extra = parts.query or parts.fragment or {"@", "\\"} & {*parts.netloc} or parts.port == 0
     except ValueError:  # a port that is no number, a bracket that does not close
         return False
     whole = url.isascii() and url.isprintable() and " " not in url
@@ -47,7 +47,7 @@ def is_store(url: str) -> bool:
 
 def is_proxy(url: str) -> bool:
     """Can it be an egress proxy? Its URL may have a user and a password, and nothing else besides the address."""
-    user_free = re.sub(r"(?<=://)[^/?#]*@", "", url, count=1)
+    user_free = re.sub(r"(?<=://)[^/?#\[\]\\]*@", "", url, count=1)
     return is_base(user_free) and url.isprintable() and urlsplit(user_free).path in ("", "/")
 
 

@@ -282,7 +282,8 @@ def _of_urls(value: ProviderRow, url: str, ours: Collection[Address]) -> Iterato
     elif any(leads_to(url, where) for where in ours):
         yield "base_url", f"{urlsplit(url).netloc} is pillion's own address: it would call itself"
     if value.proxy and not is_proxy(value.proxy):
-        yield "proxy", "must be http(s)://[USER:PASSWORD@]HOST:PORT, and nothing else"
+        special = "with %XX for special characters in user and password"
+        yield "proxy", f"must be http(s)://[USER:PASSWORD@]HOST:PORT, {special}, and nothing else"
     elif value.proxy and any(leads_to(value.proxy, where) for where in ours):
         yield "proxy", "is pillion's own address: it would call itself"
 

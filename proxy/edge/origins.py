@@ -36,9 +36,9 @@ class Proxy(NamedTuple):
     @classmethod
     def at(cls, url: str) -> "Proxy":
         whole = URL(url)
-        if not whole.user:
+        if not (whole.user or whole.password):
             return cls(whole, [])
-        shown = b64encode(f"{whole.user}:{whole.password or ''}".encode()).decode()
+        shown = b64encode(f"{whole.user or ''}:{whole.password or ''}".encode()).decode()
         return cls(whole.with_user(None), [("proxy-authorization", f"Basic {shown}")])
 
     def __repr__(self) -> str:
