@@ -2,8 +2,9 @@
 
 All headers travel between client and provider, except: those of one connection (RFC 9110, 7.6.1) and what `Connection`
 names; credentials (the adapter sends its own) and whatever sounds like one; cookies; what a browser says about its
-page, and what tells one what to do; and what the rewritten body makes untrue. `Via` (RFC 9110, 7.6.3) travels on with
-our own entry behind it, so that we recognise a request that comes back to us.
+page, and what tells one what to do; what a proxy before us says about our network; and what the rewritten body makes
+untrue. `Via` (RFC 9110, 7.6.3) travels on with our own entry behind it, so that we recognise a request that comes back
+to us.
 """
 
 import re
@@ -36,8 +37,7 @@ _NEVER_OUT = (
     HOP_BY_HOP
     | CREDENTIALS
     | frozenset(
-        "host content-length content-type content-encoding accept-encoding expect origin referer forwarded"
-        " x-forwarded-for x-forwarded-host x-forwarded-proto x-real-ip"
+        "host content-length content-type content-encoding accept-encoding expect origin referer forwarded x-real-ip"
         # JSON in which apps of other gateways send providers' keys.
         " x-portkey-config helicone-fallbacks"
         # Some hosts, Google's among them, take a request with these for another than the one that we have judged.
@@ -61,7 +61,9 @@ _NEVER_BACK = (
 # Those for every client, and for the clients of one vendor, whose SDKs look for a third.
 _IDS = "x-request-id: {0}\r\nrequest-id: {0}\r\n"
 _IDS_OF = dict.fromkeys(("bedrock", "bedrock_invoke"), f"{_IDS}x-amzn-requestid: {{0}}\r\n")
-_NEVER_OUT_FAMILIES = ("x-pillion-", "sec-fetch-", "access-control-")
+# `sec-` is a browser's alone (Fetch, 2.2.2), and what a proxy or a mesh before us forwards, down to the certificates of
+# who called it (`x-forwarded-client-cert`), is about our own network.
+_NEVER_OUT_FAMILIES = ("x-pillion-", "sec-", "access-control-", "x-forwarded-")
 _NEVER_BACK_FAMILIES = ("access-control-", "x-pillion-")
 # What a client may say to us: no other header of this family means anything.
 TIMEOUT = "x-pillion-timeout"  # seconds that it allows

@@ -11,8 +11,18 @@ HOP_BY_HOP = [
 ]  # fmt: skip
 CREDENTIALS = ["Authorization", "X-API-Key", "api-key", "X-Goog-Api-Key", "Cookie", "Ocp-Apim-Subscription-Key"]
 OURS_TO_SAY = ["Host", "Content-Length", "Content-Type", "Content-Encoding", "Accept-Encoding", "Expect"]
-OF_THE_PAGE = ["Origin", "Referer", "Sec-Fetch-Site", "Sec-Fetch-Mode", "Access-Control-Request-Method"]
-OF_THE_WAY = ["Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP"]
+OF_THE_PAGE = [
+    "Origin",
+    "Referer",
+    "Sec-Fetch-Site",
+    "Sec-Fetch-Mode",
+    "Sec-CH-UA",
+    "Sec-GPC",
+    "Access-Control-Request-Method",
+]
+OF_THE_WAY = [
+    "Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Client-Cert", "X-Real-IP",
+]  # fmt: skip
 OURS = ["X-Pillion-Anything"]
 
 # Keys by their own word, whoever it is that calls them so.
