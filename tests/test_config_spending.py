@@ -130,6 +130,13 @@ def loaded(text: str, folder: Path, **environ: str) -> Config:
             "config.yaml:1): remove one of the two",
         ),
         ("providers: {openai: {keys: [sk-secret]}}", "providers.openai.keys[0]: must be a variable's name"),
+        ("providers: {openai: {api_keys: [k, '']}}", "providers.openai.api_keys[1]: is empty: leave it out"),
+        ("providers: {openai: {api_keys: ['${E:-}']}}", "providers.openai.api_keys[0]: is empty: leave it out"),
+        ("providers: {openai: {api_keys: [{key: ' '}]}}", "providers.openai.api_keys[0].key: is empty: leave it out"),
+        (
+            'providers: {openai: {api_keys: ["a\\nsecret"]}}',
+            "openai.api_keys[0]: cannot be sent in a header: must be printable ASCII",
+        ),
     ],
 )
 def test_what_makes_no_sense_is_refused(text: str, problem: str, tmp_path: Path) -> None:
@@ -138,6 +145,14 @@ def test_what_makes_no_sense_is_refused(text: str, problem: str, tmp_path: Path)
     assert problem in str(caught.value)
     assert "secret" not in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+def test_keys_on_lines_of_their_own_are_told_what_parts_them(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("secret-a\nsecret-b\n")
+    with pytest.raises(ConfigError) as caught:
+        loaded("", tmp_path, PILLION_OPENAI_API_KEYS_FILE=str(tmp_path / "keys"))
+    assert str(caught.value).endswith("printable ASCII. Several are separated by commas")
+    assert "secret" not in str(caught.value)
 
 
 def test_a_key_and_what_it_may(tmp_path: Path) -> None:

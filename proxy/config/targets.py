@@ -6,9 +6,10 @@ Like `checks`, it notes every mistake, except those that only follow from anothe
 from collections.abc import Collection
 from typing import get_args
 
-from proxy.config.checks import A_MODEL, hint, note
+from proxy.config.checks import A_MODEL, UNSENDABLE, hint, note
 from proxy.config.layers import Layers
 from proxy.config.schema import ProviderRow, RouteRow
+from proxy.config.secret import sendable
 from proxy.errors import Kind
 
 # Kinds of providers that answer anew after a last turn of the assistant's, or need a field of their own to go on.
@@ -34,6 +35,8 @@ def check(layers: Layers) -> None:
     for name, value in layers.file.providers.items():
         if value is not None and value.api_keys and value.api_key:
             note(layers, ("providers", name, "api_keys"), _one_or_several(layers, name))
+        if value is not None:
+            _each_key(layers, name, value)
         if value is not None and value.kind in BEGIN_ANEW:
             _prefill(layers, name, value)
 
@@ -42,6 +45,17 @@ def _one_or_several(layers: Layers, name: str) -> str:
     """The single key's place is told: it may be in a vendor's variable, which nobody thinks of as `api_key`."""
     where = layers.origins[("providers", name, "api_key")].told
     return f"cannot be combined with api_key ({where}): remove one of the two"
+
+
+def _each_key(layers: Layers, name: str, value: ProviderRow) -> None:
+    """Each of several goes out in a header, as a single one does; an empty one would be a request without any."""
+    for n, row in enumerate(value.api_keys):
+        key, below = (row, ()) if isinstance(row, str) else (row.key, ("key",))
+        keys = ("providers", name, "api_keys", f"[{n}]", *below)
+        if not key.strip():
+            note(layers, keys, "is empty: leave it out")
+        elif not sendable(key.strip()):
+            note(layers, keys, f"{UNSENDABLE}. Several are separated by commas" if "\n" in key else UNSENDABLE)
 
 
 def _route(layers: Layers, name: str, route: RouteRow, there: Collection[str]) -> None:
