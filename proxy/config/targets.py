@@ -37,6 +37,7 @@ def check(layers: Layers) -> None:
             note(layers, ("providers", name, "api_keys"), _one_or_several(layers, name))
         if value is not None:
             _each_key(layers, name, value)
+            _each_model(layers, name, value)
         if value is not None and value.kind in BEGIN_ANEW:
             _prefill(layers, name, value)
 
@@ -56,6 +57,15 @@ def _each_key(layers: Layers, name: str, value: ProviderRow) -> None:
             note(layers, keys, "is empty: leave it out")
         elif not sendable(key.strip()):
             note(layers, keys, f"{UNSENDABLE}. Several are separated by commas" if "\n" in key else UNSENDABLE)
+
+
+def _each_model(layers: Layers, name: str, value: ProviderRow) -> None:
+    """Every name begins with an empty one, so that this provider would get those of all others."""
+    said = {("serves", f"[{n}]"): start for n, start in enumerate(value.serves)}
+    rows = {n: row if isinstance(row, str) else row.name for n, row in enumerate(value.models)}
+    said |= {("models", f"[{n}]"): row for n, row in rows.items()}
+    for keys in (keys for keys, text in said.items() if not text.strip()):
+        note(layers, ("providers", name, *keys), "is empty: leave it out")
 
 
 def _route(layers: Layers, name: str, route: RouteRow, there: Collection[str]) -> None:
